@@ -1,0 +1,204 @@
+"""The one record that flows through every stage: `Trace`, and the values it is made of.
+
+`reflect`, `rl` and `eval` write traces; `sft`, `report` and `show` read them. Everything here is frozen, rejects
+unknown fields and survives `model_dump_json` / `model_validate_json` unchanged.
+
+    >>> right = Grade(verdict="correct", extracted="7", reason="number: equal")
+    >>> wrong = Grade(verdict="incorrect", extracted="5", reason="number: 5 is not 7")
+    >>> outcome_of(wrong, right)
+    'wrong→right'
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+SCHEMA_VERSION = 1
+"""Raised whenever a field changes its meaning; readers refuse versions that they do not know."""
+
+Verdict = Literal["correct", "incorrect", "ungradable"]
+Outcome = Literal["right→right", "wrong→right", "right→wrong", "wrong→wrong"]
+OUTCOMES: tuple[Outcome, ...] = ("right→right", "wrong→right", "right→wrong", "wrong→wrong")
+Stage = Literal["base", "reflect", "sft", "rl", "eval"]
+Style = Literal["reflective", "single"]
+"""`reflective`: the five blocks of DESIGN 2.1; `single`: one think and one answer, as plain GRPO uses."""
+
+
+class Record(BaseModel):
+    """Base of all records: immutable, no unknown fields, field docstrings are the reference."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Problem(Record):
+    """A question about zero or more pictures, with the answer that counts as right."""
+
+    id: str
+    question: str
+    answer: str
+    """The gold answer as the data set states it."""
+    images: tuple[str, ...] = ()
+    """Where the pictures are: absolute file paths, or `drawn:<family>/<level>/<seed>` for pictures that we draw."""
+    choices: tuple[str, ...] = ()
+    """Option texts in order A, B, C, ...; empty for free-form questions."""
+    kind: str | None = None
+    """The gold's kind when the data set states it (see `core.grading`); otherwise it is worked out from the gold."""
+    source: str = ""
+    """Data set or file that the problem comes from; `file:line` for JSONL."""
+    family: str = ""
+    """Group in which results are broken down (`pairs`, `geometry`, ...)."""
+    level: int | None = None
+    """Difficulty, 1 is easiest."""
+    chance: float | None = None
+    """Accuracy of a blind guess, between 0 and 1, where it is known."""
+
+
+class Attempt(Record):
+    """One think block and one answer block, texts without their tags."""
+
+    think: str
+    answer: str
+
+
+class Response(Record):
+    """The reflective response of DESIGN 2.1: first attempt, reflection, second attempt. The second answer is THE answer."""
+
+    first: Attempt
+    reflection: str
+    second: Attempt
+
+
+class FormatError(Record):
+    """Why a text is not a response of the wanted style."""
+
+    where: int
+    """Character offset in the text at which the problem was noticed."""
+    what: str
+    """What is wrong there, in words."""
+
+
+class Grade(Record):
+    """Three outcomes, never two: an ungradable gold is excluded and counted, never rewarded and never silently 0."""
+
+    verdict: Verdict
+    extracted: str | None
+    """The final answer that was taken out of the text; None when there is none."""
+    reason: str
+    """Which rule decided and why, for people."""
+
+    @property
+    def is_correct(self) -> bool:
+        """True for `correct` only."""
+        return self.verdict == "correct"
+
+
+class Term(Record):
+    """One part of a reward. Its contribution is `score * weight`."""
+
+    name: str
+    score: float
+    weight: float
+
+    @property
+    def value(self) -> float:
+        """What the term adds to the total."""
+        return self.score * self.weight
+
+
+class Reward(Record):
+    """All terms of a reward, kept apart; loss, log and viewer read the same object."""
+
+    terms: tuple[Term, ...]
+
+    @property
+    def total(self) -> float:
+        """Sum of the terms' values."""
+        return sum(term.value for term in self.terms)
+
+    def score(self, name: str) -> float:
+        """The unweighted score of the term called `name`; raises KeyError if the reward has no such term."""
+        for term in self.terms:
+            if term.name == name:
+                return term.score
+        raise KeyError(f"no reward term {name!r}; this reward has {[term.name for term in self.terms]}")
+
+
+class Sampling(Record):
+    """How a text was sampled. Temperature 0 is greedy."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_tokens: int = 256
+    seed: int = 0
+
+
+class Origin(Record):
+    """Where a trace comes from, enough to make it again."""
+
+    stage: Stage
+    model: str
+    """Checkpoint directory or model name."""
+    step: int | None = None
+    """Optimizer step of the policy that wrote the text; None outside training."""
+    sampling: Sampling | None = None
+    prompt: str = ""
+    """Name and version of the prompt, e.g. `reflective/v1`."""
+    teacher: str | None = None
+    """Who wrote reflection and second attempt, when that was not the policy."""
+    srpo_version: str = ""
+    commit: str = ""
+
+
+class TokenCounts(Record):
+    """Lengths in tokens; `total` counts every generated token, the end-of-sequence token included."""
+
+    prompt: int
+    total: int
+    first: int = 0
+    """First think and first answer, tags included."""
+    truncated: bool = False
+    """True when generation ran into `max_tokens`."""
+
+
+class Trace(Record):
+    """One response to one problem, with everything that was found out about it."""
+
+    schema_version: int = SCHEMA_VERSION
+    origin: Origin
+    problem: Problem
+    sample: int = 0
+    """Index of the sample within its group (0 .. G-1)."""
+    style: Style = "reflective"
+    text: str
+    """The generated text as it is, special end tokens removed."""
+    response: Response | Attempt | None = None
+    """The parsed text: a Response (reflective), an Attempt (single), or None when the format is broken."""
+    format_error: FormatError | None = None
+    first_grade: Grade
+    """Grade of the first answer. For style `single` it is the same as `final_grade`."""
+    final_grade: Grade
+    """Grade of THE answer. A text without a parsable answer is `incorrect`, unless the gold is ungradable."""
+    reward: Reward | None = None
+    advantage: float | None = None
+    """Advantage within the group (for credit `segment`: of the second attempt)."""
+    tokens: TokenCounts | None = None
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """The transition from first to final answer; None when the gold is ungradable."""
+        return outcome_of(self.first_grade, self.final_grade)
+
+
+def outcome_of(first: Grade, final: Grade) -> Outcome | None:
+    """Name the transition between two grades; None when either is ungradable."""
+    if first.verdict == "ungradable" or final.verdict == "ungradable":
+        return None
+    match first.is_correct, final.is_correct:
+        case True, True:
+            return "right→right"
+        case False, True:
+            return "wrong→right"
+        case True, False:
+            return "right→wrong"
+        case _:
+            return "wrong→wrong"

@@ -1,0 +1,49 @@
+"""What every text generator looks like: a local checkpoint, a remote server, a scripted teacher.
+
+One call takes a batch and returns results in the same order, so that a local policy can batch and a server can run
+requests concurrently behind the same interface.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, Protocol
+
+from srpo.core.records import Problem, Record, Sampling
+
+
+class Message(Record):
+    """One turn of a conversation. Pictures of the problem stand before the text of the first user turn."""
+
+    role: Literal["system", "user", "assistant"]
+    text: str
+
+
+class Request(Record):
+    """Ask for `num_samples` continuations of one conversation about one problem's pictures."""
+
+    problem: Problem
+    """Carries the picture references; a scripted teacher also reads the solution from it."""
+    messages: tuple[Message, ...]
+    num_samples: int = 1
+
+
+class Completion(NamedTuple):
+    """One generated text."""
+
+    text: str
+    num_tokens: int
+    """Generated tokens, the end-of-sequence token included."""
+    truncated: bool
+    """True when `max_tokens` ended it."""
+
+
+class Generator(Protocol):
+    """prompt -> text."""
+
+    @property
+    def name(self) -> str:
+        """Model name or checkpoint directory, as it goes into `Origin`."""
+        ...
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Completion]]:
+        """Return, for each request in order, its `num_samples` completions."""
+        ...
