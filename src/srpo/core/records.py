@@ -61,7 +61,7 @@ class Attempt(Record):
 
 
 class Response(Record):
-    """The reflective response of DESIGN 2.1: first attempt, reflection, second attempt. The second answer is THE answer."""
+    """The reflective response (DESIGN 2.1): first attempt, reflection, second attempt, whose answer is THE answer."""
 
     first: Attempt
     reflection: str

@@ -1,0 +1,198 @@
+r"""The reflective format of DESIGN 2.1: text to blocks and back.
+
+Five blocks in this order, nothing but white space between or around them. The texts inside the blocks are kept
+verbatim, white space included, so `parse(render(x)) == x` for every response whose texts hold none of our tags;
+`render` refuses those that do.
+
+    >>> text = "<think>3+4=7</think>\n<answer>7</answer>\n<reflection>again: 3 and 4</reflection>"
+    >>> parse(text + "<think>3+4</think> <answer>7</answer>").second.answer
+    '7'
+    >>> error = parse(text)
+    >>> error.where == len(text), error.what
+    (True, 'expected <think> (block 4 of 5, the second think), found the end of the text')
+
+Unlike the authors' regular expressions, the scanner never goes back: a text of n characters costs O(n), whatever is
+in it, and `<answer>7</answer>` needs no blanks around the 7.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from srpo.core.records import Attempt, FormatError, Response, Style
+
+TAGS = ("<think>", "</think>", "<answer>", "</answer>", "<reflection>", "</reflection>")
+"""Everything that counts as a tag; matched exactly, in lower case."""
+
+_REFLECTIVE = (
+    ("think", "the first think"),
+    ("answer", "the first answer"),
+    ("reflection", "the reflection"),
+    ("think", "the second think"),
+    ("answer", "the second answer"),
+)
+_SINGLE = (("think", "the think"), ("answer", "the answer"))
+
+
+class Pieces(NamedTuple):
+    """What can still be read in a text, whether or not its format is right; None where a block is missing."""
+
+    first_answer: str | None
+    """Text of the first complete answer block, if it stands before any reflection."""
+    reflection: str | None
+    """Text of the first complete reflection block after the first answer."""
+    second_answer: str | None
+    """Text of the last complete answer block, if it is not the first answer."""
+
+
+def render(response: Response) -> str:
+    """The text of a response, blocks separated by newlines; ValueError if one of its texts could not be read back."""
+    blocks = (response.first.think, response.first.answer, response.reflection)
+    return _render(_REFLECTIVE, (*blocks, response.second.think, response.second.answer))
+
+
+def render_attempt(attempt: Attempt) -> str:
+    """The text of a single attempt, a think and an answer block; ValueError as for `render`."""
+    return _render(_SINGLE, (attempt.think, attempt.answer))
+
+
+def parse(text: str) -> Response | FormatError:
+    """Read the five blocks, or say at which character what is wrong. O(len(text))."""
+    blocks = _parse_blocks(text, _REFLECTIVE)
+    if isinstance(blocks, FormatError):
+        return blocks
+    think, answer, reflection, second_think, second_answer = blocks
+    return Response(
+        first=Attempt(think=think, answer=answer),
+        reflection=reflection,
+        second=Attempt(think=second_think, answer=second_answer),
+    )
+
+
+def parse_attempt(text: str) -> Attempt | FormatError:
+    """Read one think and one answer block (style `single`), or say at which character what is wrong."""
+    blocks = _parse_blocks(text, _SINGLE)
+    return blocks if isinstance(blocks, FormatError) else Attempt(think=blocks[0], answer=blocks[1])
+
+
+def parse_style(text: str, style: Style) -> Response | Attempt | FormatError:
+    """`parse` or `parse_attempt`, as `style` wants it."""
+    return parse(text) if style == "reflective" else parse_attempt(text)
+
+
+def first_attempt_end(text: str) -> int | None:
+    """Character offset just past the first `</answer>`, None if there is none: where the first attempt ends."""
+    position = text.find("</answer>")
+    return None if position < 0 else position + len("</answer>")
+
+
+def pieces(text: str) -> Pieces:
+    """Read what is there when `parse` fails: a missing block must not hide the blocks that are not missing.
+
+    An answer after the start of the reflection is never the first one. Of nested opening tags the innermost counts.
+    O(len(text)).
+
+        >>> pieces("<think>so<answer>7</answer> <reflection>fine</reflection>")
+        Pieces(first_answer='7', reflection='fine', second_answer=None)
+        >>> pieces("<reflection>fine</reflection><answer>7")
+        Pieces(first_answer=None, reflection='fine', second_answer=None)
+    """
+    middle = text.find("<reflection>")
+    first = last = None
+    start = 0
+    for end, block in _complete_blocks(text, "answer"):
+        if first is None and last is None and (middle < 0 or end <= middle):
+            first, start = block, end
+        else:
+            last = block
+    reflection = next((block for _, block in _complete_blocks(text, "reflection", start)), None)
+    return Pieces(first, reflection, last)
+
+
+def _render(names: Sequence[tuple[str, str]], texts: Sequence[str]) -> str:
+    for (_, what), text in zip(names, texts, strict=True):
+        found = _next_tag(text, 0)
+        if found is not None:
+            raise ValueError(
+                f"{what} holds the tag {found[1]!r} at character {found[0]}; take it out of {_short(text)!r}"
+            )
+        if (surrogate := _lone_surrogate(text)) is not None:
+            raise ValueError(f"{what} holds a lone surrogate at character {surrogate}, which is not text")
+    return "\n".join(f"<{name}>{text}</{name}>" for (name, _), text in zip(names, texts, strict=True))
+
+
+def _parse_blocks(text: str, names: Sequence[tuple[str, str]]) -> list[str] | FormatError:
+    surrogate = _lone_surrogate(text)
+    if surrogate is not None:
+        return FormatError(where=surrogate, what="a lone surrogate, which is not text")
+    texts: list[str] = []
+    position = 0
+    for number, (name, what) in enumerate(names, start=1):
+        opening, closing = f"<{name}>", f"</{name}>"
+        position = _skip_blank(text, position)
+        if not text.startswith(opening, position):
+            wanted = f"{opening} (block {number} of {len(names)}, {what})"
+            return FormatError(where=position, what=f"expected {wanted}, found {_found(text, position)}")
+        start = position + len(opening)
+        tag = _next_tag(text, start)
+        if tag is None:
+            return FormatError(where=position, what=f"{opening} of {what} is never closed")
+        end, found = tag
+        if found != closing:
+            return FormatError(where=end, what=f"{found} inside {what}, before its {closing}")
+        texts.append(text[start:end])
+        position = end + len(closing)
+    position = _skip_blank(text, position)
+    if position < len(text):
+        return FormatError(
+            where=position, what=f"expected nothing after {names[-1][1]}, found {_found(text, position)}"
+        )
+    return texts
+
+
+def _next_tag(text: str, start: int) -> tuple[int, str] | None:
+    """Offset and name of the first tag at or after `start`. Each search is cut off at the best hit so far."""
+    best: tuple[int, str] | None = None
+    for tag in TAGS:
+        limit = len(text) if best is None else best[0] + len(tag) - 1
+        position = text.find(tag, start, limit)
+        if position >= 0:
+            best = (position, tag)
+    return best
+
+
+def _skip_blank(text: str, start: int) -> int:
+    """Offset of the first character at or after `start` that is not white space."""
+    # In pieces: one long strip would copy the rest of a long text once per block.
+    while start < len(text):
+        piece = text[start : start + 256]
+        rest = piece.lstrip()
+        start += len(piece) - len(rest)
+        if rest:
+            break
+    return start
+
+
+def _complete_blocks(text: str, name: str, start: int = 0) -> Iterator[tuple[int, str]]:
+    """Offset just past the block, and its text, for each complete block from `start` on."""
+    opening, closing = f"<{name}>", f"</{name}>"
+    while (end := text.find(closing, start)) >= 0:
+        begin = text.rfind(opening, start, end)
+        if begin >= 0:
+            yield end + len(closing), text[begin + len(opening) : end]
+        start = end + len(closing)
+
+
+def _lone_surrogate(text: str) -> int | None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        return error.start
+    return None
+
+
+def _found(text: str, position: int) -> str:
+    return "the end of the text" if position >= len(text) else repr(_short(text[position : position + 25]))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 24 else text[:24] + "…"

@@ -1,0 +1,322 @@
+"""How sure we can be of a result: intervals, paired tests, transitions, and the summary of a stage.
+
+Everything is seeded by an argument and needs no numpy. Samples of one problem are averaged first and problems are what
+is resampled: eight answers to one question are not eight independent observations.
+
+    >>> low, high = wilson(8, 10)
+    >>> round(low, 2), round(high, 2)
+    (0.49, 0.94)
+    >>> pass_at_k(n=4, c=1, k=2)
+    0.5
+"""
+
+import math
+import random
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from pydantic import Field
+
+from srpo.core.records import OUTCOMES, Outcome, Record, Trace
+
+Answer = Literal["first", "final"]
+_Z95 = 1.959963984540054
+_MAX_DRAWS = 1_000_000
+"""Draws that one bootstrap may cost (about 0.1 s); large samples get fewer resamples, never fewer than 200."""
+
+
+class Interval(NamedTuple):
+    """A 95% interval."""
+
+    low: float
+    high: float
+
+
+class Difference(NamedTuple):
+    """A paired difference of means with its 95% interval."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+    """Problems that both sides have."""
+
+    @property
+    def excludes_zero(self) -> bool:
+        """True when the interval lies on one side of zero."""
+        return self.low > 0 or self.high < 0
+
+
+class Transitions(Record):
+    """Transition matrix from first to final answer, of all samples whose gold can be graded."""
+
+    n: int
+    counts: dict[Outcome, int]
+
+    def share(self, outcome: Outcome) -> float:
+        """Share of the samples with this outcome; 0 when there are none."""
+        return self.counts[outcome] / self.n if self.n else 0.0
+
+    @property
+    def first_accuracy(self) -> float:
+        """Share with a right first answer."""
+        return self.share("right→right") + self.share("right→wrong")
+
+    @property
+    def final_accuracy(self) -> float:
+        """Share with a right final answer."""
+        return self.share("right→right") + self.share("wrong→right")
+
+    @property
+    def delta(self) -> float:
+        """Final minus first accuracy, which is wrong→right minus right→wrong."""
+        return self.share("wrong→right") - self.share("right→wrong")
+
+
+class FamilySummary(Record):
+    """One line of the breakdown by problem family."""
+
+    n: int
+    """Problems."""
+    first_accuracy: float
+    final_accuracy: float
+    chance: float | None
+    """Accuracy of a blind guess; None when it is not known for all problems."""
+
+
+class StageSummary(Record):
+    """One row of the stage table: what a model does on a set of problems."""
+
+    name: str
+    n: int
+    """Problems with a gradable gold answer; accuracies are means over these."""
+    num_samples: int
+    """Most samples that any problem has."""
+    first_accuracy: float
+    final_accuracy: float
+    first_interval: tuple[float, float]
+    """95%: Wilson where every problem is all right or all wrong (one sample each), else bootstrap over problems."""
+    final_interval: tuple[float, float]
+    """95%, as `first_interval`."""
+    transitions: dict[Outcome, float]
+    """Share of each outcome, averaged per problem first; they add up to 1."""
+    counts: dict[Outcome, int]
+    """Samples of each outcome."""
+    format_rate: float
+    """Share of all samples whose format is right."""
+    ungradable: int
+    """Samples left out because their gold answer cannot be graded."""
+    mean_tokens: float | None = None
+    """Generated tokens per sample; None when no trace says."""
+    tokens: int | None = None
+    """All tokens that the stage generated, training included."""
+    seconds: float | None = None
+    """Wall-clock time of the stage, training included."""
+    chance: float | None = None
+    """Accuracy of a blind guess; None when it is not known for all problems."""
+    temperature: float | None = None
+    """Sampling temperature; None when the traces do not agree on one."""
+    by_family: dict[str, FamilySummary] = Field(default_factory=dict)
+    """The same by `Problem.family`, sorted by name."""
+
+
+def wilson(successes: int, n: int) -> Interval:
+    """95% Wilson score interval of a share; (0, 1) when there is no observation."""
+    if not 0 <= successes <= n:
+        raise ValueError(f"{successes!r} successes out of {n!r}; successes must lie between 0 and n")
+    if n == 0:
+        return Interval(0.0, 1.0)
+    share, z2 = successes / n, _Z95 * _Z95
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = _Z95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    # The exact bounds at the ends; rounding would put the share itself outside by 1e-17.
+    return Interval(0.0 if successes == 0 else centre - half, 1.0 if successes == n else centre + half)
+
+
+def bootstrap_mean(values: Sequence[float], *, seed: int = 0, num_resamples: int = 2000) -> Interval:
+    """95% percentile bootstrap interval of the mean of `values`, one value per independent unit (problem)."""
+    if not values:
+        raise ValueError("no values to resample; the interval of an empty sample does not exist")
+    rng = random.Random(seed)
+    n = len(values)
+    return _percentiles([math.fsum(rng.choices(values, k=n)) / n for _ in range(_affordable(num_resamples, n))])
+
+
+def paired_difference(
+    ours: Mapping[str, float], theirs: Mapping[str, float], *, seed: int = 0, num_resamples: int = 2000
+) -> Difference:
+    """Mean of ours - theirs over the problems that both have, bootstrap over problems.
+
+    Takes accuracy per problem, as `accuracy_by_problem` gives it.
+    """
+    shared = _shared([ours, theirs])
+    values = [ours[key] - theirs[key] for key in shared]
+    interval = bootstrap_mean(values, seed=seed, num_resamples=num_resamples)
+    return Difference(math.fsum(values) / len(values), *interval, len(values))
+
+
+def seed_difference(
+    pairs: Sequence[tuple[Mapping[str, float], Mapping[str, float]]], *, seed: int = 0, num_resamples: int = 2000
+) -> Difference:
+    """Mean of ours - theirs over training seeds and problems; `pairs` holds (ours, theirs) of each seed.
+
+    The bootstrap resamples seeds and problems, both with replacement and crossed (all seeds answer the same problems),
+    so the interval says what another seed on other problems of the kind would show. With few seeds it is itself rough.
+    """
+    if not pairs:
+        raise ValueError("no seeds to compare; give one pair of results per seed")
+    shared = _shared([side for pair in pairs for side in pair])
+    values_S_P = [[ours[key] - theirs[key] for key in shared] for ours, theirs in pairs]
+    rng = random.Random(seed)
+    num_seeds, n = len(pairs), len(shared)
+    means: list[float] = []
+    for _ in range(_affordable(num_resamples, n * num_seeds)):
+        # The drawn seeds are added up per problem first, so that a resample reads each value once.
+        drawn = Counter(rng.choices(range(num_seeds), k=num_seeds)).items()
+        values_P = [math.fsum(times * values_S_P[s][p] for s, times in drawn) / num_seeds for p in range(n)]
+        means.append(math.fsum(rng.choices(values_P, k=n)) / n)
+    mean = math.fsum(value for row in values_S_P for value in row) / (num_seeds * n)
+    return Difference(mean, *_percentiles(means), n)
+
+
+def mcnemar_exact(only_ours: int, only_theirs: int) -> float:
+    """Two-sided exact p-value of McNemar's test from the problems that exactly one side has right."""
+    if min(only_ours, only_theirs) < 0:
+        raise ValueError(f"counts must not be negative, got {only_ours!r} and {only_theirs!r}")
+    n, k = only_ours + only_theirs, min(only_ours, only_theirs)
+    term = tail = 1
+    for i in range(k):
+        term = term * (n - i) // (i + 1)
+        tail += term
+    # Whole numbers until the very end: 2^n leaves the range of floats at n = 1024.
+    return min(1.0, 2 * tail / (1 << n))
+
+
+def transition_matrix(traces: Iterable[Trace]) -> Transitions:
+    """Count the outcomes; samples with an ungradable gold are left out."""
+    found = Counter(trace.outcome for trace in traces)
+    counts: dict[Outcome, int] = {outcome: found[outcome] for outcome in OUTCOMES}
+    return Transitions(n=sum(counts.values()), counts=counts)
+
+
+def pass_at_k(*, n: int, c: int, k: int) -> float:
+    """Unbiased estimate of the chance that one of k samples is right, when c of n were (Chen et al. 2021, eq. 1)."""
+    if not (0 <= c <= n and 1 <= k <= n):
+        raise ValueError(f"need 0 <= c <= n and 1 <= k <= n, got n={n!r}, c={c!r}, k={k!r}")
+    return 1.0 - math.comb(n - c, k) / math.comb(n, k)
+
+
+def majority_vote(answers: Iterable[str | None]) -> str | None:
+    """The most frequent answer; among equals the one seen first; None when there is no answer at all.
+
+    Answers are compared as strings: normalise them first.
+    """
+    counts = Counter(answer for answer in answers if answer is not None)
+    # max keeps the first of equals, and a Counter keeps the order of first sight.
+    return max(counts, key=lambda answer: counts[answer], default=None)
+
+
+def accuracy_by_problem(traces: Iterable[Trace], answer: Answer = "final") -> dict[str, float]:
+    """Share of right samples of each problem id; problems with an ungradable gold are left out."""
+    return {key: _share(rows, answer) for key, rows in _by_problem(traces).items()}
+
+
+def summarise(
+    traces: Sequence[Trace],
+    name: str,
+    *,
+    tokens: int | None = None,
+    seconds: float | None = None,
+    seed: int = 0,
+) -> StageSummary:
+    """The row of the stage table for `traces`, any style and any number of samples per problem."""
+    if not traces:
+        raise ValueError(f"stage {name!r} has no traces to summarise")
+    problems = _by_problem(traces)
+    groups = list(problems.values())
+    matrix = transition_matrix(traces)
+    families: dict[str, list[list[Trace]]] = {}
+    for rows in groups:
+        families.setdefault(rows[0].problem.family, []).append(rows)
+    lengths = [trace.tokens.total for trace in traces if trace.tokens is not None]
+    temperatures = {trace.origin.sampling.temperature if trace.origin.sampling else None for trace in traces}
+    return StageSummary(
+        name=name,
+        n=len(groups),
+        num_samples=max(Counter(trace.problem.id for trace in traces).values()),
+        first_accuracy=_mean(_share(rows, "first") for rows in groups),
+        final_accuracy=_mean(_share(rows, "final") for rows in groups),
+        first_interval=_interval(groups, "first", seed),
+        final_interval=_interval(groups, "final", seed),
+        transitions={o: _mean(sum(t.outcome == o for t in rows) / len(rows) for rows in groups) for o in OUTCOMES},
+        counts=matrix.counts,
+        format_rate=_mean(trace.response is not None for trace in traces),
+        ungradable=len(traces) - matrix.n,
+        mean_tokens=_mean(lengths) if lengths else None,
+        tokens=tokens,
+        seconds=seconds,
+        chance=_chance(groups),
+        temperature=temperatures.pop() if len(temperatures) == 1 else None,
+        by_family={family: _family(families[family]) for family in sorted(families)},
+    )
+
+
+def _by_problem(traces: Iterable[Trace]) -> dict[str, list[Trace]]:
+    groups: dict[str, list[Trace]] = {}
+    for trace in traces:
+        if trace.outcome is not None:
+            groups.setdefault(trace.problem.id, []).append(trace)
+    return groups
+
+
+def _family(groups: Sequence[Sequence[Trace]]) -> FamilySummary:
+    return FamilySummary(
+        n=len(groups),
+        first_accuracy=_mean(_share(rows, "first") for rows in groups),
+        final_accuracy=_mean(_share(rows, "final") for rows in groups),
+        chance=_chance(groups),
+    )
+
+
+def _interval(groups: Sequence[Sequence[Trace]], answer: Answer, seed: int) -> Interval:
+    shares = [_share(rows, answer) for rows in groups]
+    # Wilson also where every problem is all right or all wrong: resampling ones can only ever give ones.
+    if all(share in (0.0, 1.0) for share in shares):
+        return wilson(round(sum(shares)), len(shares))
+    return bootstrap_mean(shares, seed=seed)
+
+
+def _chance(groups: Sequence[Sequence[Trace]]) -> float | None:
+    known = [rows[0].problem.chance for rows in groups]
+    numbers = [chance for chance in known if chance is not None]
+    return _mean(numbers) if numbers and len(numbers) == len(known) else None
+
+
+def _share(rows: Sequence[Trace], answer: Answer) -> float:
+    grades = (trace.first_grade if answer == "first" else trace.final_grade for trace in rows)
+    return sum(grade.is_correct for grade in grades) / len(rows)
+
+
+def _mean(values: Iterable[float]) -> float:
+    kept = list(values)
+    return math.fsum(kept) / len(kept) if kept else 0.0
+
+
+def _shared(sides: Sequence[Mapping[str, float]]) -> list[str]:
+    keys = [key for key in sides[0] if all(key in side for side in sides)]
+    if not keys:
+        raise ValueError(
+            "the results share no problem id, so there is nothing to pair; compare runs on the same problems"
+        )
+    return keys
+
+
+def _affordable(num_resamples: int, draws: int) -> int:
+    return max(200, min(num_resamples, _MAX_DRAWS // draws))
+
+
+def _percentiles(means: list[float]) -> Interval:
+    means.sort()
+    last = len(means) - 1
+    return Interval(means[math.floor(0.025 * last)], means[math.ceil(0.975 * last)])

@@ -1,0 +1,206 @@
+"""The table of DESIGN 2.2, and one regression test per defect of the authors' reward that concerns the core."""
+
+import math
+
+import pytest
+
+from srpo.core.records import Attempt, FormatError, Grade, Response, TokenCounts
+from srpo.core.response import parse_style
+from srpo.core.rewards import length_score, reward, says_something, segment_rewards
+
+RIGHT = Grade(verdict="correct", extracted="7", reason="")
+WRONG = Grade(verdict="incorrect", extracted="5", reason="")
+UNGRADABLE = Grade(verdict="ungradable", extracted=None, reason="the gold is empty")
+BEST = TokenCounts(prompt=10, first=20, total=40)
+FIVE = (
+    "<think>3+4</think><answer>7</answer><reflection>red is 3, blue is 4</reflection>"
+    "<think>3+4=7</think><answer>7</answer>"
+)
+PAIRS = {
+    "right→right": (RIGHT, RIGHT),
+    "wrong→right": (WRONG, RIGHT),
+    "right→wrong": (RIGHT, WRONG),
+    "wrong→wrong": (WRONG, WRONG),
+}
+
+
+def earn(preset, first, final, *, text=FIVE, tokens=BEST, style="reflective"):
+    parsed = parse_style(text, style)
+    broken = isinstance(parsed, FormatError)
+    return reward(
+        preset,
+        text=text,
+        response=None if broken else parsed,
+        format_error=parsed if broken else None,
+        first=first,
+        final=final,
+        tokens=tokens,
+        style=style,
+    )
+
+
+@pytest.mark.parametrize(
+    ("preset", "totals"),
+    [
+        ("paper", {"right→right": 1.60, "wrong→right": 1.35, "right→wrong": 1.10, "wrong→wrong": 0.85}),
+        ("release-openrlhf", {"right→right": 1.35, "wrong→right": 1.60, "right→wrong": 0.85, "wrong→wrong": 0.60}),
+        ("grpo", {"right→right": 1.5, "wrong→right": 1.5, "right→wrong": 0.5, "wrong→wrong": 0.5}),
+        ("final", {"right→right": 1.5, "wrong→right": 1.5, "right→wrong": 0.5, "wrong→wrong": 0.5}),
+    ],
+)
+def test_totals_at_full_format_reflection_and_length(preset, totals):
+    assert {outcome: round(earn(preset, *pair).total, 12) for outcome, pair in PAIRS.items()} == totals
+
+
+def test_every_term_is_kept_even_at_zero():
+    terms = earn("paper", WRONG, WRONG, text="", tokens=TokenCounts(prompt=1, total=0)).terms
+    assert [(term.name, term.score, term.weight) for term in terms] == [
+        ("format", 0.0, 0.5),
+        ("accuracy", 0.0, 0.5),
+        ("effect", 0.0, 1.0),
+        ("reflection", 0.0, 1.0),
+        ("length", 0.0, 0.1),
+    ]
+
+
+@pytest.mark.parametrize("final", [RIGHT, WRONG])
+@pytest.mark.parametrize("preset", ["paper", "grpo", "final"])
+def test_a_first_attempt_that_is_wrong_on_purpose_never_pays(preset, final):
+    """The released OpenRLHF reward pays wrong→right more than right→right; the paper's does not."""
+    sandbagged = earn(preset, WRONG, final).total
+    assert sandbagged <= earn(preset, RIGHT, final).total
+    if preset == "paper":
+        assert sandbagged <= earn(preset, RIGHT, final).total - 0.25 + 1e-12
+
+
+def test_release_preset_reproduces_the_ordering_that_rewards_sandbagging():
+    assert earn("release-openrlhf", WRONG, RIGHT).total > earn("release-openrlhf", RIGHT, RIGHT).total
+    assert [term.name for term in earn("release-openrlhf", WRONG, RIGHT).terms] == [
+        "format",
+        "accuracy",
+        "effect",
+        "length",
+    ]
+
+
+def test_wrong_to_right_has_its_own_effect_and_wrong_to_wrong_none():
+    """The released verl reward (`a == True & b == False`) pays 0 and -0.25."""
+    assert earn("paper", WRONG, RIGHT).score("effect") == 0.5
+    assert earn("paper", WRONG, WRONG).score("effect") == 0.0
+    assert earn("paper", RIGHT, WRONG).score("effect") == -0.25
+    assert earn("paper", RIGHT, RIGHT).score("effect") == 0.25
+
+
+def test_a_missing_answer_block_does_not_wipe_out_the_rest():
+    """The released reward unpacks three values from two, and the exception makes the total 0."""
+    text = "<think>3+4</think><answer>7</answer><reflection>red is 3, blue is 4</reflection><think>3+4=7</think>"
+    earned = earn("paper", RIGHT, WRONG, text=text)
+    assert {term.name: term.score for term in earned.terms} == {
+        "format": 0.0,
+        "accuracy": 1.0,
+        "effect": -0.25,
+        "reflection": 0.25,
+        "length": 1.0,
+    }
+    assert earned.total == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("pair", [(UNGRADABLE, UNGRADABLE), (RIGHT, UNGRADABLE), (UNGRADABLE, WRONG)])
+@pytest.mark.parametrize("preset", ["paper", "release-openrlhf", "grpo", "final"])
+def test_an_ungradable_gold_earns_nothing_at_all(preset, pair):
+    """The released reward gives 1.0 to anything when the gold does not parse."""
+    assert earn(preset, *pair) is None
+
+
+def test_answers_without_blanks_have_the_format():
+    """The released pattern wants white space around the answer."""
+    assert earn("paper", RIGHT, RIGHT).score("format") == 1.0
+
+
+def test_a_response_without_second_think_has_not_the_format():
+    """The released SFT target has no second think."""
+    assert earn("paper", RIGHT, RIGHT, text=FIVE.replace("<think>3+4=7</think>", "")).score("format") == 0.0
+
+
+@pytest.mark.parametrize("nothing", [".", "", " \n\t", "...!?", "ok ok", "∅", "<>", "____", "7", "\0"])
+def test_a_reflection_that_says_nothing_earns_nothing(nothing):
+    """The released reward counts a "." as a reflection."""
+    text = FIVE.replace("red is 3, blue is 4", nothing)
+    assert earn("paper", RIGHT, RIGHT, text=text).score("reflection") == 0.0
+    assert earn("paper", RIGHT, RIGHT, text=text).score("format") == 1.0
+
+
+@pytest.mark.parametrize(
+    "something", ["red=3\nblue=5\n3+5=8\nneed 9 no", "看错了", "3+4=7", "Looks right.", "Die Säule fehlt", "再び確認"]
+)
+def test_a_reflection_that_says_something(something):
+    assert says_something(something)
+
+
+def test_a_long_reflection_is_cheap():
+    assert not says_something("a" * 5_000_000)
+    assert not says_something("ok " * 300_000)
+
+
+@pytest.mark.parametrize(
+    ("total", "score"),
+    [(40, 1.0), (50, math.exp(-1)), (30, math.exp(-1)), (45, math.exp(-0.25)), (20, math.exp(-4)), (1000, 0.0)],
+)
+def test_length_is_a_bell_around_twice_the_first_attempt(total, score):
+    assert length_score(TokenCounts(prompt=5, first=20, total=total)) == pytest.approx(score)
+
+
+def test_length_without_first_attempt_is_zero():
+    assert length_score(TokenCounts(prompt=5, first=0, total=100)) == 0.0
+
+
+def test_grpo_works_for_a_single_attempt_and_the_others_refuse():
+    text = "<think>3+4</think><answer>7</answer>"
+    assert earn("grpo", RIGHT, RIGHT, text=text, style="single").total == 1.5
+    assert earn("grpo", RIGHT, RIGHT, text="7", style="single").total == 1.0
+    for preset in ("paper", "final", "release-openrlhf"):
+        with pytest.raises(ValueError, match="needs the five blocks"):
+            earn(preset, RIGHT, RIGHT, text=text, style="single")
+
+
+def test_unknown_preset():
+    with pytest.raises(ValueError, match="unknown preset 'papper'; use one of paper"):
+        earn("papper", RIGHT, RIGHT)
+
+
+@pytest.mark.parametrize("outcome", PAIRS)
+def test_segments_add_up_to_the_total(outcome):
+    earned = earn("paper", *PAIRS[outcome])
+    assert sum(segment_rewards(earned)) == pytest.approx(earned.total)
+
+
+def test_segments_credit_each_part_with_its_own_work():
+    parts = {outcome: segment_rewards(earn("paper", *pair)) for outcome, pair in PAIRS.items()}
+    assert {outcome: round(first, 9) for outcome, (first, _) in parts.items()} == {
+        "right→right": 0.75,
+        "wrong→right": 0.25,
+        "right→wrong": 0.75,
+        "wrong→wrong": 0.25,
+    }
+    assert {outcome: round(second, 9) for outcome, (_, second) in parts.items()} == {
+        "right→right": 0.85,
+        "wrong→right": 1.1,
+        "right→wrong": 0.35,
+        "wrong→wrong": 0.6,
+    }
+
+
+def test_segment_credit_needs_an_effect():
+    with pytest.raises(ValueError, match="use preset 'paper'"):
+        segment_rewards(earn("grpo", RIGHT, RIGHT))
+
+
+def test_a_format_error_in_the_response_place_is_a_broken_format():
+    error = FormatError(where=0, what="x")
+    kinds = [(error, None), (None, error), (None, None), (Attempt(think="a", answer="7"), error)]
+    for response, format_error in kinds:
+        earned = reward(
+            "paper", text="", response=response, format_error=format_error, first=RIGHT, final=RIGHT, tokens=BEST
+        )
+        assert earned.score("format") == 0.0
+    assert isinstance(parse_style(FIVE, "reflective"), Response)

@@ -1,0 +1,210 @@
+import math
+import time
+
+import pytest
+
+from srpo.core.records import OUTCOMES, Grade, Origin, Problem, Response, Sampling, TokenCounts, Trace
+from srpo.core.statistics import (
+    accuracy_by_problem,
+    bootstrap_mean,
+    majority_vote,
+    mcnemar_exact,
+    paired_difference,
+    pass_at_k,
+    seed_difference,
+    summarise,
+    transition_matrix,
+    wilson,
+)
+
+GRADES = {
+    "r": Grade(verdict="correct", extracted="7", reason=""),
+    "w": Grade(verdict="incorrect", extracted="5", reason=""),
+    "u": Grade(verdict="ungradable", extracted=None, reason="no gold"),
+}
+FIVE = Response.model_validate(
+    {"first": {"think": "a", "answer": "5"}, "reflection": "r", "second": {"think": "b", "answer": "7"}}
+)
+
+
+def trace(
+    problem, pair, *, sample=0, response=FIVE, tokens=40, family="bars", chance=0.25, temperature=1.0, style=None
+):
+    return Trace.model_construct(
+        origin=Origin(stage="eval", model="m", sampling=Sampling(temperature=temperature)),
+        problem=Problem(id=problem, question="?", answer="7", family=family, chance=chance),
+        sample=sample,
+        style=style or "reflective",
+        text="",
+        response=response,
+        first_grade=GRADES[pair[0]],
+        final_grade=GRADES[pair[1]],
+        tokens=None if tokens is None else TokenCounts(prompt=10, total=tokens),
+    )
+
+
+@pytest.mark.parametrize(
+    ("k", "n", "low", "high"),
+    [(0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (5, 10, 0.2366, 0.7634), (81, 263, 0.2553, 0.3662), (0, 0, 0.0, 1.0)],
+)
+def test_wilson_against_published_values(k, n, low, high):
+    assert wilson(k, n) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_wilson_refuses_nonsense():
+    with pytest.raises(ValueError, match="11 successes out of 10"):
+        wilson(11, 10)
+
+
+def test_bootstrap_is_seeded_and_close_to_the_normal_interval():
+    values = [0.0, 1.0] * 100
+    assert bootstrap_mean(values, seed=1) == bootstrap_mean(values, seed=1)
+    assert bootstrap_mean(values, seed=1) != bootstrap_mean(values, seed=2)
+    half = 1.96 * 0.5 / math.sqrt(200)
+    assert bootstrap_mean(values, seed=1) == pytest.approx((0.5 - half, 0.5 + half), abs=0.01)
+    with pytest.raises(ValueError, match="no values"):
+        bootstrap_mean([])
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "p"), [(0, 0, 1.0), (5, 5, 1.0), (6, 0, 0.03125), (0, 6, 0.03125), (10, 2, 0.03857421875)]
+)
+def test_mcnemar(ours, theirs, p):
+    assert mcnemar_exact(ours, theirs) == pytest.approx(p)
+
+
+def test_mcnemar_of_large_counts():
+    assert 0 < mcnemar_exact(2600, 2400) < 0.01
+    assert mcnemar_exact(2400, 2600) == mcnemar_exact(2600, 2400)
+
+
+def test_pass_at_k():
+    assert pass_at_k(n=10, c=3, k=1) == pytest.approx(0.3)
+    assert pass_at_k(n=5, c=2, k=2) == pytest.approx(1 - 3 / 10)
+    assert pass_at_k(n=5, c=3, k=3) == 1.0
+    with pytest.raises(ValueError, match="1 <= k <= n"):
+        pass_at_k(n=5, c=3, k=6)
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        (["7", "5", "7"], "7"),
+        (["5", "7", "7", "5"], "5"),
+        ([None, None, "3"], "3"),
+        ([None], None),
+        ([], None),
+    ],
+)
+def test_majority_vote(answers, expected):
+    assert majority_vote(answers) == expected
+
+
+def test_transition_matrix_and_its_identities():
+    matrix = transition_matrix([trace("1", p) for p in ("rr", "rr", "wr", "wr", "wr", "rw", "ww", "uu")])
+    assert matrix.n == 7
+    assert [matrix.counts[outcome] for outcome in OUTCOMES] == [2, 3, 1, 1]
+    assert matrix.first_accuracy == pytest.approx(3 / 7)
+    assert matrix.final_accuracy == pytest.approx(5 / 7)
+    assert matrix.delta == pytest.approx(matrix.final_accuracy - matrix.first_accuracy)
+    assert transition_matrix([]).share("right→right") == 0.0
+
+
+def test_paired_difference_uses_shared_problems_only():
+    ours = {f"{i}": float(i % 4 > 0) for i in range(200)}
+    theirs = {f"{i}": float(i % 4 > 1) for i in range(150)}
+    difference = paired_difference(ours, theirs)
+    assert difference.n == 150
+    assert difference.mean == pytest.approx(sum(i % 4 == 1 for i in range(150)) / 150)
+    assert difference.low < difference.mean < difference.high
+    assert difference.excludes_zero
+    assert not paired_difference(ours, ours).excludes_zero
+    with pytest.raises(ValueError, match="share no problem id"):
+        paired_difference(ours, {"x": 1.0})
+
+
+def test_pairing_is_tighter_than_two_independent_samples():
+    ours = {f"{i}": float(i % 2) for i in range(200)}
+    theirs = {f"{i}": 0.0 if i == 1 else float(i % 2) for i in range(200)}
+    difference = paired_difference(ours, theirs)
+    assert difference.high - difference.low < 0.05
+
+
+def test_seed_difference_is_wider_when_seeds_disagree():
+    base = {f"{i}": float(i % 2) for i in range(100)}
+    better = dict.fromkeys(base, 1.0)
+    agree = seed_difference([(better, base)] * 3)
+    disagree = seed_difference([(better, base), (better, base), (base, better)])
+    assert agree.mean == pytest.approx(0.5)
+    assert agree.excludes_zero
+    assert disagree.mean == pytest.approx(0.5 / 3)
+    assert not disagree.excludes_zero
+    assert disagree.high - disagree.low > agree.high - agree.low
+
+
+def test_summary_of_a_stage():
+    traces = [
+        trace("1", "rr"),
+        trace("2", "wr", tokens=60, family="maze", chance=0.5),
+        trace("3", "rw", response=None),
+        trace("4", "ww"),
+        trace("5", "uu"),
+    ]
+    found = summarise(traces, "srpo", tokens=1000, seconds=2.5)
+    assert (found.name, found.n, found.num_samples, found.ungradable) == ("srpo", 4, 1, 1)
+    assert (found.first_accuracy, found.final_accuracy) == (0.5, 0.5)
+    assert found.final_interval == wilson(2, 4)
+    assert found.transitions == dict.fromkeys(OUTCOMES, 0.25)
+    assert found.counts == dict.fromkeys(OUTCOMES, 1)
+    assert found.format_rate == 0.8
+    assert found.mean_tokens == 44
+    assert found.chance == pytest.approx((0.25 * 3 + 0.5) / 4)
+    assert (found.temperature, found.tokens, found.seconds) == (1.0, 1000, 2.5)
+    assert list(found.by_family) == ["bars", "maze"]
+    assert found.by_family["maze"].model_dump() == {"n": 1, "first_accuracy": 0.0, "final_accuracy": 1.0, "chance": 0.5}
+    assert type(found).model_validate_json(found.model_dump_json()) == found
+
+
+def test_samples_are_averaged_per_problem_first():
+    traces = [trace("1", "wr", sample=i) for i in range(8)] + [trace("2", "ww")]
+    found = summarise(traces, "s")
+    assert found.num_samples == 8
+    assert found.final_accuracy == 0.5
+    assert found.transitions["wrong→right"] == 0.5
+    assert found.counts["wrong→right"] == 8
+    assert accuracy_by_problem(traces) == {"1": 1.0, "2": 0.0}
+    assert accuracy_by_problem(traces, "first") == {"1": 0.0, "2": 0.0}
+
+
+def test_what_is_not_known_stays_unknown():
+    traces = [trace("1", "rr", tokens=None), trace("2", "rr", tokens=None, chance=None, temperature=0.0)]
+    found = summarise(traces, "s")
+    assert (found.mean_tokens, found.chance, found.temperature) == (None, None, None)
+
+
+def test_perfect_scores_keep_an_honest_interval():
+    found = summarise([trace(str(i), "rr", sample=j) for i in range(5) for j in range(4)], "s")
+    assert found.final_interval == wilson(5, 5)
+    assert found.final_interval[0] < 0.6
+
+
+def test_only_ungradable_golds():
+    found = summarise([trace("1", "uu")], "s")
+    assert (found.n, found.ungradable, found.final_accuracy, found.final_interval) == (0, 1, 0.0, (0.0, 1.0))
+
+
+def test_nothing_to_summarise():
+    with pytest.raises(ValueError, match="stage 'srpo' has no traces"):
+        summarise([], "srpo")
+
+
+@pytest.mark.parametrize("num_samples", [1, 8])
+def test_ten_thousand_traces_take_less_than_a_second(num_samples):
+    traces = [
+        trace(f"{i}", "rw"[(i + j) % 2] + "rw"[i * j % 2], sample=j)
+        for i in range(10_000 // num_samples)
+        for j in range(num_samples)
+    ]
+    start = time.process_time()
+    assert summarise(traces, "s").n == 10_000 // num_samples
+    assert time.process_time() - start < 1
