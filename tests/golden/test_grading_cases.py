@@ -1,0 +1,33 @@
+"""Our own exam: every kind of answer, with near misses. No false positive is tolerated."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+from srpo.core.grading import grade
+from srpo.core.records import Problem
+
+CASES = [
+    json.loads(line)
+    for line in (Path(__file__).parent / "grading_cases.jsonl").read_text(encoding="utf-8").splitlines()
+]
+
+
+def _verdict(case: dict[str, object]) -> bool:
+    gold = str(case["gold"]).encode("utf-8", "replace").decode()
+    problem = Problem(id=str(case["id"]), question="", answer=gold, choices=tuple(case.get("choices", ())))  # type: ignore[arg-type]
+    return grade(problem, str(case["prediction"])).is_correct
+
+
+def test_every_case_is_graded_as_expected() -> None:
+    wrong = [
+        (case["id"], case["gold"], str(case["prediction"])[:80]) for case in CASES if _verdict(case) != case["expected"]
+    ]
+    assert wrong == []
+
+
+def test_the_exam_is_wide() -> None:
+    kinds = Counter(case["kind"] for case in CASES)
+    assert len(CASES) >= 300
+    assert len(kinds) >= 30
+    assert 0.35 < sum(case["expected"] for case in CASES) / len(CASES) < 0.65

@@ -1,0 +1,162 @@
+"""The rules, one by one. The wide exam is in tests/golden/test_grading_cases.py."""
+
+import time
+
+import pytest
+
+from srpo.core.grading import classify_gold, grade, grade_gold
+from srpo.core.records import Problem
+
+
+def problem(gold: str, choices: tuple[str, ...] = (), kind: str | None = None) -> Problem:
+    return Problem(id="p", question="", answer=gold, choices=choices, kind=kind)
+
+
+@pytest.mark.parametrize(
+    ("gold", "choices", "kind"),
+    [
+        ("B", (), "letter"),
+        ("(C)", (), "letter"),
+        ("12 cm", ("8 cm", "12 cm"), "letter"),
+        ("ABD", (), "letters"),
+        ("C\nD", (), "letters"),
+        ("Yes", (), "yes_no"),
+        ("否", (), "yes_no"),
+        ("12 cm", (), "number"),
+        ("50%", (), "percent"),
+        ("1:64", (), "ratio"),
+        ("3:15", (), "time"),
+        ("N 34° W", (), "bearing"),
+        (r"(-\infty, 4]", (), "interval"),
+        ("x > 2", (), "inequality"),
+        (r"\{1,2\}", (), "set"),
+        ("(1, 2)", (), "tuple"),
+        ("1, 2, 3", (), "list"),
+        ("x^2+y^2=49", (), "relation"),
+        ("2n+1", (), "expression"),
+        (r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", (), "matrix"),
+        ("Bugs Bunny", (), "text"),
+        ("三角形", (), "text"),
+    ],
+)
+def test_gold_kinds(gold: str, choices: tuple[str, ...], kind: str) -> None:
+    assert classify_gold(problem(gold, choices)) == kind
+
+
+@pytest.mark.parametrize("gold", ["", "  ", "$$", "...", r"\frac{1}{", "?", "nan", "x" * 3000])
+def test_a_gold_that_cannot_be_read_is_ungradable(gold: str) -> None:
+    assert grade_gold(problem(gold))
+    assert classify_gold(problem(gold)) is None
+    for prediction in (gold, "", "5", "B"):
+        assert grade(problem(gold), prediction).verdict == "ungradable"
+
+
+def test_a_letter_beyond_the_options_is_no_gold() -> None:
+    assert grade(problem("F", ("1", "2"), kind="letter"), "F").verdict == "ungradable"
+
+
+@pytest.mark.parametrize(
+    ("gold", "why"),
+    [("35掳", "35°"), ("\x0crac{36}{13}", "36/13"), ("-4.9\n-4.9", "-4.9"), (r"{8}{5} \pi", r"\frac85\pi")],
+)
+def test_damaged_golds_are_repaired(gold: str, why: str) -> None:
+    assert grade(problem(gold), why).is_correct
+
+
+def test_kind_decides_what_is_ambiguous() -> None:
+    assert grade(problem("[2014, 2016]", kind="list"), "(2014, 2016)").is_correct
+    assert not grade(problem("[0, 1]", kind="interval"), "(0, 1)").is_correct
+    assert grade(problem("10:15", kind="ratio"), "2:3").is_correct
+    assert not grade(problem("2m", kind="expression"), "2").is_correct
+    # a gold given as option text, where other options are letters
+    options = ("B", "A", "C")
+    assert grade(problem("A", options, kind="option"), "B").is_correct
+    assert grade(problem("A", options), "A").is_correct
+
+
+def test_grades_carry_the_answer_and_the_rule() -> None:
+    result = grade(problem("12 cm"), "<think>..</think><answer>12 m</answer>")
+    assert (result.verdict, result.extracted) == ("incorrect", "12 m")
+    assert result.reason == "number: different (answer block)"
+    assert grade(problem("A"), "I am not sure").extracted == "I am not sure"
+    assert grade(problem("A"), "").extracted is None
+
+
+def test_lone_surrogates_do_not_break_the_record() -> None:
+    assert grade(problem("5"), "\ud800 5 \udfff").extracted is not None
+
+
+class Verifier:
+    """Answers from a table and keeps the questions."""
+
+    def __init__(self, answer: bool | None) -> None:
+        self.answer = answer
+        self.questions: list[tuple[str, str]] = []
+
+    def verify(self, gold: str, prediction: str) -> bool | None:
+        self.questions.append((gold, prediction))
+        return self.answer
+
+
+@pytest.mark.parametrize(("answer", "verdict"), [(True, "correct"), (False, "incorrect"), (None, "incorrect")])
+def test_the_symbolic_verifier_is_asked_last(answer: bool | None, verdict: str) -> None:
+    verifier = Verifier(answer)
+    gold = problem(r"\sum_{k=1}^{n} k^2")
+    assert grade(gold, r"$\sum_{j=1}^{n} j^2$", symbolic=verifier).verdict == verdict
+    assert verifier.questions == [(r"\sum_{k=1}^{n} k^2", r"\sum_{j=1}^{n} j^2")]
+
+
+@pytest.mark.parametrize(
+    ("gold", "prediction"),
+    [("5", "6"), ("36π", "36"), ("2n+1", "2n+2"), ("B", "C"), ("x^2+y^2=49", "x^2-y^2=49"), ("5", "9^9^9^9")],
+)
+def test_what_the_rules_decide_is_not_asked_again(gold: str, prediction: str) -> None:
+    verifier = Verifier(True)
+    assert grade(problem(gold), prediction, symbolic=verifier).verdict == "incorrect"
+    assert verifier.questions == []
+
+
+HOSTILE = [
+    "9^9^9^9",
+    "(" * 300,
+    r"\frac{" * 60 + "1" + "}{2}" * 60,
+    "10^8!",
+    "10^{10^{10^{10}}}",
+    "7" * 10_000_000,
+    "\x00" * 1000,
+    "\ud800" * 1000,
+    "<answer>" * 200_000,
+    r"\boxed{" * 200_000,
+    "1," * 1_000_000,
+    "A or " * 400_000,
+    "1e999999999",
+    "-" * 1900,
+    "x" * 1900,
+    "((" * 100 + "5" + "))" * 100,
+    "a_" * 900,
+    "1 " * 900,
+    ", ".join(["1"] * 600),
+    "not " * 450 + "A",
+    "9" * 1900 + "!",
+]
+
+
+@pytest.mark.parametrize("gold", ["5", "B", "Yes", "triangle", "x^2+1", "(1,2)", "3:15"])
+def test_hostile_text_is_wrong_and_fast(gold: str) -> None:
+    start = time.process_time()
+    for text in HOSTILE:
+        assert grade(problem(gold), text).verdict == "incorrect", text[:40]
+        assert grade(problem(gold), f"<answer>{text[:5000]}</answer>").verdict == "incorrect", text[:40]
+    assert time.process_time() - start < 10
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_golds_do_not_hang(text: str) -> None:
+    start = time.process_time()
+    for prediction in ("5", text[:1900]):
+        assert grade(problem(text.encode("utf-8", "replace").decode()), prediction).verdict in (
+            "correct",
+            "incorrect",
+            "ungradable",
+        )
+    assert time.process_time() - start < 3

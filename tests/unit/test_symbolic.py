@@ -1,0 +1,65 @@
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from srpo.symbolic import SymbolicPool, is_risky
+
+pytestmark = pytest.mark.slow
+
+
+def test_answers_survive_a_missed_deadline_and_leave_nothing_running() -> None:
+    with SymbolicPool(deadline_s=20) as pool:
+        assert pool.num_workers_alive == 0, "nothing starts before it is needed"
+        assert pool.verify(r"\sum_{k=1}^{3} k", "6") is True
+        assert pool.verify("x+1", "x+2") is False
+        assert pool.verify("x+1", "no formula") is None or pool.verify("x+1", "no formula") is False
+
+        pool.deadline_s = 1e-6
+        assert pool.verify("x+1", "1+x") is None
+        assert (pool.num_timeouts, pool.num_workers_alive) == (1, 0)
+
+        pool.deadline_s = 20
+        assert pool.verify("x+1", "1+x") is True, "a killed worker is replaced"
+        answers: list[bool | None] = []
+        threads = [
+            threading.Thread(target=lambda i=i: answers.append(pool.verify(f"x+{i}", f"{i}+x"))) for i in range(4)
+        ]  # type: ignore[misc]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert answers == [True] * 4
+        workers = [worker.process for worker in pool._alive]
+    assert all(process.poll() is not None for process in workers)
+    with pytest.raises(ValueError, match="closed"):
+        pool.verify("1", "1")
+
+
+def test_workers_end_with_their_parent() -> None:
+    program = (
+        "from srpo.symbolic import SymbolicPool\n"
+        "pool = SymbolicPool()\n"
+        "assert pool.verify('1', '1')\n"
+        "print(pool._alive[0].process.pid)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
+    from pathlib import Path
+
+    assert not Path(f"/proc/{done.stdout.strip()}").exists()
+
+
+@pytest.mark.parametrize("text", ["9^9^9^9", "10^{10^{10^{10}}}", "(" * 300, "10^100000", "1234!", "9" * 50, "x" * 500])
+def test_risky_questions_are_refused(text: str) -> None:
+    assert is_risky(text)
+    pool = SymbolicPool()
+    assert pool.verify("5", text) is None
+    assert (pool.num_refused, pool.num_calls, pool.num_workers_alive) == (1, 0, 0)
+
+
+def test_settings_are_checked() -> None:
+    with pytest.raises(ValueError, match="num_workers must be at least 1, not 0"):
+        SymbolicPool(num_workers=0)
+    with pytest.raises(ValueError, match="deadline_s must be positive"):
+        SymbolicPool(deadline_s=0)
