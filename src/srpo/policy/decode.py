@@ -1,0 +1,276 @@
+"""Sample completions: each prompt is computed once, its rows are decoded together, finished rows leave the batch.
+
+What a row becomes depends on its own random numbers alone (one uniform number per token, drawn before decoding starts),
+so neither the size of the batch nor the moment at which finished rows are dropped changes a result, and a run that
+restores the generator's state samples the same texts again. Banned ids are those of the trainer's log-softmax.
+
+    generator = torch.Generator().manual_seed(0)
+    groups = sample(policy, prompts, num_samples=8, sampling=Sampling(max_tokens=96), generator=generator)
+    texts = [[policy.decode(completion.token_ids) for completion in group] for group in groups]
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import Cache, DynamicLayer
+
+from srpo.core.records import Sampling
+from srpo.policy.policy import Policy
+from srpo.policy.prefix import Prefix, batch_prompts, compute_prefix, suffix_hidden
+from srpo.policy.processor import EncodedPrompt
+
+MAX_ROWS = 256
+"""Rows decoded together; bounds the memory of keys and values."""
+MIN_FINISHED_SHARE = 0.1
+"""Share of finished rows from which dropping them pays for moving the others."""
+
+Forced = Sequence[Sequence[Sequence[int]]]
+"""For each prompt and sample, the tokens that its completion must begin with (may be empty)."""
+
+
+class SampledCompletion(NamedTuple):
+    """One completion."""
+
+    token_ids: tuple[int, ...]
+    """Forced and sampled tokens; the end token is the last one unless `truncated`."""
+    logprobs: tuple[float, ...]
+    """Log-prob of each token at the sampling temperature (at temperature 1 for greedy decoding), before top-p."""
+    truncated: bool
+    """True when `max_tokens` ended it."""
+
+
+def sample(
+    policy: Policy,
+    prompts: Sequence[EncodedPrompt],
+    *,
+    num_samples: int | Sequence[int],
+    sampling: Sampling,
+    generator: torch.Generator,
+    forced: Forced | None = None,
+    max_rows: int = MAX_ROWS,
+) -> list[list[SampledCompletion]]:
+    """Sample `num_samples` completions for each prompt, in order.
+
+    Args:
+        policy: the model.
+        prompts: P encoded prompts.
+        num_samples: completions per prompt; one number for all, or one for each.
+        sampling: temperature, top-p and the largest number of tokens, forced ones included; its seed is not used.
+        generator: source of all randomness; advanced by the same amount whatever is sampled.
+        forced: tokens that the completions must begin with.
+        max_rows: rows decoded together.
+
+    Raises:
+        ValueError: sampling settings out of range, or forced tokens that are too many, banned or an end token.
+
+    """
+    counts = [num_samples] * len(prompts) if isinstance(num_samples, int) else list(num_samples)
+    _check(policy, len(prompts), counts, sampling, forced)
+    row_prompts = [p for p, count in enumerate(counts) for _ in range(count)]
+    starts = [list(tokens) for group in forced for tokens in group] if forced else [[] for _ in row_prompts]
+    uniform_B_T = torch.rand(
+        (len(row_prompts), sampling.max_tokens), generator=generator, dtype=torch.float64, device=generator.device
+    ).to(policy.device)
+    done: list[SampledCompletion] = []
+    with torch.inference_mode(), policy.autocast():
+        for begin in range(0, len(row_prompts), max_rows):
+            rows = slice(begin, begin + max_rows)
+            first, last = row_prompts[rows][0], row_prompts[rows][-1]
+            prefix = compute_prefix(policy, batch_prompts(policy, prompts[first : last + 1]))
+            local = torch.tensor([p - first for p in row_prompts[rows]], device=policy.device)
+            decoder = _Decoder(
+                policy, prefix, prompt_B=local, starts=starts[rows], uniform_B_T=uniform_B_T[rows], sampling=sampling
+            )
+            done.extend(decoder.run())
+    remaining = iter(done)
+    return [[next(remaining) for _ in range(count)] for count in counts]
+
+
+def _check(policy: Policy, num_prompts: int, counts: list[int], sampling: Sampling, forced: Forced | None) -> None:
+    if len(counts) != num_prompts or min(counts, default=0) < 0:
+        raise ValueError(f"num_samples {counts!r} does not give one number >= 0 for each of {num_prompts} prompts")
+    if sampling.temperature < 0:
+        raise ValueError(f"temperature must be 0 (greedy) or positive, got {sampling.temperature!r}")
+    if not 0 < sampling.top_p <= 1:
+        raise ValueError(f"top_p must be in (0, 1], got {sampling.top_p!r}")
+    if sampling.max_tokens < 1:
+        raise ValueError(f"max_tokens must be at least 1, got {sampling.max_tokens!r}")
+    if forced is None:
+        return
+    if [len(group) for group in forced] != counts:
+        raise ValueError(f"forced has {[len(group) for group in forced]!r} rows per prompt, num_samples is {counts!r}")
+    unwanted = {*policy.banned_ids, policy.end_id}
+    for tokens in (tokens for group in forced for tokens in group):
+        if len(tokens) >= sampling.max_tokens:
+            raise ValueError(f"{len(tokens)} forced tokens leave no room within max_tokens {sampling.max_tokens!r}")
+        if found := unwanted & set(tokens):
+            names = policy.tokenizer.convert_ids_to_tokens(sorted(found))
+            raise ValueError(f"forced tokens hold {names}, which may not stand within a completion")
+
+
+class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
+    """Cache layer with room for the longest completion: writes in place, returns views, drops rows in place."""
+
+    def __init__(self, keys_P: Tensor, values_P: Tensor, rows_R: Tensor, capacity: int) -> None:
+        super().__init__()
+        self.length = keys_P.shape[-2]
+        self.keys, self.values = (
+            prefix_P.new_empty((len(rows_R), prefix_P.shape[1], capacity, prefix_P.shape[-1]))
+            for prefix_P in (keys_P, values_P)
+        )
+        self.keys[:, :, : self.length] = keys_P.index_select(0, rows_R)
+        self.values[:, :, : self.length] = values_P.index_select(0, rows_R)
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        """Append the new tokens' keys and values and return all that there are."""
+        begin, self.length = self.length, self.length + key_states.shape[-2]
+        self.keys[:, :, begin : self.length] = key_states
+        self.values[:, :, begin : self.length] = value_states
+        return self.keys[:, :, : self.length], self.values[:, :, : self.length]
+
+    def get_seq_length(self) -> int:
+        """Columns in use."""
+        return self.length
+
+    def move_rows(self, to: Tensor, source: Tensor, num_rows: int) -> None:
+        """Copy rows `source` over rows `to`, then keep the first `num_rows`."""
+        for states in (self.keys, self.values):
+            states[to, :, : self.length] = states[source, :, : self.length]
+        self.keys, self.values = self.keys[:num_rows], self.values[:num_rows]
+
+
+class _Decoder:
+    """The state of one batch of rows while it is decoded; R of its B rows have not been dropped yet."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        prefix: Prefix,
+        *,
+        prompt_B: Tensor,
+        starts: list[list[int]],
+        uniform_B_T: Tensor,
+        sampling: Sampling,
+    ) -> None:
+        self.policy, self.sampling = policy, sampling
+        batch, num_rows, device = prefix.batch, len(prompt_B), policy.device
+        prefix_size, start_size = batch.input_ids_P_L.shape[1], max(len(start) for start in starts)
+        capacity = prefix_size + start_size + sampling.max_tokens
+        self.layers = [
+            PreallocatedLayer(k, v, prompt_B, capacity) for k, v in zip(prefix.keys, prefix.values, strict=True)
+        ]
+        self.cache = Cache(layers=self.layers)
+        # One column more than a completion can fill takes what finished rows go on writing until they are dropped.
+        self.tokens_B_T = torch.zeros((num_rows, sampling.max_tokens + 1), dtype=torch.int64, device=device)
+        self.logprobs_B_T = torch.zeros((num_rows, sampling.max_tokens + 1), device=device)
+        self.length_B = torch.zeros(num_rows, dtype=torch.int64, device=device)
+        self.row_R = torch.arange(num_rows, device=device)
+        self.alive_R = torch.ones(num_rows, dtype=torch.bool, device=device)
+        self.count_R = torch.tensor([len(start) for start in starts], device=device)
+        self.uniform_B_T = torch.nn.functional.pad(uniform_B_T, (0, 1))
+        self.base_position_R = batch.next_position_P[prompt_B]
+        columns = torch.arange(capacity, device=device)
+        self.visible_R_S = (columns < batch.lengths_P[prompt_B][:, None]) | (columns >= prefix_size)
+        self.hidden_R_D = prefix.last_hidden_P_D[prompt_B]
+        if start_size:
+            self._force(prefix, prompt_B, starts)
+            self.visible_R_S &= (columns < prefix_size + self.count_R[:, None]) | (columns >= prefix_size + start_size)
+        # Attention without a mask runs in a faster kernel.
+        self.needs_mask = not bool(self.visible_R_S.all())
+
+    def run(self) -> list[SampledCompletion]:
+        """Decode until every row has ended."""
+        while True:
+            chosen_R = self._choose()
+            num_alive = int(self.alive_R.sum())
+            finished = len(self.row_R) - num_alive
+            if not num_alive:
+                break
+            if finished >= MIN_FINISHED_SHARE * len(self.row_R):
+                chosen_R = self._drop_finished(chosen_R, num_alive)
+            self._advance(chosen_R)
+        self.length_B[self.row_R] = self.count_R
+        lengths, tokens, logprobs = self.length_B.tolist(), self.tokens_B_T.tolist(), self.logprobs_B_T.tolist()
+        return [
+            SampledCompletion(tuple(ids[:size]), tuple(values[:size]), ids[size - 1] != self.policy.end_id)
+            for size, ids, values in zip(lengths, tokens, logprobs, strict=True)
+        ]
+
+    def _force(self, prefix: Prefix, prompt_B: Tensor, starts: list[list[int]]) -> None:
+        """Run the forced tokens of all rows through the model in one pass, and score them."""
+        size = int(self.count_R.max())
+        padded = [[*start, *[self.policy.end_id] * (size - len(start))] for start in starts]
+        forced_B_F = torch.tensor(padded, device=self.policy.device)
+        rest_B_F_D = suffix_hidden(self.policy, prefix, self.cache, prompt_B, forced_B_F)
+        hidden_B_F_D = torch.cat([self.hidden_R_D[:, None], rest_B_F_D], dim=1)
+        logprobs_B_F = self._logprobs(hidden_B_F_D[:, :-1]).gather(-1, forced_B_F[..., None])[..., 0]
+        self.tokens_B_T[:, :size], self.logprobs_B_T[:, :size] = forced_B_F, logprobs_B_F
+        self.hidden_R_D = hidden_B_F_D[self.row_R, self.count_R]
+
+    def _logprobs(self, hidden: Tensor) -> Tensor:
+        """Log-probs of all tokens at the sampling temperature, banned ones at minus infinity."""
+        logits: Tensor = self.policy.model.lm_head(hidden).float() / (self.sampling.temperature or 1.0)
+        return logits.masked_fill(self.policy.banned_V, -torch.inf).log_softmax(-1)
+
+    def _choose(self) -> Tensor:
+        """Choose the next token of every row, write it down, and note which rows it ends."""
+        logprobs_R_V = self._logprobs(self.hidden_R_D)
+        if self.sampling.temperature == 0:
+            chosen_R = logprobs_R_V.argmax(-1)
+        else:
+            chosen_R = draw(logprobs_R_V.exp(), self.uniform_B_T[self.row_R, self.count_R], self.sampling.top_p)
+        self.tokens_B_T[self.row_R, self.count_R] = chosen_R
+        self.logprobs_B_T[self.row_R, self.count_R] = logprobs_R_V.gather(-1, chosen_R[:, None])[:, 0]
+        self.count_R = self.count_R + self.alive_R
+        self.alive_R = self.alive_R & (chosen_R != self.policy.end_id) & (self.count_R < self.sampling.max_tokens)
+        return chosen_R
+
+    def _drop_finished(self, chosen_R: Tensor, num_alive: int) -> Tensor:
+        """Fill the places of finished rows with rows from the end of the batch, then cut the end off."""
+        self.length_B[self.row_R] = self.count_R
+        index_R = torch.arange(len(self.row_R), device=chosen_R.device)
+        holes = index_R[:num_alive][~self.alive_R[:num_alive]]
+        movers = index_R[num_alive:][self.alive_R[num_alive:]]
+        index_R[holes] = movers
+        keep = index_R[:num_alive]
+        for layer in self.layers:
+            layer.move_rows(holes, movers, num_alive)
+        self.row_R, self.count_R, self.alive_R = self.row_R[keep], self.count_R[keep], self.alive_R[keep]
+        self.base_position_R, self.visible_R_S = self.base_position_R[keep], self.visible_R_S[keep]
+        return chosen_R[keep]
+
+    def _advance(self, chosen_R: Tensor) -> None:
+        """Run the chosen tokens through the language model."""
+        # `count_R` includes the chosen token, whose position is one less.
+        position_R = self.base_position_R + self.count_R - 1
+        columns = self.layers[0].length + 1
+        mask = self.visible_R_S[:, None, None, :columns] if self.needs_mask else None
+        self.hidden_R_D = self.policy.model.model.language_model(
+            inputs_embeds=self.policy.model.get_input_embeddings()(chosen_R[:, None]),
+            attention_mask=mask,
+            position_ids=position_R[None, :, None].expand(3, -1, -1),
+            past_key_values=self.cache,
+            use_cache=True,
+        ).last_hidden_state[:, 0]
+
+
+def draw(probs_R_V: Tensor, uniform_R: Tensor, top_p: float = 1.0) -> Tensor:
+    """Draw one token per row by inverting the cumulative distribution; a token of probability 0 is never drawn.
+
+    Args:
+        probs_R_V: probabilities.
+        uniform_R: float64 numbers in [0, 1).
+        top_p: keep the most probable tokens until their sum reaches this.
+
+    """
+    if top_p < 1:
+        sorted_R_V, order_R_V = probs_R_V.sort(dim=-1, descending=True)
+        outside = sorted_R_V.cumsum(-1) - sorted_R_V >= top_p
+        probs_R_V = torch.zeros_like(probs_R_V).scatter(-1, order_R_V, sorted_R_V.masked_fill(outside, 0.0))
+    cumulative_R_V = probs_R_V.double().cumsum(-1)
+    total_R = cumulative_R_V[:, -1:]
+    # Rounding could lift the product to the total itself, beyond the last token.
+    target_R = torch.minimum(uniform_R[:, None] * total_R, total_R.nextafter(torch.zeros_like(total_R)))
+    return torch.searchsorted(cumulative_R_V, target_R, right=True)[:, 0]

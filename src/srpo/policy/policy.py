@@ -1,0 +1,124 @@
+"""`Policy`: a vision-language model with its processor, and the token rules that sampler and trainer share.
+
+The same ids are banned in every sampler and in the trainer's log-softmax (DESIGN 8.2): a policy that emits an image
+token makes the next forward pass fail, and a ban on one side only makes their log-probs disagree.
+
+    policy = load_policy(checkpoint_dir)
+    prompt = policy.encode("How many bars?", [image])
+    completion = policy.encode_text("<think>a=3</think><answer>3</answer>")
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from srpo.policy.processor import EncodedPrompt, Processor
+
+CONTROL_TOKENS = (
+    "<|image_pad|>",
+    "<|video_pad|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|vision_pad|>",
+    "<|im_start|>",
+)
+"""Tokens that structure the input and that no completion may contain."""
+
+
+class Policy:
+    """A model of the Qwen-VL families, its processor, and what must hold for every completion."""
+
+    def __init__(self, model: Any, processor: Processor, *, name: str, autocast: str | None = None) -> None:
+        """Wrap a loaded model.
+
+        Args:
+            model: `Qwen2VL`, `Qwen2_5_VL` or `Qwen3VLForConditionalGeneration`.
+            processor: the checkpoint's processor.
+            name: checkpoint directory or model name, as it goes into `Origin`.
+            autocast: dtype name for mixed precision, e.g. "bfloat16"; None computes in the dtype of the weights.
+
+        """
+        self.model = model
+        self.processor = processor
+        self.name = name
+        self.autocast_dtype: torch.dtype | None = getattr(torch, autocast) if autocast else None
+        vocabulary = self.tokenizer.get_vocab()
+        self.end_id: int = vocabulary.get("<|im_end|>", self.tokenizer.eos_token_id)
+        pad_id = self.tokenizer.pad_token_id
+        self.pad_id: int = self.end_id if pad_id is None else pad_id
+        self.image_token_id = processor.image_token_id
+        rows = int(model.get_input_embeddings().weight.shape[0])
+        control = {vocabulary[token] for token in CONTROL_TOKENS if token in vocabulary} | {self.pad_id}
+        unused = set(range(rows)) - set(vocabulary.values())
+        self.banned_ids: tuple[int, ...] = tuple(sorted((control | unused) - {self.end_id}))
+        banned_V = torch.zeros(rows, dtype=torch.bool)
+        banned_V[list(self.banned_ids)] = True
+        self.banned_V: Tensor = banned_V.to(self.device)
+
+    @property
+    def tokenizer(self) -> Any:
+        """The processor's tokenizer."""
+        return self.processor.tokenizer
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        device: torch.device = self.model.device
+        return device
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows V of the embedding."""
+        return int(self.banned_V.shape[0])
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Context in which forward passes run."""
+        if self.autocast_dtype is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self.autocast_dtype)
+
+    def trainable_parameters(self) -> list[Tensor]:
+        """Parameters with gradients, in the model's order."""
+        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
+    def encode(self, text: str, images: Sequence[Image.Image] = ()) -> EncodedPrompt:
+        """Encode one user turn: `images` first, then `text`, then the opened assistant turn."""
+        return self.processor.encode([("user", text)], images)
+
+    def encode_many(self, items: Sequence[tuple[str, Sequence[Image.Image]]]) -> list[EncodedPrompt]:
+        """Encode many user turns; pictures of equal size are preprocessed together."""
+        return self.processor.encode_many([([("user", text)], images) for text, images in items])
+
+    def encode_text(self, completion: str) -> list[int]:
+        """Token ids of a completion, the end token included.
+
+        Raises:
+            ValueError: the text contains a banned token.
+
+        """
+        ids: list[int] = self.tokenizer(completion, add_special_tokens=False)["input_ids"]
+        if banned := set(ids) & set(self.banned_ids):
+            tokens = sorted(self.tokenizer.convert_ids_to_tokens(sorted(banned)))
+            raise ValueError(
+                f"completion {completion[:80]!r} contains {tokens}, which a completion may not; remove them"
+            )
+        return [*ids, self.end_id]
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """Text of a completion without end token and other special tokens."""
+        return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    def token_index(self, token_ids: Sequence[int], char_offset: int) -> int:
+        """Smallest number of leading tokens whose text has at least `char_offset` characters."""
+        low, high = 0, len(token_ids)
+        while low < high:
+            middle = (low + high) // 2
+            if len(self.decode(token_ids[:middle])) >= char_offset:
+                high = middle
+            else:
+                low = middle + 1
+        return low

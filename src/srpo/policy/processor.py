@@ -1,0 +1,218 @@
+"""Chat text and pictures in, model input out: a thin processor for the Qwen-VL families.
+
+It needs neither torchvision nor `AutoProcessor` (which, without torchvision, returns a bare tokenizer and no error). It
+uses the checkpoint's own tokenizer, chat template and image settings, never truncates, and checks that the number of
+image tokens equals the number of image features (DESIGN 8.1). Pixel values are bit-identical to those of
+`Qwen2VLImageProcessorPil`: a picture has 256 values per channel, so rescaling and normalising is a table look-up, and
+pictures of equal size are cut into patches together.
+
+    processor = load_processor(checkpoint_dir)
+    prompt = processor.encode([("user", "How many bars?")], [image])
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+CHANNELS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EncodedPrompt:
+    """One prompt, tokenised once, with its pictures preprocessed once, for all samples of its group."""
+
+    input_ids: Tensor
+    """Token ids, shape (L,), int64, image tokens expanded."""
+    pixel_values: Tensor | None = None
+    """Patches of all pictures of the prompt, shape (patches, channels * temporal * patch * patch), float32."""
+    image_grid_thw: Tensor | None = None
+    """Patches per picture along time, height, width, shape (images, 3), int64."""
+    num_image_tokens: int = 0
+    """Image tokens among `input_ids`."""
+
+    @property
+    def num_tokens(self) -> int:
+        """Length L of the prompt in tokens."""
+        return int(self.input_ids.shape[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Processor:
+    """Tokenizer and image settings of one checkpoint."""
+
+    tokenizer: Any
+    """The checkpoint's `PreTrainedTokenizer`, padding on the left."""
+    image_processor: Any
+    """The checkpoint's `Qwen2VLImageProcessorPil`."""
+    image_token_id: int
+    """Id of the token that stands for one image feature."""
+    value_table: npt.NDArray[np.float32] = field(repr=False)
+    """Pixel value after rescaling and normalising, shape (channels, 256)."""
+
+    def encode(self, messages: Sequence[tuple[str, str]], images: Sequence[Image.Image] = ()) -> EncodedPrompt:
+        """Encode one conversation of (role, text) turns; see `encode_many`."""
+        return self.encode_many([(messages, images)])[0]
+
+    def encode_many(
+        self, conversations: Sequence[tuple[Sequence[tuple[str, str]], Sequence[Image.Image]]]
+    ) -> list[EncodedPrompt]:
+        """Encode conversations with their pictures, ready for the model to continue as the assistant.
+
+        The pictures of a conversation stand before the text of its first user turn. Pictures of equal size are
+        preprocessed together.
+
+        Raises:
+            ValueError: the text itself contains image tokens, or a picture cannot be brought to the model's size.
+
+        """
+        pictures = [image for _, images in conversations for image in images]
+        patches = iter(self._patches(pictures))
+        return [self._assemble(messages, [next(patches) for _ in images]) for messages, images in conversations]
+
+    def render(self, messages: Sequence[tuple[str, str]], num_images: int) -> str:
+        """Apply the checkpoint's chat template, one image placeholder per picture, and open the assistant's turn."""
+        first_user = next((i for i, (role, _) in enumerate(messages) if role == "user"), None)
+        if first_user is None and num_images:
+            raise ValueError(f"pictures need a user turn, got roles {[role for role, _ in messages]!r}")
+        chat = [
+            {
+                "role": role,
+                "content": [{"type": "image"}] * (num_images if i == first_user else 0)
+                + [{"type": "text", "text": text}],
+            }
+            for i, (role, text) in enumerate(messages)
+        ]
+        return str(self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
+
+    def _assemble(
+        self, messages: Sequence[tuple[str, str]], pictures: Sequence[tuple[npt.NDArray[np.float32], tuple[int, int]]]
+    ) -> EncodedPrompt:
+        ids = self.tokenizer(self.render(messages, len(pictures)), add_special_tokens=False)["input_ids"]
+        merged = self.image_processor.merge_size**2
+        features = [height * width // merged for _, (height, width) in pictures]
+        if ids.count(self.image_token_id) != len(pictures):
+            raise ValueError(
+                f"the rendered prompt holds {ids.count(self.image_token_id)} image placeholders for {len(pictures)} "
+                "pictures; remove image tokens from the text, or use a checkpoint whose chat template places pictures"
+            )
+        remaining = iter(features)
+        expanded: list[int] = []
+        for token in ids:
+            expanded.extend([token] * next(remaining) if token == self.image_token_id else [token])
+        num_image_tokens = expanded.count(self.image_token_id)
+        if num_image_tokens != sum(features):
+            raise ValueError(f"{num_image_tokens} image tokens for {sum(features)} image features")
+        if not pictures:
+            return EncodedPrompt(input_ids=torch.tensor(expanded))
+        return EncodedPrompt(
+            input_ids=torch.tensor(expanded),
+            pixel_values=torch.from_numpy(np.concatenate([patches for patches, _ in pictures])),
+            image_grid_thw=torch.tensor([[1, height, width] for _, (height, width) in pictures]),
+            num_image_tokens=num_image_tokens,
+        )
+
+    def _patches(self, images: Sequence[Image.Image]) -> list[tuple[npt.NDArray[np.float32], tuple[int, int]]]:
+        """Return for each picture its patches and the grid (height, width) in patches."""
+        arrays = [self._resized(image) for image in images]
+        by_shape: dict[tuple[int, ...], list[int]] = {}
+        for i, array in enumerate(arrays):
+            by_shape.setdefault(array.shape, []).append(i)
+        found: dict[int, tuple[npt.NDArray[np.float32], tuple[int, int]]] = {}
+        patch = self.image_processor.patch_size
+        for (height, width, _), indices in by_shape.items():
+            stacked = self._patchify(np.stack([arrays[i] for i in indices]))
+            for i, patches in zip(indices, stacked, strict=True):
+                found[i] = (patches, (height // patch, width // patch))
+        return [found[i] for i in range(len(images))]
+
+    def _resized(self, image: Image.Image) -> npt.NDArray[np.uint8]:
+        from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
+
+        image = image if image.mode == "RGB" else image.convert("RGB")
+        settings = self.image_processor
+        height, width = smart_resize(
+            image.height,
+            image.width,
+            factor=settings.patch_size * settings.merge_size,
+            min_pixels=settings.size["shortest_edge"],
+            max_pixels=settings.size["longest_edge"],
+        )
+        if (width, height) != image.size:
+            image = image.resize((width, height), resample=Image.Resampling(settings.resample))
+        return np.asarray(image, dtype=np.uint8)
+
+    def _patchify(self, images_nhwc: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Cut N pictures of one size into patches, shape (N, patches, features), in the vision tower's order."""
+        settings = self.image_processor
+        patch, merge, times = settings.patch_size, settings.merge_size, settings.temporal_patch_size
+        count, height, width, _ = images_nhwc.shape
+        grid_h, grid_w = height // patch, width // patch
+        blocks = images_nhwc.reshape(
+            count, grid_h // merge, merge, patch, grid_w // merge, merge, patch, CHANNELS
+        ).transpose(0, 1, 4, 2, 5, 7, 3, 6)
+        values = np.empty(blocks.shape, dtype=np.float32)
+        for channel in range(CHANNELS):
+            values[:, :, :, :, :, channel] = self.value_table[channel][blocks[:, :, :, :, :, channel]]
+        repeated = np.broadcast_to(values[:, :, :, :, :, :, None], (*values.shape[:6], times, *values.shape[6:]))
+        return repeated.reshape(count, grid_h * grid_w, CHANNELS * times * patch * patch)
+
+
+def load_processor(checkpoint: str | Path) -> Processor:
+    """Read tokenizer, chat template and image settings of a checkpoint directory.
+
+    Raises:
+        ValueError: the directory lacks a fast tokenizer, a chat template or image settings that we support.
+
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerBase
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+    tokenizer = AutoTokenizer.from_pretrained(str(checkpoint), padding_side="left")
+    image_processor = Qwen2VLImageProcessorPil.from_pretrained(str(checkpoint))
+    if not isinstance(tokenizer, PreTrainedTokenizerBase):
+        raise ValueError(f"no tokenizer in {str(checkpoint)!r}: found {type(tokenizer).__name__}")
+    return make_processor(tokenizer, image_processor, str(checkpoint))
+
+
+def make_processor(tokenizer: Any, image_processor: Any, place: str) -> Processor:
+    """Put a tokenizer and image settings together; `place` names them in errors."""
+    if not tokenizer.chat_template:
+        template = _template_file(place)
+        if template is None:
+            raise ValueError(f"{place!r} has no chat template; add chat_template.jinja to the directory")
+        tokenizer.chat_template = template
+    image_token_id = tokenizer.get_vocab().get("<|image_pad|>")
+    if image_token_id is None:
+        raise ValueError(f"the tokenizer in {place!r} has no <|image_pad|> token; is it a Qwen-VL checkpoint?")
+    if not image_processor.do_resize:
+        raise ValueError(f"the image settings in {place!r} have do_resize=false, which is not supported")
+    return Processor(
+        tokenizer=tokenizer,
+        image_processor=image_processor,
+        image_token_id=image_token_id,
+        value_table=_value_table(image_processor),
+    )
+
+
+def _template_file(place: str) -> str | None:
+    """Templates of older checkpoints live beside the tokenizer, in a file of their own."""
+    path = Path(place) / "chat_template.json"
+    return str(json.loads(path.read_text(encoding="utf-8"))["chat_template"]) if path.is_file() else None
+
+
+def _value_table(settings: Any) -> npt.NDArray[np.float32]:
+    """What the stock image processor makes of each of the 256 values, per channel."""
+    ramp: npt.NDArray[Any] = np.broadcast_to(np.arange(256, dtype=np.uint8), (CHANNELS, 1, 256))
+    if settings.do_rescale:
+        ramp = settings.rescale(ramp, settings.rescale_factor)
+    if settings.do_normalize:
+        ramp = settings.normalize(ramp, settings.image_mean, settings.image_std)
+    return np.ascontiguousarray(ramp[:, 0, :], dtype=np.float32)

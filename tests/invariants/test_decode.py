@@ -1,0 +1,216 @@
+"""Sampler == HF generate (greedy), its log-probs == the trainer's, and batching changes nothing."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from srpo.core.records import Sampling
+from srpo.policy import decode
+from srpo.policy.decode import SampledCompletion, draw, sample
+from srpo.policy.load import load_policy
+from srpo.policy.policy import Policy
+from srpo.policy.prefix import completion_logprobs
+from srpo.policy.processor import EncodedPrompt
+
+FAMILIES = ["qwen2_5_vl", "qwen3_vl"]
+
+
+def picture(seed: int, width: int = 84, height: int = 84) -> Image.Image:
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+def prompts_of(policy: Policy) -> list[EncodedPrompt]:
+    return [
+        policy.encode("How many bars?", [picture(0)]),
+        policy.encode("Which two bars add up to 12? red=5", [picture(1), picture(2, 60, 120)]),
+        policy.encode("5+3="),
+    ]
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def rows(groups: list[list[SampledCompletion]]) -> list[SampledCompletion]:
+    return [completion for group in groups for completion in group]
+
+
+def likely_to_end(policy: Policy, chance: float = 0.1) -> Policy:
+    """Let rows end at random points, about one in ten tokens: otherwise an untrained model hardly ever does."""
+    head = policy.model.lm_head
+
+    def raise_end(_module: torch.nn.Module, _inputs: object, logits: torch.Tensor) -> torch.Tensor:
+        others = logits.masked_fill(policy.banned_V, -torch.inf).logsumexp(-1)
+        end = others + float(np.log(chance))
+        return logits.index_copy(-1, torch.tensor([policy.end_id]), end[..., None])
+
+    head.register_forward_hook(raise_end)
+    return policy
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_greedy_equals_generate_with_the_same_banned_tokens(
+    tiny_checkpoint: Callable[[str], Path], family: str
+) -> None:
+    policy = load_policy(tiny_checkpoint(family))
+    prompts = prompts_of(policy)
+    ours = sample(policy, prompts, num_samples=1, sampling=Sampling(temperature=0, max_tokens=24), generator=seeded())
+    for prompt, (completion,) in zip(prompts, ours, strict=True):
+        ids = prompt.input_ids[None]
+        pictures = {"pixel_values": prompt.pixel_values, "image_grid_thw": prompt.image_grid_thw}
+        if prompt.pixel_values is None:
+            pictures = {}
+        theirs = policy.model.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            **pictures,
+            mm_token_type_ids=(ids == policy.image_token_id).int(),
+            do_sample=False,
+            max_new_tokens=24,
+            suppress_tokens=list(policy.banned_ids),
+        )[0, prompt.num_tokens :]
+        assert list(completion.token_ids) == theirs.tolist()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("temperature", [1.0, 0.6, 0.0])
+def test_sampler_and_trainer_agree_on_log_probs(
+    tiny_checkpoint: Callable[[str], Path], family: str, temperature: float
+) -> None:
+    policy = likely_to_end(load_policy(tiny_checkpoint(family)))
+    prompts = prompts_of(policy)
+    sampling = Sampling(temperature=temperature, max_tokens=30)
+    groups = sample(policy, prompts, num_samples=8, sampling=sampling, generator=seeded())
+    with torch.no_grad():
+        scored = completion_logprobs(
+            policy, prompts, [[c.token_ids for c in group] for group in groups], temperature=temperature or 1.0
+        )
+    for row, completion in enumerate(rows(groups)):
+        torch.testing.assert_close(
+            torch.tensor(completion.logprobs), scored.logprobs_B_T[row, : len(completion.token_ids)], atol=1e-4, rtol=0
+        )
+
+
+def test_nothing_follows_the_end_and_truncation_is_told(tiny_policy: Policy) -> None:
+    policy = likely_to_end(tiny_policy)
+    groups = sample(policy, prompts_of(policy), num_samples=40, sampling=Sampling(max_tokens=12), generator=seeded())
+    assert [len(group) for group in groups] == [40, 40, 40]
+    endings = Counter(completion.truncated for completion in rows(groups))
+    assert min(endings[True], endings[False]) > 10, "the test needs both kinds"
+    for completion in rows(groups):
+        assert policy.end_id not in completion.token_ids[:-1]
+        assert (completion.token_ids[-1] == policy.end_id) != completion.truncated
+        assert len(completion.logprobs) == len(completion.token_ids)
+        if completion.truncated:
+            assert len(completion.token_ids) == 12
+
+
+def test_results_do_not_depend_on_batching(tiny_policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = likely_to_end(tiny_policy)
+    prompts = prompts_of(policy)
+    sampling = Sampling(max_tokens=40)
+
+    def tokens(**settings: object) -> list[tuple[int, ...]]:
+        generator = seeded()
+        groups = sample(policy, prompts, num_samples=20, sampling=sampling, generator=generator, **settings)
+        return [c.token_ids for c in rows(groups)]
+
+    reference = tokens()
+    assert tokens(max_rows=7) == reference
+    monkeypatch.setattr(decode, "MIN_FINISHED_SHARE", 2.0)  # never drop a row
+    assert tokens() == reference
+    monkeypatch.setattr(decode, "MIN_FINISHED_SHARE", 0.0)
+    assert tokens() == reference
+
+
+def test_the_generator_state_decides_everything(tiny_policy: Policy) -> None:
+    prompts = prompts_of(tiny_policy)
+    sampling = Sampling(max_tokens=10)
+    generator = seeded()
+    first = sample(tiny_policy, prompts, num_samples=4, sampling=sampling, generator=generator)
+    state = generator.get_state()
+    torch.manual_seed(123)
+    second = sample(tiny_policy, prompts, num_samples=4, sampling=sampling, generator=generator)
+    assert second != first
+    resumed = torch.Generator()
+    resumed.set_state(state)
+    torch.manual_seed(456)
+    assert sample(tiny_policy, prompts, num_samples=4, sampling=sampling, generator=resumed) == second
+
+
+def test_samples_follow_the_distribution(tiny_policy: Policy) -> None:
+    prompt = tiny_policy.encode("How many bars?", [picture(0)])
+    count = 4000
+    groups = sample(
+        tiny_policy, [prompt], num_samples=count, sampling=Sampling(max_tokens=1), generator=seeded(), max_rows=count
+    )
+    seen = Counter(completion.token_ids[0] for completion in groups[0])
+    allowed = [i for i in range(tiny_policy.vocab_size) if i not in tiny_policy.banned_ids]
+    with torch.no_grad():
+        probabilities = completion_logprobs(tiny_policy, [prompt], [[[i] for i in allowed]]).logprobs_B_T[:, 0].exp()
+    assert not set(seen) & set(tiny_policy.banned_ids)
+    for token, probability in zip(allowed, probabilities.tolist(), strict=True):
+        deviation = (probability * (1 - probability) / count) ** 0.5
+        assert abs(seen[token] / count - probability) < 5 * deviation + 1e-3
+
+
+def test_forced_tokens_begin_the_completion_and_sampling_goes_on_as_if_they_had_been_sampled(
+    tiny_policy: Policy,
+) -> None:
+    policy = likely_to_end(tiny_policy)
+    prompts = prompts_of(policy)
+    sampling = Sampling(max_tokens=30)
+    free = sample(policy, prompts, num_samples=12, sampling=sampling, generator=seeded())
+    forced = [[c.token_ids[: i % len(c.token_ids)] for i, c in enumerate(group)] for group in free]
+    assert {len(tokens) for group in forced for tokens in group} > {0, 1, 2}
+    again = sample(policy, prompts, num_samples=12, sampling=sampling, generator=seeded(), forced=forced)
+    for one, two in zip(rows(free), rows(again), strict=True):
+        assert one.token_ids == two.token_ids
+        assert one.truncated == two.truncated
+        assert one.logprobs == pytest.approx(two.logprobs, abs=1e-4)
+
+
+def test_groups_may_differ_in_size(tiny_policy: Policy) -> None:
+    groups = sample(
+        tiny_policy, prompts_of(tiny_policy), num_samples=[2, 0, 3], sampling=Sampling(max_tokens=3), generator=seeded()
+    )
+    assert [len(group) for group in groups] == [2, 0, 3]
+
+
+def test_draw_inverts_the_cumulative_distribution() -> None:
+    probabilities = torch.tensor([[0.0, 0.25, 0.0, 0.5, 0.25, 0.0]])
+    drawn = [int(draw(probabilities, torch.tensor([u], dtype=torch.float64))[0]) for u in (0, 0.2, 0.25, 0.7, 0.75)]
+    assert drawn == [1, 1, 3, 3, 4]
+    just_below_one = torch.tensor([1 - 2**-53], dtype=torch.float64)
+    assert int(draw(probabilities, just_below_one)[0]) == 4
+    nucleus = [int(draw(probabilities, torch.tensor([u], dtype=torch.float64), 0.6)[0]) for u in (0, 0.6, 0.99)]
+    assert set(nucleus) <= {1, 3, 4}
+    assert {int(draw(probabilities, torch.tensor([u], dtype=torch.float64), 0.5)[0]) for u in (0, 0.5, 0.99)} == {3}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"sampling": Sampling(temperature=-1)}, "temperature must be 0"),
+        ({"sampling": Sampling(top_p=0)}, "top_p must be in"),
+        ({"sampling": Sampling(max_tokens=0)}, "max_tokens must be at least 1"),
+        ({"num_samples": [1, 2]}, "num_samples"),
+        ({"forced": [[[5]]] * 2}, "rows per prompt"),
+        ({"forced": [[[5] * 256]] * 3}, "256 forced tokens leave no room"),
+    ],
+)
+def test_errors_name_the_value(tiny_policy: Policy, settings: dict[str, object], message: str) -> None:
+    arguments = {"num_samples": 1, "sampling": Sampling(), "generator": seeded(), **settings}
+    with pytest.raises(ValueError, match=message):
+        sample(tiny_policy, prompts_of(tiny_policy), **arguments)
+    with pytest.raises(ValueError, match=r"\['<\|im_end\|>'\], which may not stand within"):
+        sample(
+            tiny_policy, prompts_of(tiny_policy), num_samples=1, sampling=Sampling(), generator=seeded(),
+            forced=[[[tiny_policy.end_id]]] * 3,
+        )  # fmt: skip
