@@ -1,0 +1,1 @@
+"""Who writes text: local checkpoints, the scripted teacher, fakes, behind one protocol."""
