@@ -1,0 +1,1 @@
+"""The `srpo` command: parse, call, print. One thin module per subcommand."""

@@ -1,0 +1,1 @@
+"""One frozen tree per stage, filled from a YAML file and flags."""

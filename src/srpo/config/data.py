@@ -1,0 +1,93 @@
+"""Where problems come from: the `data:` part of every stage's config.
+
+data: problems.jsonl                                    # short form: a file, a folder, or `drawn`
+data: {path: problems.parquet, mapping: {question: query, answer: gold}}
+data: {drawn: {split: test, families: [pairs], count: 512}}
+"""
+
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field, model_validator
+
+from srpo.core.records import Record
+
+Split = Literal["train", "dev", "test"]
+
+
+class DrawnConfig(Record):
+    """Problems that srpo draws itself, with known answers and known solution steps."""
+
+    split: Split = "train"
+    """The splits share no problem; `test` is for reported numbers only."""
+    families: tuple[str, ...] = ()
+    """Kinds of problem; empty means all."""
+    levels: tuple[int, ...] = ()
+    """Difficulties, 1 is easiest; empty means all."""
+    count: Annotated[int, Field(ge=1)] = 1000
+    """How many problems in all."""
+    seed: int = 0
+    """Another seed draws other problems of the same split."""
+
+
+class FieldMapping(Record):
+    """Names of the columns, where they are not among the common names that are found without help."""
+
+    id: str | None = None
+    """Column with a unique name of the problem; without one, the file's name and the line are used."""
+    question: str | None = None
+    """Column with the question."""
+    answer: str | None = None
+    """Column with the gold answer."""
+    images: str | None = None
+    """Column with one picture or a list: paths relative to the data file, data URLs, or bytes (parquet)."""
+    choices: str | None = None
+    """Column with the options of a multiple-choice question: a list of texts, or an object {"A": text, ...}."""
+    family: str | None = None
+    """Column by which results are broken down."""
+    level: str | None = None
+    """Column with the difficulty, a whole number."""
+    kind: str | None = None
+    """Column with the kind of the gold answer, as `srpo grade` names kinds."""
+
+
+class SourceConfig(Record):
+    """One set of problems: a JSONL, JSON or parquet file, a folder, or drawn problems."""
+
+    path: str = ""
+    """`x.jsonl`, `x.json`, `x.parquet`, or a folder with one of these or with pictures and a JSON file beside each."""
+    drawn: DrawnConfig | None = None
+    """Draw the problems instead of reading them."""
+    mapping: FieldMapping = FieldMapping()
+    """Which column is what."""
+    image_root: str = ""
+    """Folder that relative picture paths start from; empty means the folder of the data file."""
+    image_store: str = ""
+    """Folder into which embedded pictures are written, once each, under the hash of their bytes; empty means
+    `$XDG_CACHE_HOME/srpo/images`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, value: Any) -> Any:
+        """Accept the short form: a path, `drawn`, or `drawn:<split>`."""
+        if not isinstance(value, str):
+            return value
+        head, _, split = value.partition(":")
+        if head != "drawn":
+            return {"path": value}
+        if split and split not in get_args(Split):
+            raise ValueError(f"{value!r}: the splits of drawn problems are {', '.join(get_args(Split))}")
+        return {"drawn": {"split": split} if split else {}}
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "SourceConfig":
+        """Exactly one of `path` and `drawn`."""
+        if self.path and self.drawn is not None:
+            raise ValueError(f"give either path ({self.path!r}) or drawn, not both")
+        if not self.path and self.drawn is None:
+            raise ValueError("no problems named: give path (a file or folder) or drawn")
+        return self
+
+    @property
+    def label(self) -> str:
+        """What to call this source in tables and messages."""
+        return self.path if self.drawn is None else f"drawn:{self.drawn.split}"

@@ -1,0 +1,116 @@
+"""The fields of a configuration tree, flat: for help texts, flags and suggestions."""
+
+import re
+import types
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+
+class Field(NamedTuple):
+    """One field of a tree."""
+
+    path: str
+    """Dotted, from the root: `optim.lr`; `N` stands for the number of an item in a list: `sources.N.path`."""
+    info: FieldInfo
+    default: Any
+    """What holds when nothing is given; not meaningful when the field is required."""
+    model: type[BaseModel] | None
+    """The tree below, for a field that has fields of its own."""
+
+    @property
+    def doc(self) -> str:
+        """The field's docstring as one line."""
+        return " ".join((self.info.description or "").split())
+
+    @property
+    def is_switch(self) -> bool:
+        """True for fields that are on or off, which need no value on the command line."""
+        return bool in (_members(self.info.annotation) or (self.info.annotation,))
+
+
+def fields_of(cls: type[BaseModel], prefix: str = "", defaults: BaseModel | None = None) -> Iterator[Field]:
+    """Yield all fields of a tree, each tree before the fields in it, in the order in which they are written."""
+    for name, info in cls.model_fields.items():
+        path = f"{prefix}{name}"
+        if defaults is not None:
+            default = getattr(defaults, name)
+        else:
+            default = None if info.is_required() else info.get_default(call_default_factory=True, validated_data={})
+        model = model_of(info.annotation)
+        yield Field(path, info, default, model)
+        if model is not None:
+            yield from fields_of(model, f"{path}.", default if isinstance(default, model) else None)
+        elif (item := item_model_of(info.annotation)) is not None:
+            yield from fields_of(item, f"{path}.N.")
+
+
+def model_of(annotation: Any) -> type[BaseModel] | None:
+    """The tree that a field of this type holds, if it is one (or one or None)."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    members = [member for member in _members(annotation) if member is not types.NoneType]
+    return model_of(members[0]) if len(members) == 1 else None
+
+
+def item_model_of(annotation: Any) -> type[BaseModel] | None:
+    """The tree that each item of a list of this type holds, if it is one."""
+    is_list = get_origin(annotation) in {tuple, list, Sequence}
+    return model_of(get_args(annotation)[0]) if is_list and get_args(annotation) else None
+
+
+def model_at(cls: type[BaseModel], keys: Sequence[str]) -> type[BaseModel] | None:
+    """The tree to which the dotted path `keys` leads; None when it leads elsewhere."""
+    model: type[BaseModel] | None = cls
+    items: type[BaseModel] | None = None
+    for key in keys:
+        if items is not None and key.isdigit():
+            model, items = items, None
+        elif model is not None and key in model.model_fields:
+            annotation = model.model_fields[key].annotation
+            model, items = model_of(annotation), item_model_of(annotation)
+        else:
+            return None
+    return model
+
+
+def type_text(annotation: Any) -> str:
+    """Write a type for people.
+
+    >>> type_text(Literal["all", "right"]), type_text(int | None), type_text(tuple[str, ...])
+    ('all|right', 'int|null', '[text, ...]')
+    """
+    if annotation is types.NoneType:
+        return "null"
+    if get_origin(annotation) is Literal:
+        return "|".join(str(value) for value in get_args(annotation))
+    if members := _members(annotation):
+        return "|".join(type_text(member) for member in members)
+    if get_origin(annotation) in {tuple, list, Sequence, set, frozenset}:
+        items = ["..." if item is Ellipsis else type_text(item) for item in get_args(annotation)]
+        return f"[{', '.join(items if get_origin(annotation) is tuple else [*items, '...'])}]"
+    if get_origin(annotation) is dict:
+        key, value = get_args(annotation)
+        return f"{{{type_text(key)}: {type_text(value)}}}"
+    names = {str: "text", bool: "true|false", Path: "path", float: "number"}
+    return names.get(annotation) or str(getattr(annotation, "__name__", annotation))
+
+
+def limits_text(info: FieldInfo) -> str:
+    """Write a field's bounds, e.g. `>= 0, < 1`; empty when it has none."""
+    signs = (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="))
+    return ", ".join(
+        f"{sign} {getattr(limit, name)}" for limit in info.metadata for name, sign in signs if hasattr(limit, name)
+    )
+
+
+def first_sentence(text: str) -> str:
+    """Everything up to the first full stop that ends a sentence."""
+    return re.split(r"(?<=\.)\s", text, maxsplit=1)[0]
+
+
+def _members(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) if get_origin(annotation) in {Union, types.UnionType} else ()

@@ -1,0 +1,31 @@
+"""Settings of the optimizer and its learning-rate schedule, shared by `sft` and `rl`."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from srpo.core.records import Record
+
+
+class OptimConfig(Record):
+    """How gradients become weights."""
+
+    name: Literal["adamw", "muon"] = "adamw"
+    """`adamw` for everything; `muon` orthogonalises the updates of the hidden matrices and leaves embeddings, norms
+    and biases to AdamW. Muon learns a small model from scratch in fewer samples; fine-tuning wants `adamw`."""
+    lr: float = Field(default=1e-5, gt=0)
+    """Peak learning rate of AdamW. The paper: 1e-5 for SFT, 1e-6 for RL."""
+    muon_lr: float = Field(default=0.02, gt=0)
+    """Peak learning rate of the matrices that Muon updates."""
+    betas: tuple[float, float] = (0.9, 0.99)
+    """AdamW's decay rates of the two moments."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Decoupled weight decay, on matrices only."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """What follows the warm-up. `cosine` falls to zero at the last step and so needs a known number of steps."""
+    warmup_share: float = Field(default=0.1, ge=0, lt=1)
+    """Share of all steps in which the rate rises linearly from near zero. Ignored when `warmup_steps` is set."""
+    warmup_steps: int | None = Field(default=None, ge=0)
+    """Number of warm-up steps, for runs whose length is not known in advance."""
+    grad_clip: float = Field(default=1.0, gt=0)
+    """Largest norm of the whole gradient; longer ones are scaled down to it."""

@@ -1,0 +1,148 @@
+"""File writing that survives a kill at any instruction, and append-only JSONL.
+
+A file or directory is made under a temporary name, forced to disk, and renamed: it is there as a whole or not at all.
+A `Journal` only grows; what was appended after the last checkpoint is cut off again when a run resumes.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+TEMPORARY = ".tmp-"
+"""Prefix of everything that is not finished yet; leftovers of a killed process are removed when a run is opened."""
+
+
+def write_atomic(path: Path, text: str, *, durable: bool = True) -> None:
+    """Replace `path` by `text` in one step. `durable=False` leaves out the forcing to disk (a kill is still safe)."""
+    temporary = path.with_name(TEMPORARY + path.name)
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+    temporary.replace(path)
+    if durable:
+        sync_directory(path.parent)
+
+
+def make_directory_atomic(path: Path, fill: Callable[[Path], object]) -> None:
+    """Make the directory `path` from what `fill` writes into the empty directory that it is given.
+
+    An older directory at `path` is replaced.
+    """
+    temporary = path.with_name(TEMPORARY + path.name)
+    remove_tree(temporary)
+    temporary.mkdir(parents=True)
+    fill(temporary)
+    _sync_tree(temporary)
+    if path.exists():
+        remove_atomic(path)
+    temporary.rename(path)
+    sync_directory(path.parent)
+
+
+def remove_atomic(path: Path) -> None:
+    """Remove the directory `path` so that it is never seen half removed."""
+    doomed = path.with_name(f"{TEMPORARY}old-{path.name}")
+    remove_tree(doomed)
+    path.rename(doomed)
+    remove_tree(doomed)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory if it is there."""
+    if path.exists():
+        shutil.rmtree(path)
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Remove what a killed process left half written in `directory`."""
+    for entry in directory.glob(TEMPORARY + "*"):
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def sync_directory(path: Path) -> None:
+    """Force a directory's entries to disk, so that a rename in it outlives a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_tree(directory: Path) -> None:
+    for root, _, names in os.walk(directory):
+        for name in names:
+            descriptor = os.open(Path(root, name), os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        sync_directory(Path(root))
+
+
+class Line(NamedTuple):
+    """One line of a JSONL file."""
+
+    place: str
+    """`path:line`, for messages."""
+    text: str
+
+
+class Journal:
+    """An append-only file of lines.
+
+    Each `append` reaches the operating system before it returns, so that a live reader sees it and a kill of the
+    process loses nothing; `sync` forces everything to disk.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = path.open("ab")
+
+    def append(self, lines: Iterable[str]) -> None:
+        """Append lines, given without their line ends."""
+        self._file.write("".join(f"{line}\n" for line in lines).encode())
+        self._file.flush()
+
+    def sync(self) -> int:
+        """Force the file to disk and return its length in bytes."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return self._file.tell()
+
+    def close(self) -> None:
+        """Close the file; nothing can be appended any more."""
+        self._file.close()
+
+
+def cut(path: Path, num_bytes: int) -> None:
+    """Cut a journal back to its first `num_bytes` bytes (0 also when it does not exist).
+
+    Raises:
+        ValueError: the file is shorter than that, so someone else has changed it.
+    """
+    size = path.stat().st_size if path.exists() else 0
+    if size < num_bytes:
+        raise ValueError(
+            f"{str(path)!r} has {size} bytes, but the last checkpoint was made when it had {num_bytes}; the run "
+            "directory has been changed from outside and cannot be resumed"
+        )
+    if size > num_bytes:
+        os.truncate(path, num_bytes)
+
+
+def read_lines(path: Path) -> Iterator[Line]:
+    """Yield the complete lines of a journal; a torn last line (a writer is at work, or was killed) is left out."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                return
+            yield Line(f"{path}:{number}", line.decode("utf-8", errors="surrogateescape"))

@@ -1,0 +1,211 @@
+"""Progress with time left: a bar on a terminal, plain lines elsewhere, always on stderr.
+
+    with progress(500, "rl") as bar:
+        for step in range(500):
+            ...
+            bar.advance(1, reward=0.71)
+
+A second `progress` inside the first one adds a bar below it. `note` prints a line without tearing the bars.
+"""
+
+import math
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+LINE_EVERY_S = 10.0
+"""Off a terminal, the longest silence."""
+LINE_EVERY_SHARE = 0.1
+"""Off a terminal, a line is also printed whenever another such share is done."""
+LINE_APART_S = 1.0
+"""Off a terminal, the shortest time between two lines."""
+WINDOW = 30
+"""The time left follows the mean rate over this many latest advances."""
+
+Value = str | float
+
+
+class Bar(Protocol):
+    """What `progress` yields."""
+
+    def advance(self, n: int = 1, **fields: Value) -> None:
+        """Count `n` more items as done; `fields` are shown beside the count until the next ones replace them."""
+        ...
+
+
+class Rate:
+    """Items per second over the latest advances, so that a slow start or a cache does not spoil the estimate."""
+
+    def __init__(self, now_s: float) -> None:
+        self._marks: deque[tuple[float, int]] = deque([(now_s, 0)], maxlen=WINDOW + 1)
+
+    def add(self, now_s: float, num_items: int) -> None:
+        """Record that `num_items` more were done by `now_s`."""
+        self._marks.append((now_s, self._marks[-1][1] + num_items))
+
+    def left_s(self, num_items: int) -> float | None:
+        """Seconds that `num_items` more will take; None before there is anything to go by."""
+        (first_s, first), (last_s, last) = self._marks[0], self._marks[-1]
+        return num_items * (last_s - first_s) / (last - first) if last > first else None
+
+
+def format_duration(seconds: float) -> str:
+    """Write a duration for people.
+
+    >>> [format_duration(s) for s in (0.25, 9.96, 75, 3725, 200000)]
+    ['0.2s', '10s', '1m15s', '1h02m', '2d07h']
+    """
+    if not math.isfinite(seconds):
+        return "?"
+    if seconds < 9.95:
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    if whole < 86400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+    return f"{whole // 86400}d{whole % 86400 // 3600:02d}h"
+
+
+def format_fields(fields: dict[str, Value]) -> str:
+    """Write `{"reward": 0.7123, "kept": 12}` as `reward 0.712  kept 12`."""
+    return "  ".join(
+        f"{name.replace('_', ' ')} {value:.3g}" if isinstance(value, float) else f"{name.replace('_', ' ')} {value}"
+        for name, value in fields.items()
+    )
+
+
+_active: list["RichProgress"] = []
+
+
+@contextmanager
+def progress(total: int | None, description: str, *, done: int = 0) -> Iterator[Bar]:
+    """Show how far a long step is.
+
+    Args:
+        total: Number of items; None when it is not known (then there is no estimate of the time left).
+        description: What is being done, one or two words.
+        done: Items that an earlier process has done already; they do not count for the rate.
+    """
+    if not _is_terminal():
+        lines = _LineBar(total, description, done)
+        yield lines
+        lines.end()
+        return
+    if _active:
+        bar = _RichBar(_active[0], total, description, done)
+        try:
+            yield bar
+        finally:
+            bar.end()
+        return
+    display = _rich_display()
+    _active.append(display)
+    try:
+        with display:
+            yield _RichBar(display, total, description, done)
+    finally:
+        _active.clear()
+
+
+def note(text: str) -> None:
+    """Print a line to stderr, above the bars if there are any."""
+    if _active:
+        _active[0].console.print(text, markup=False, highlight=False)
+    else:
+        print(text, file=sys.stderr, flush=True)
+
+
+def _is_terminal() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+class _LineBar:
+    def __init__(self, total: int | None, description: str, done: int) -> None:
+        self._total, self._description, self._done = total, description, done
+        self._started_s = self._printed_s = time.monotonic()
+        self._printed = done
+        self._rate = Rate(self._started_s)
+        self._fields: dict[str, Value] = {}
+
+    def advance(self, n: int = 1, **fields: Value) -> None:
+        now_s = time.monotonic()
+        self._done += n
+        self._rate.add(now_s, n)
+        self._fields.update(fields)
+        silent_s = now_s - self._printed_s
+        tenth = self._total is not None and self._done - self._printed >= LINE_EVERY_SHARE * self._total
+        if silent_s >= LINE_EVERY_S or (tenth and silent_s >= LINE_APART_S):
+            self._print(now_s)
+
+    def end(self) -> None:
+        if self._done != self._printed:
+            self._print(time.monotonic())
+
+    def _print(self, now_s: float) -> None:
+        self._printed_s, self._printed = now_s, self._done
+        parts = [format_duration(now_s - self._started_s)]
+        if self._total is None:
+            count = str(self._done)
+        else:
+            count = f"{self._done}/{self._total} ({self._done / max(self._total, 1):.0%})"
+            left_s = self._rate.left_s(self._total - self._done)
+            if left_s is not None and self._done < self._total:
+                parts.append(f"{format_duration(left_s)} left")
+        if self._fields:
+            parts.append(format_fields(self._fields))
+        print(f"{self._description} {count}  {'  '.join(parts)}", file=sys.stderr, flush=True)
+
+
+class _RichBar:
+    def __init__(self, display: "RichProgress", total: int | None, description: str, done: int) -> None:
+        self._display = display
+        self._rate = Rate(time.monotonic())
+        self._total, self._done = total, done
+        self._shown: dict[str, Value] = {}
+        self._task: TaskID = display.add_task(description, total=total, completed=done, left="", fields_text="")
+
+    def advance(self, n: int = 1, **fields: Value) -> None:
+        self._done += n
+        self._rate.add(time.monotonic(), n)
+        self._shown.update(fields)
+        left_s = None if self._total is None else self._rate.left_s(self._total - self._done)
+        left = "" if left_s is None or not left_s else f"{format_duration(left_s)} left"
+        self._display.update(self._task, advance=n, left=left, fields_text=format_fields(self._shown))
+
+    def end(self) -> None:
+        self._display.remove_task(self._task)
+
+
+def _rich_display() -> "RichProgress":
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+    from rich.table import Column
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"),
+        TextColumn("{task.fields[fields_text]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
+        console=Console(stderr=True),
+        # What a stage prints to stdout is its result and must not end up on stderr.
+        redirect_stdout=False,
+    )

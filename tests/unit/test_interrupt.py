@@ -1,0 +1,123 @@
+"""Ctrl-C and SIGTERM, with real signals."""
+
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from srpo.runs.interrupt import Stopped, resume_command, stop_signal
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_asks_the_second_aborts(number: signal.Signals, capfd: pytest.CaptureFixture[str]) -> None:
+    old = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt) as caught, stop_signal() as stop:  # noqa: PT012
+        assert not stop.requested
+        signal.raise_signal(number)
+        assert stop.requested
+        signal.raise_signal(number)
+        pytest.fail("the second signal did nothing")
+    assert not isinstance(caught.value, Stopped)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == old
+    assert capfd.readouterr().err.count("finishing this step") == 1
+
+
+def test_a_stage_that_ends_although_asked_to_stop_lets_nothing_follow() -> None:
+    with pytest.raises(Stopped), stop_signal():
+        signal.raise_signal(signal.SIGINT)
+    with pytest.raises(Stopped, match="after step 3"), stop_signal() as stop:  # noqa: PT012
+        signal.raise_signal(signal.SIGINT)
+        if stop.requested:
+            raise Stopped("after step 3")
+    with stop_signal() as stop:
+        pass
+    assert not stop.requested
+
+
+def test_errors_inside_come_through_and_restore_the_handlers() -> None:
+    old = signal.getsignal(signal.SIGINT)
+    with pytest.raises(RuntimeError, match="broken"), stop_signal():  # noqa: PT012
+        signal.raise_signal(signal.SIGINT)
+        raise RuntimeError("broken")
+    assert signal.getsignal(signal.SIGINT) is old
+
+
+def test_blocks_nest() -> None:
+    with stop_signal() as outer, pytest.raises(Stopped), stop_signal() as inner:  # noqa: PT012
+        signal.raise_signal(signal.SIGINT)
+        assert inner.requested
+    assert not outer.requested
+
+
+def test_outside_the_main_thread_nothing_is_requested() -> None:
+    seen: list[bool] = []
+
+    def work() -> None:
+        with stop_signal() as stop:
+            seen.append(stop.requested)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [False]
+
+
+def test_the_resume_command_is_the_own_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/venv/bin/srpo", "sft", "my config.yaml", "--names", "[a, b]"])
+    assert shlex.split(resume_command()) == sys.argv
+    monkeypatch.setattr(sys, "argv", ["/venv/lib/srpo/__main__.py", "sft", "c.yaml"])
+    assert shlex.split(resume_command()) == [sys.executable, "-m", "srpo", "sft", "c.yaml"]
+
+
+STAGE = """
+import sys, time
+from pathlib import Path
+import srpo.cli.main
+from srpo.core.records import Record
+from srpo.cli.stage import run_stage
+from srpo.runs.interrupt import Stopped, stop_signal
+
+class Config(Record):
+    steps: int = 1000
+
+def work(config, run):
+    checkpoint = run.latest_checkpoint()
+    with stop_signal() as stop:
+        for step in range(checkpoint.step if checkpoint else 0, config.steps):
+            run.log(step + 1, {})
+            print("step", flush=True)
+            time.sleep(0.01)
+            if stop.requested:
+                run.checkpoint(step + 1, lambda path: None)
+                raise Stopped(f"after step {step + 1}")
+    run.finish({"steps": config.steps})
+
+def dispatch(argv):
+    return run_stage(argv, stage="toy", config_class=Config, work=work, limit_field="steps")
+
+srpo.cli.main._dispatch = dispatch
+sys.exit(srpo.cli.main.main())
+"""
+
+
+def test_a_stage_stops_cleanly_and_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "srpo").write_text(STAGE)
+    command = [sys.executable, str(tmp_path / "srpo"), "--out", str(tmp_path / "a run"), "--limit", "60"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as stage:
+        assert stage.stdout is not None
+        assert stage.stdout.readline() == "step\n"
+        stage.send_signal(signal.SIGINT)
+        _, err = stage.communicate(timeout=20)
+    assert stage.returncode == 130
+    assert "srpo: stopped after step " in err
+    assert "Traceback" not in err
+    assert shlex.split(err.splitlines()[-1]) == command[1:]
+    again = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    assert "going on after step" in again.stderr
+    assert again.stdout.splitlines()[-1] == str(tmp_path / "a run")
+    steps = (tmp_path / "a run" / "metrics.jsonl").read_text().count("\n")
+    assert steps == 60
