@@ -1,0 +1,1 @@
+"""Problems in: pictures of every kind, JSONL, JSON, parquet, folders, and the problems that we draw."""

@@ -1,0 +1,1 @@
+"""Stage 1a: reflection data, from first attempts to verified and selected traces."""

@@ -1,0 +1,149 @@
+"""Files in, rows out: JSONL, JSON, parquet and folders, one row at a time, each with the place that it came from.
+
+A row that cannot be read is a `Rejected` with its place; a file that cannot be read is a ValueError.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+SUFFIXES = (".jsonl", ".json", ".parquet")
+PREFERRED = ("questions.jsonl", "metadata.jsonl")
+"""Names that decide in a folder with several data files; `metadata.jsonl` is Hugging Face's convention."""
+PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+_PARQUET_ROWS = 64
+"""Rows decoded at a time: embedded pictures are large."""
+
+
+class Row(NamedTuple):
+    """One readable row."""
+
+    place: str
+    """`file:line` for JSONL, `file[index]` for JSON, `file:row` for parquet, the file itself beside a picture."""
+    stem: str
+    """Name of the row for problems without an id: `<file stem>:<line>`."""
+    values: Mapping[str, Any]
+    folder: Path
+    """Folder that relative paths start from."""
+
+
+class Rejected(NamedTuple):
+    """A row that is not a usable problem, where it is and why."""
+
+    place: str
+    reason: str
+
+
+def read_rows(path: str) -> Iterator[Row | Rejected]:
+    """Every row of a file or folder, lazily. Raises ValueError when `path` is nothing that we can read."""
+    return _read_any(Path(path))
+
+
+def _read_any(path: Path) -> Iterator[Row | Rejected]:
+    if path.is_dir():
+        return _read_folder(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file or folder")
+    match path.suffix.lower():
+        case ".jsonl":
+            return _read_jsonl(path)
+        case ".json":
+            return _read_json(path)
+        case ".parquet":
+            return _read_parquet(path)
+    raise ValueError(f"{path}: expected a folder or a file that ends in {', '.join(SUFFIXES)}; got {path.suffix!r}")
+
+
+def _read_folder(path: Path) -> Iterator[Row | Rejected]:
+    """The folder's data file, its parquet shards, or its pictures with a JSON file beside each."""
+    for name in PREFERRED:
+        if (path / name).is_file():
+            return _read_jsonl(path / name)
+    names = sorted(entry for entry in path.iterdir() if entry.is_file())
+    pictures = [entry for entry in names if entry.suffix.lower() in PICTURES]
+    if pictures:
+        return _read_pictures(pictures)
+    if shards := [entry for entry in names if entry.suffix.lower() == ".parquet"]:
+        return (row for shard in shards for row in _read_parquet(shard))
+    tables = [entry for entry in names if entry.suffix.lower() in {".jsonl", ".json"}]
+    if len(tables) == 1:
+        return _read_any(tables[0])
+    if tables:
+        listed = ", ".join(entry.name for entry in tables)
+        raise ValueError(f"{path}: several data files ({listed}); name one of them, or call it {PREFERRED[0]}")
+    raise ValueError(
+        f"{path}: holds neither {' nor '.join(PREFERRED)}, nor a parquet file, nor pictures with JSON files"
+    )
+
+
+def _read_jsonl(path: Path) -> Iterator[Row | Rejected]:
+    with path.open("rb") as lines:
+        for number, raw in enumerate(lines, start=1):
+            if not raw.strip():
+                continue
+            place = f"{path}:{number}"
+            try:
+                value = parse_json(raw)
+            except json.JSONDecodeError as error:
+                yield Rejected(f"{place}:{error.colno}", f"not valid JSON: {error.msg}")
+            except (ValueError, RecursionError) as error:
+                yield Rejected(place, f"not valid JSON: {error}")
+            else:
+                yield _as_row(value, place, f"{path.stem}:{number}", path.parent)
+
+
+def _read_json(path: Path) -> Iterator[Row | Rejected]:
+    try:
+        value = parse_json(path.read_bytes())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}:{error.lineno}:{error.colno}: not valid JSON: {error.msg}") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not valid JSON: {error}") from error
+    if not isinstance(value, list):
+        raise ValueError(f"{path}: expected a JSON array of objects, one per problem; got {type(value).__name__}")
+    for index, entry in enumerate(value):
+        yield _as_row(entry, f"{path}[{index}]", f"{path.stem}:{index}", path.parent)
+
+
+def _read_pictures(pictures: list[Path]) -> Iterator[Row | Rejected]:
+    for picture in pictures:
+        sidecar = picture.with_suffix(".json")
+        if not sidecar.is_file():
+            yield Rejected(str(picture), f"no {sidecar.name} beside it with question and answer")
+            continue
+        try:
+            value = parse_json(sidecar.read_bytes())
+        except (ValueError, RecursionError) as error:
+            yield Rejected(str(sidecar), f"not valid JSON: {error}")
+            continue
+        row = _as_row(value, str(sidecar), picture.stem, picture.parent)
+        yield row._replace(values={"image": picture.name, **row.values}) if isinstance(row, Row) else row
+
+
+def _read_parquet(path: Path) -> Iterator[Row | Rejected]:
+    import pyarrow as pa  # slow to import, needed for parquet alone
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{path}: not a readable parquet file: {error}") from error
+    with table:
+        number = 0
+        for batch in table.iter_batches(batch_size=_PARQUET_ROWS):
+            for values in batch.to_pylist():
+                yield Row(f"{path}:{number}", f"{path.stem}:{number}", values, path.parent)
+                number += 1
+
+
+def _as_row(value: Any, place: str, stem: str, folder: Path) -> Row | Rejected:
+    if not isinstance(value, dict):
+        return Rejected(place, f"expected a JSON object, got {type(value).__name__}")
+    return Row(place, stem, value, folder)
+
+
+def parse_json(raw: bytes) -> Any:
+    """JSON with numbers as they are written: a gold of `1.50` stays `1.50`, one of 400 digits stays exact."""
+    # Files of the web begin with a byte-order mark often enough.
+    return json.loads(raw.decode("utf-8-sig"), parse_float=str, parse_int=str)

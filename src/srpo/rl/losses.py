@@ -1,0 +1,174 @@
+r"""Policy-gradient losses: one small pure function per variant, and one that adds clipping statistics and KL.
+
+With A_t the advantage of a token and r_t = exp(logprob - old logprob), a token's surrogate is
+min(r_t A_t, clip(r_t, 1 - clip_low, 1 + clip_high) A_t) (paper eq. 9). The variants differ in how the tokens add up:
+
+* `grpo`: mean over the tokens of each response, then over responses (the paper).
+* `dr_grpo`: sum over tokens, divided by a constant (responses x max_tokens): long answers are not diluted
+  (Liu et al. 2025, eq. 4; give it advantages that were not divided by their deviation).
+* `dapo`: mean over all tokens, usually with clip_high > clip_low (Yu et al. 2025, eq. 8).
+* `gspo`: one importance ratio per response, the geometric mean of its tokens' (Zheng et al. 2025, eq. 7; in its
+  token form, eq. 13, so that advantages may differ within a response). Its ratios stay much closer to 1, so it wants
+  clip bounds of 3e-4 rather than 0.2.
+
+Minibatches that are processed in pieces pass the `Normalizer` of the whole minibatch, and their losses add up to its
+loss. Advantages are one per token (credit `segment`) or one per response. Shape suffixes: B responses, T tokens.
+
+    >>> logprobs_B_T = torch.log(torch.tensor([[0.5, 0.5], [0.5, 0.5]])).requires_grad_()
+    >>> loss, stats = policy_loss("grpo", logprobs_B_T=logprobs_B_T, old_logprobs_B_T=logprobs_B_T.detach(),
+    ...     advantages=torch.tensor([1.0, 0.0]), mask_B_T=torch.ones(2, 2, dtype=torch.bool))
+    >>> loss.item(), stats.ratio
+    (-0.5, 1.0)
+"""
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+LossVariant = Literal["grpo", "dr_grpo", "dapo", "gspo"]
+
+
+class Normalizer(NamedTuple):
+    """What sums over a minibatch are divided by; the same for all its pieces."""
+
+    num_responses: int
+    num_tokens: int
+    """Completion tokens of all responses."""
+
+
+class LossStats(NamedTuple):
+    """What to log; means over the tokens of this call, so pieces are to be weighted by `num_tokens`."""
+
+    num_tokens: int
+    ratio: float
+    """Mean importance ratio; 1 when sampler and trainer agree and no step has been taken."""
+    ratio_max: float
+    clip_fraction: float
+    """Share of tokens whose surrogate is clipped, which get no gradient."""
+    old_kl: float
+    """k3 estimate of KL(old policy || policy), nats per token: how far the minibatch has moved."""
+    reference_kl: float
+    """k3 estimate of KL(policy || reference), nats per token; 0 without a reference."""
+
+
+class Loss(NamedTuple):
+    """A differentiable scalar and its statistics."""
+
+    loss: Tensor
+    stats: LossStats
+
+
+def normalizer(mask_B_T: Tensor) -> Normalizer:
+    """The normalizer of a minibatch whose completion tokens are where `mask_B_T` is true."""
+    return Normalizer(num_responses=mask_B_T.shape[0], num_tokens=int(mask_B_T.sum()))
+
+
+def policy_loss(
+    variant: LossVariant,
+    *,
+    logprobs_B_T: Tensor,
+    old_logprobs_B_T: Tensor,
+    advantages: Tensor,
+    mask_B_T: Tensor,
+    clip_low: float = 0.2,
+    clip_high: float = 0.2,
+    max_tokens: int | None = None,
+    normalizer_of_batch: Normalizer | None = None,
+    reference_logprobs_B_T: Tensor | None = None,
+    kl_coef: float = 0.0,
+) -> Loss:
+    """The loss to minimise.
+
+    Args:
+        variant: See the module.
+        logprobs_B_T: Log-probabilities (nats) of the sampled tokens under the policy, with gradient.
+        old_logprobs_B_T: The same under the policy that sampled them, without gradient.
+        advantages: Shape B or B x T.
+        mask_B_T: True where there is a completion token. What stands elsewhere is never read.
+        clip_low: The ratio is clipped at 1 - clip_low.
+        clip_high: The ratio is clipped at 1 + clip_high.
+        max_tokens: Longest response, the constant of `dr_grpo`.
+        normalizer_of_batch: Of the whole minibatch, when this is a piece of it.
+        reference_logprobs_B_T: The same under the reference policy.
+        kl_coef: Weight of the KL to the reference, which adds up over tokens as the variant's surrogate does.
+
+    Raises:
+        ValueError: `dr_grpo` without `max_tokens`, or `kl_coef` without reference.
+    """
+    if variant == "dr_grpo" and max_tokens is None:
+        raise ValueError("loss 'dr_grpo' divides by the longest response; give max_tokens")
+    if kl_coef and reference_logprobs_B_T is None:
+        raise ValueError(f"kl_coef {kl_coef!r} needs the reference's log-probabilities; give them or set kl_coef 0")
+    batch = normalizer_of_batch or normalizer(mask_B_T)
+    # Outside the mask anything may stand, -inf included; where() keeps it out of values and gradients alike.
+    logprobs_B_T = torch.where(mask_B_T, logprobs_B_T, 0.0)
+    old_B_T = torch.where(mask_B_T, old_logprobs_B_T, 0.0)
+    advantages_B_T = advantages[:, None].expand_as(logprobs_B_T) if advantages.dim() == 1 else advantages
+    advantages_B_T = torch.where(mask_B_T, advantages_B_T, 0.0)
+    log_ratio_B_T = logprobs_B_T - old_B_T
+    if variant == "gspo":
+        log_ratio_B_T = _sequence_log_ratio(log_ratio_B_T, logprobs_B_T, mask_B_T)
+    surrogate_B_T, clipped_B_T = clipped_surrogate(log_ratio_B_T.exp(), advantages_B_T, clip_low, clip_high)
+    objective_B_T = surrogate_B_T
+    reference_kl_B_T = torch.zeros_like(logprobs_B_T)
+    if reference_logprobs_B_T is not None:
+        reference_kl_B_T = k3(logprobs_B_T, torch.where(mask_B_T, reference_logprobs_B_T, 0.0))
+        objective_B_T = surrogate_B_T - kl_coef * reference_kl_B_T
+    match variant:
+        case "grpo" | "gspo":
+            objective = sequence_mean(objective_B_T, mask_B_T, batch.num_responses)
+        case "dr_grpo":
+            assert max_tokens is not None
+            objective = token_sum(objective_B_T, mask_B_T) / (batch.num_responses * max_tokens)
+        case "dapo":
+            objective = token_sum(objective_B_T, mask_B_T) / max(batch.num_tokens, 1)
+        case _:
+            raise ValueError(f"unknown loss {variant!r}; use one of grpo, dr_grpo, dapo, gspo")
+    stats = _stats(log_ratio_B_T, clipped_B_T, k3(old_B_T, logprobs_B_T), reference_kl_B_T, mask_B_T)
+    return Loss(-objective, stats)
+
+
+def clipped_surrogate(
+    ratio_B_T: Tensor, advantages_B_T: Tensor, clip_low: float, clip_high: float
+) -> tuple[Tensor, Tensor]:
+    """PPO's clipped surrogate of each token, and where clipping took effect."""
+    free_B_T = ratio_B_T * advantages_B_T
+    clipped_B_T = ratio_B_T.clamp(1 - clip_low, 1 + clip_high) * advantages_B_T
+    return torch.minimum(free_B_T, clipped_B_T), clipped_B_T < free_B_T
+
+
+def k3(logprobs_B_T: Tensor, other_logprobs_B_T: Tensor) -> Tensor:
+    """Schulman's k3 estimate of KL(p || q) from samples of p = `logprobs`: exp(q - p) - (q - p) - 1, never negative."""
+    difference_B_T = other_logprobs_B_T - logprobs_B_T
+    return torch.expm1(difference_B_T) - difference_B_T
+
+
+def sequence_mean(values_B_T: Tensor, mask_B_T: Tensor, num_responses: int) -> Tensor:
+    """Mean over each response's tokens, then over responses; a response without tokens counts as 0."""
+    lengths_B = mask_B_T.sum(1).clamp(min=1)
+    return (torch.where(mask_B_T, values_B_T, 0.0).sum(1) / lengths_B).sum() / num_responses
+
+
+def token_sum(values_B_T: Tensor, mask_B_T: Tensor) -> Tensor:
+    """Sum over all completion tokens."""
+    return torch.where(mask_B_T, values_B_T, 0.0).sum()
+
+
+def _sequence_log_ratio(log_ratio_B_T: Tensor, logprobs_B_T: Tensor, mask_B_T: Tensor) -> Tensor:
+    """GSPO's ratio of the whole response at every token, with the gradient of that token."""
+    mean_B_1 = log_ratio_B_T.sum(1, keepdim=True) / mask_B_T.sum(1, keepdim=True).clamp(min=1)
+    return mean_B_1.detach() + logprobs_B_T - logprobs_B_T.detach()
+
+
+def _stats(
+    log_ratio_B_T: Tensor, clipped_B_T: Tensor, old_kl_B_T: Tensor, reference_kl_B_T: Tensor, mask_B_T: Tensor
+) -> LossStats:
+    num_tokens = int(mask_B_T.sum())
+
+    def mean(values_B_T: Tensor) -> float:
+        return float(token_sum(values_B_T.detach().float(), mask_B_T)) / max(num_tokens, 1)
+
+    ratio_B_T = log_ratio_B_T.detach().exp()
+    largest = float(torch.where(mask_B_T, ratio_B_T, 0.0).max()) if num_tokens else 0.0
+    return LossStats(num_tokens, mean(ratio_B_T), largest, mean(clipped_B_T), mean(old_kl_B_T), mean(reference_kl_B_T))

@@ -1,0 +1,113 @@
+"""Traces become training examples: a prompt, the target's tokens, and which of them carry loss.
+
+The target is rendered from the parsed response through the one template that also writes the RL and eval prompts'
+format, never copied from the raw text: what the policy learns to write is what the parser accepts.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from srpo.config.sft import FirstAttemptLoss, SftConfig
+from srpo.core.records import Attempt, Problem, Response, Trace
+from srpo.core.response import first_attempt_end, render, render_attempt
+from srpo.runs.reader import read_traces
+
+if TYPE_CHECKING:
+    from srpo.policy.policy import Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One target for one prompt."""
+
+    problem: Problem
+    tokens: tuple[int, ...]
+    """The target with its end token."""
+    first_tokens: int
+    """How many of them belong to the first attempt; all of them for style `single`."""
+    skipped_tokens: int
+    """How many leading tokens carry no loss."""
+
+    @property
+    def num_loss_tokens(self) -> int:
+        """Tokens that carry loss."""
+        return len(self.tokens) - self.skipped_tokens
+
+
+class Examples(NamedTuple):
+    """The examples, and why some traces are not among them."""
+
+    kept: tuple[Example, ...]
+    dropped: dict[str, int]
+    """Reason -> number of traces."""
+
+
+def load_traces(places: Iterable[str]) -> list[Trace]:
+    """Read the traces of run directories or `traces.jsonl` files; ValueError names the line that is no trace."""
+    traces: list[Trace] = []
+    for place in places:
+        path = Path(place)
+        file = path / "traces.jsonl" if path.is_dir() else path
+        if not file.is_file():
+            raise ValueError(f"traces: {place!r} is neither a run directory with a traces.jsonl nor a file")
+        traces += read_traces(file)
+    return traces
+
+
+def make_examples(traces: Sequence[Trace], policy: "Policy", config: SftConfig) -> Examples:
+    """Turn traces into examples for `policy`'s tokenizer; raises ValueError when none is left."""
+    kept: list[Example] = []
+    dropped: Counter[str] = Counter()
+    for trace in traces:
+        target = _target(trace, config)
+        if target is None:
+            dropped[f"not of style {config.style!r}" if trace.response else "format does not parse"] += 1
+            continue
+        try:
+            tokens = policy.encode_text(target)
+        except ValueError as error:
+            dropped[str(error)] += 1
+            continue
+        if len(tokens) > config.max_tokens:
+            dropped[f"longer than max_tokens {config.max_tokens}"] += 1
+            continue
+        first = len(tokens) if config.style == "single" else first_attempt_tokens(policy, tokens, target)
+        assert first is not None, "a rendered response has a first answer"
+        skipped = 0 if _learns_first(trace, config.first_attempt_loss) else first
+        kept.append(Example(problem=trace.problem, tokens=tuple(tokens), first_tokens=first, skipped_tokens=skipped))
+    if not kept:
+        raise ValueError(
+            f"none of the {len(traces)} traces in {', '.join(config.traces)} can be learned from "
+            f"({_describe(dropped)}); check style and max_tokens, or run `srpo reflect` again"
+        )
+    return Examples(tuple(kept), dict(dropped))
+
+
+def first_attempt_tokens(policy: "Policy", token_ids: Sequence[int], text: str) -> int | None:
+    """Tokens of the first attempt of a response whose decoding is `text`; None when no first answer ends.
+
+    A token that holds the last character of the first `</answer>` still belongs to the first attempt.
+    """
+    end = first_attempt_end(text)
+    return None if end is None else policy.token_index(token_ids, end)
+
+
+def _target(trace: Trace, config: SftConfig) -> str | None:
+    match trace.response:
+        case Response() if config.style == "reflective":
+            return render(trace.response)
+        case Attempt() if config.style == "single":
+            return render_attempt(trace.response)
+        case _:
+            return None
+
+
+def _learns_first(trace: Trace, choice: FirstAttemptLoss) -> bool:
+    return choice == "all" or (choice == "right" and trace.first_grade.is_correct)
+
+
+def _describe(dropped: Counter[str]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "there are none"

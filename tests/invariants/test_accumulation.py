@@ -1,0 +1,91 @@
+"""Micro-batches change memory, not the result: their gradients add up to the whole batch's, in SFT and every loss."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from srpo.policy.load import load_policy
+from srpo.policy.policy import Policy
+from srpo.rl.train import Clock, Learnable, Session, accumulate_gradients
+from srpo.sft.examples import make_examples
+from srpo.sft.optim import Optimizer
+from srpo.sft.prompts import PromptEncoder
+from srpo.sft.train import accumulate_gradients as accumulate_sft
+from train_world import problems, rl_config, sft_config, trace
+
+
+def gradients(policy: Policy) -> dict[str, Tensor]:
+    found = {name: weight.grad.clone() for name, weight in policy.model.named_parameters() if weight.grad is not None}
+    policy.model.zero_grad(set_to_none=True)
+    return found
+
+
+def assert_same(ours: dict[str, Tensor], whole: dict[str, Tensor]) -> None:
+    assert ours.keys() == whole.keys()
+    largest = max(float(gradient.abs().max()) for gradient in whole.values())
+    assert largest > 1e-4, "a gradient of zero would equal anything"
+    for name, gradient in whole.items():
+        torch.testing.assert_close(ours[name], gradient, atol=1e-5 * largest, rtol=0, msg=lambda m, n=name: f"{n}: {m}")
+
+
+@pytest.mark.parametrize("choice", ["all", "right", "none"])
+def test_sft_micro_batches(tiny_policy: Policy, choice: str) -> None:
+    config = sft_config(Path("m"), Path("t"), first_attempt_loss=choice)
+    drawn = problems()[:5]
+    # Two traces of one problem, so that the shared prompt is part of the comparison.
+    traces = [trace(problem, "9") for problem in drawn] + [trace(drawn[0], drawn[0].answer)]
+    batch = make_examples(traces, tiny_policy, config).kept
+    encoder = PromptEncoder(tiny_policy, "bare", size=8, max_pixels=None)
+    loss, _ = accumulate_sft(tiny_policy, encoder, batch, None)
+    whole = gradients(tiny_policy)
+    for size in (1, 4):
+        other, _ = accumulate_sft(tiny_policy, encoder, batch, size)
+        assert other == pytest.approx(loss, abs=1e-6)
+        assert_same(gradients(tiny_policy), whole)
+
+
+@pytest.mark.parametrize("variant", ["grpo", "dr_grpo", "dapo", "gspo"])
+def test_rl_pieces(tiny_checkpoint: Callable[[str], Path], variant: str) -> None:
+    policy = load_policy(tiny_checkpoint("qwen2_5_vl"), freeze_vision=False)
+    encoder = PromptEncoder(policy, "bare", size=8, max_pixels=None)
+    prompts = encoder.encode_all(problems()[:3])
+    random = torch.Generator().manual_seed(0)
+    groups: list[Learnable] = []
+    for prompt in prompts:
+        texts = ["<think>1</think>", "<answer>22</answer> and more", "3"]
+        tokens = [tuple(policy.encode_text(text)) for text in texts]
+        # Old log-probs far from the policy's, so that ratios and clipping take part.
+        old = [tuple((-6 + torch.randn(len(row), generator=random)).tolist()) for row in tokens]
+        groups.append(
+            Learnable(
+                prompt, tokens, old, [[value] * len(row) for value, row in zip((1, -1, 0.5), tokens, strict=True)]
+            )
+        )
+
+    def learn(micro_prompts: int | None) -> tuple[float, dict[str, Tensor]]:
+        changes: dict[str, Any] = {"loss": {"variant": variant, "kl_coef": 0.1}, "micro_prompts": micro_prompts}
+        config = rl_config(Path("m"), **changes)
+        session = Session(
+            config=config,
+            policy=policy,
+            reference=reference,
+            optimizer=Optimizer(policy.model, config.optim, None),
+            encoder=encoder,
+            judge=None,  # type: ignore[arg-type]
+            stream=None,  # type: ignore[arg-type]
+            clock=Clock(),
+        )
+        pieces = accumulate_gradients(session, groups, on_policy=False)
+        assert len(pieces) == (1 if micro_prompts is None else -(-3 // micro_prompts))
+        return sum(piece.loss for piece in pieces), gradients(policy)
+
+    reference = load_policy(tiny_checkpoint("qwen2_5_vl"), trainable=False)
+    loss, whole = learn(None)
+    for size in (1, 2):
+        other, ours = learn(size)
+        assert other == pytest.approx(loss, rel=1e-5)
+        assert_same(ours, whole)

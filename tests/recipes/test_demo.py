@@ -1,0 +1,75 @@
+"""The demo's plan and pipeline: sizes, refusals, and what a run leaves behind."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from srpo.demo import plan
+
+
+def test_sizes_follow_the_minutes_and_nothing_else():
+    short, usual, long = (plan.sizes_for(minutes) for minutes in (3, 10, 60))
+    assert short.rl_tokens < usual.rl_tokens < long.rl_tokens
+    assert short.num_traces < usual.num_traces <= long.num_traces
+    assert plan.sizes_for(10) == usual
+    with pytest.raises(ValueError, match="too short"):
+        plan.sizes_for(0)
+    with pytest.raises(ValueError, match="too short"):
+        plan.sizes_for(float("nan"))
+
+
+def test_every_arm_gets_the_same_tokens_and_settings():
+    sizes = plan.sizes_for(10)
+    configs = {name: plan.rl_config(sizes, arm, "m", seed=3) for name, arm in plan.ARMS.items()}
+    assert {config.token_budget for config in configs.values()} == {sizes.rl_tokens}
+    assert {config.optim for config in configs.values()} == {configs["srpo"].optim}
+    assert configs["srpo"].preset == "paper"
+    assert configs["grpo"].style == "single"
+    assert configs["srpo-segment"].credit == "segment"
+
+
+def run_demo(out: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "srpo", "demo", "--out", str(out), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(("--minutes", "0"), "--minutes 0"), (("--minuets", "3"), "--minuets"), (("--seed", "x"), "--seed")],
+)
+def test_wrong_flags_are_named(tmp_path, arguments, said):
+    result = run_demo(tmp_path / "demo", *arguments)
+    assert result.returncode == 2
+    assert said in result.stderr
+
+
+def test_a_foreign_directory_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    result = run_demo(tmp_path)
+    assert result.returncode == 2
+    assert "not a demo" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.slow
+def test_the_whole_method_end_to_end(tmp_path):
+    out = tmp_path / "demo"
+    result = run_demo(out, "--minutes", "1", "--seed", "5")
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert result.stdout.strip() == str(out / "report.html")
+    summary = json.loads((out / "summary.json").read_text())
+    assert list(summary["stages"]) == ["base", "sft", "grpo", "srpo"]
+    for row in summary["stages"].values():
+        low, high = row["interval"]
+        assert 0 <= low <= row["final_accuracy"] <= high <= 1
+        assert abs(sum(row["transitions"].values()) - 1) < 1e-6
+        assert row["chance"] > 0
+    assert summary["stages"]["sft"]["format_rate"] > 0.5, "the cold start teaches the format even in a short demo"
+    html = (out / "report.html").read_text()
+    assert html.count("data:image/png;base64,") >= 30
+    again = run_demo(out, "--minutes", "1", "--seed", "5")
+    assert again.returncode == 0
+    assert json.loads((out / "summary.json").read_text())["stages"] == summary["stages"]

@@ -1,0 +1,71 @@
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from srpo.cli import grade as command
+
+
+def _write(tmp_path: Path, *rows: object) -> str:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def test_json_rows_come_out_in_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = _write(
+        tmp_path,
+        {"id": "a", "gold": "12 cm", "prediction": "120 mm"},
+        {"id": 2, "gold": "B", "prediction": "A or B", "choices": ["1", "2"]},
+        "",
+        {"id": "c", "gold": "", "prediction": "5"},
+        {"id": "d", "gold": 7, "prediction": None, "kind": None, "choices": None, "extra": 1},
+        '{"id": "e", "gold": "5", "prediction": "\\ud800"}',
+    )
+    assert command.run([path, "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["verdict"] for row in rows] == ["correct", "incorrect", "ungradable", "incorrect", "incorrect"]
+    assert [row["id"] for row in rows] == ["a", "2", "c", "d", "e"]
+    assert set(rows[0]) == {"id", "verdict", "extracted", "reason"}
+
+
+def test_table_and_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = _write(tmp_path, {"id": "a", "gold": "5", "prediction": "5"}, {"id": "b", "gold": "5", "prediction": "6"})
+    assert command.run([path, "--no-symbolic"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[:2] == ["a", "correct"]
+    assert lines[-1] == "2 rows: 1 correct, 1 incorrect, 0 ungradable; accuracy on gradable rows 50.0%"
+
+
+def test_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    text = '\ufeff{"id": "a", "gold": "5", "prediction": "5"}\n'
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    assert command.run(["-", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["verdict"] == "correct"
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("{", "rows.jsonl:2: not JSON"),
+        ("[1]", "rows.jsonl:2: a row must be a JSON object, not list"),
+        ({"id": "b", "gold": "5"}, "rows.jsonl:2: field 'prediction' is missing"),
+        ({"id": "a", "gold": "5", "prediction": "5"}, "rows.jsonl:2: id 'a' was given in line 1 already"),
+        ({"id": "b", "gold": ["5"], "prediction": "5"}, "rows.jsonl:2: gold must be a text"),
+        ({"id": "b", "gold": "5", "prediction": "5", "choices": "AB"}, "rows.jsonl:2: choices must be a list"),
+        ("[" * 100_000, "rows.jsonl:2: not JSON"),
+    ],
+)
+def test_errors_name_the_line(tmp_path: Path, row: object, message: str) -> None:
+    path = _write(tmp_path, {"id": "a", "gold": "5", "prediction": "5"}, row)
+    with pytest.raises(ValueError, match=message.replace("[", r"\[")):
+        command.run([path])
+
+
+def test_missing_file_and_wrong_flags(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match="cannot read"):
+        command.run([str(tmp_path / "absent.jsonl")])
+    assert command.run(["--no-such-flag"]) == 2
+    assert command.run(["--help"]) == 0
+    assert "JSONL" in capsys.readouterr().out

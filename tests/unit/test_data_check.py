@@ -1,0 +1,89 @@
+"""`srpo data check` finds bad golds, broken pictures and duplicates, and counts every row once."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from srpo.cli.data import run
+from srpo.config.data import SourceConfig
+from srpo.core.records import Problem
+from srpo.data.check import check_gold, check_source
+
+
+def picture(path: Path, color: str = "red", size: tuple[int, int] = (5, 5)) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, color).save(path)
+    return path.name
+
+
+def write(folder: Path, *rows: dict[str, object]) -> str:
+    path = folder / "data.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def test_everything_is_found_and_adds_up(tmp_path: Path):
+    picture(tmp_path / "a.png")
+    picture(tmp_path / "copy.png")
+    picture(tmp_path / "long.png", size=(1, 1000))
+    noise = io.BytesIO()
+    Image.effect_noise((64, 64), 50).save(noise, "PNG")
+    (tmp_path / "cut.png").write_bytes(noise.getvalue()[:500])
+    path = write(
+        tmp_path,
+        {"id": "1", "question": "How many?", "answer": "3", "image": "a.png"},
+        {"id": "1", "question": "What else?", "answer": "4", "image": "a.png"},
+        {"id": "2", "question": "How  many?", "answer": "3", "image": "copy.png"},
+        {"id": "3", "question": "q3", "answer": "5", "image": "cut.png"},
+        {"id": "4", "question": "q4", "answer": "5", "image": "long.png"},
+        {"id": "5", "question": "q5", "answer": "5", "image": "none.png"},
+        {"id": "6", "question": "q6", "answer": "7"},
+    )
+    report = check_source(SourceConfig(path=path))
+    assert (report.num_rows, report.num_usable, report.num_bad) == (7, 3, 4)
+    assert report.counts == {"duplicate": 2, "image": 1, "row": 1}
+    assert [(row.place.removeprefix(f"{path}:"), row.problem) for row in report.findings] == [
+        ("2", "duplicate"),
+        ("3", "duplicate"),
+        ("4", "image"),
+        ("6", "row"),
+    ]
+    assert report.findings[0].reason == f"id '1' is already used at {path}:1"
+    assert report.findings[1].reason == f"same question and picture as {path}:1"
+    assert "truncated" in report.findings[2].reason
+    assert [(note.id, "padded" in note.reason) for note in report.notes] == [("4", True)]
+
+
+def test_golds_must_grade_themselves():
+    assert check_gold(Problem(id="1", question="q", answer="3/4")) is None
+    assert check_gold(Problem(id="1", question="q", answer="B", choices=("x", "y"))) is None
+    reason = check_gold(Problem(id="1", question="q", answer="n/a"))
+    assert reason is not None
+    assert reason.startswith("gold 'n/a' is ungradable: ")
+
+
+def test_exit_codes_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    good = write(tmp_path, {"id": "1", "question": "q", "answer": "3"})
+    assert run(["check", good]) == 0
+    assert "1 rows, 1 usable" in capsys.readouterr().out
+    bad = write(tmp_path, {"id": "1", "question": "q", "answer": ""}, {"id": "2", "question": "q", "answer": "1"})
+    assert run(["check", bad, "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["num_rows"], found["num_bad"], found["counts"]) == (2, 1, {"row": 1})
+    assert found["findings"][0]["place"] == f"{bad}:1"
+
+
+def test_mapping_and_limit_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    path = write(tmp_path, *({"q": f"q{i}", "a": "1"} for i in range(3)))
+    assert run(["check", path, "--mapping.question", "q", "--mapping.answer", "a", "--limit", "2"]) == 0
+    assert "2 rows, 2 usable" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="columns are q, a"):
+        run(["check", path])
+
+
+def test_drawn_problems_are_sound(capsys: pytest.CaptureFixture[str]):
+    assert run(["check", "drawn", "--limit", "60"]) == 0
+    assert "60 usable" in capsys.readouterr().out
