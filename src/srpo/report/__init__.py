@@ -1,0 +1,18 @@
+"""One self-contained HTML file that shows what a run did: run directories -> `ReportData` -> figures -> page.
+
+    build.py     reads run directories and demo directories into `ReportData` (the only module that reads files)
+    cards.py     which traces are shown, fairly over outcomes, families and runs
+    pictures.py  picture references as data URIs
+    story.py     what happened, in plain sentences made from the numbers
+    metrics.py   curves grouped into panels, smoothed and thinned
+    figures.py   plotly figures
+    page.py      jinja2, autoescaped; `write_report` is what `srpo report` and `srpo demo` call
+    console.py   the same traces as cards on a terminal, for `srpo show`
+
+The page never asks the network for anything: plotly.js is inlined once, pictures are data URIs, and a content security
+policy with the hashes of our own scripts refuses everything else, text of a model included.
+"""
+
+from srpo.report.page import write_report
+
+__all__ = ["write_report"]

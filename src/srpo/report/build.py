@@ -1,0 +1,241 @@
+"""Run directories and demo directories -> `ReportData`: the only module of the report that reads files.
+
+A demo directory holds a `summary.json` that names its stages and its runs:
+
+    {"title": "...", "created": "2026-11-22", "command": "srpo demo --seed 0", "seed": 0, "hardware": "2 CPU cores",
+     "versions": {"torch": "2.13.0"}, "stages": {"base": StageSummary, ...},
+     "runs": {"sft": "sft", "eval sft": "eval-sft"}}
+
+Run paths are taken relative to the demo directory; fields that the report does not know are left alone. A run belongs
+to the stage whose name is a word of its label: `srpo` and `eval srpo` both to stage `srpo`.
+"""
+
+import json
+import shlex
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+
+from srpo.core.records import Trace
+from srpo.core.statistics import StageSummary, paired_difference, summarise
+from srpo.report.cards import Sampler
+from srpo.report.metrics import curves_of
+from srpo.report.model import Card, Comparison, Curve, ReportData, RunInfo, stage_of
+from srpo.report.pictures import embed
+from srpo.runs.directory import RunDir
+from srpo.runs.reader import RunReader
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SUMMARY = "summary.json"
+CARD_SEED = 0
+"""Seeds the choice of cards, so that the same runs give the same report."""
+
+_EVALUATIONS = ("base", "eval")
+"""Stages of runs whose traces are answers to held-out problems by one policy."""
+_TRAININGS = ("sft", "rl")
+"""Stages whose steps follow from each other; those of the others are batches in any order, and make no curve."""
+
+
+def _rows(stages: object) -> object:
+    """The stages as a list of what `StageSummary` knows: their writers may add fields for other readers."""
+    found = [{"name": name} | row for name, row in stages.items()] if isinstance(stages, dict) else stages
+    if not isinstance(found, list | tuple):
+        return found
+    known = StageSummary.model_fields.keys()
+    return [{key: row[key] for key in row if key in known} if isinstance(row, dict) else row for row in found]
+
+
+class DemoSummary(BaseModel):
+    """What a report needs of a demo directory's `summary.json`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    title: str
+    runs: dict[str, str]
+    """Label -> run directory."""
+    stages: Annotated[tuple[StageSummary, ...], BeforeValidator(_rows)] = ()
+    """A mapping by name, as a demo writes it, or a list, as an evaluation does."""
+    created: str = ""
+    command: str = ""
+    seed: int | None = None
+    hardware: str = ""
+    versions: dict[str, str] = {}
+
+
+class LabelledRun(NamedTuple):
+    """A run and the name it has in the report."""
+
+    label: str
+    run: RunReader
+    place: str
+    """Where it is, as whoever named it wrote it."""
+    alone: bool
+    """True when the run itself was asked for; a demo's stages are in the demo's summary."""
+
+
+def read_report(dirs: Sequence[Path], load: "Callable[[str], Image] | None" = None) -> ReportData:
+    """Read run and demo directories, in the order in which they are given.
+
+    Args:
+        dirs: At least one run directory or demo directory.
+        load: Loads a picture from its reference; `srpo.data.images.load_image` unless given.
+
+    Raises:
+        ValueError: a directory is neither a run nor a demo, or one of its files cannot be read.
+    """
+    if not dirs:
+        raise ValueError("no run directory was given")
+    summary, stages, runs = _open(dirs)
+    sampler = Sampler(seed=CARD_SEED)
+    terms: dict[str, None] = {}
+    scores: dict[str, dict[str, list[bool]]] = {}
+    infos: list[RunInfo] = []
+    curves: list[Curve] = []
+    for label, run, place, alone in runs:
+        counts, singles = Counter[str](), 0
+        for trace in _note_terms(sampler.add(label, run.traces()), terms):
+            if run.stage in _EVALUATIONS and trace.outcome is not None:
+                scores.setdefault(label, {}).setdefault(trace.problem.id, []).append(trace.final_grade.is_correct)
+            counts[trace.outcome or "ungradable"] += 1
+            singles += trace.style == "single"
+        rows = list(run.metrics())
+        num_traces = counts.total()
+        infos.append(
+            RunInfo(
+                label=label,
+                path=place,
+                num_traces=num_traces,
+                num_steps=len(rows),
+                counts=dict(counts),
+                single=0 < num_traces == singles,
+            )
+        )
+        if run.stage in _TRAININGS:
+            curves.extend(curves_of(label, rows))
+        if alone:
+            stages.extend(_stages_of(label, run))
+    cards = tuple(
+        Card(run=label, trace=trace, pictures=tuple(embed(ref, load) for ref in trace.problem.images))
+        for label, trace in sampler.choose()
+    )
+    head = summary or _head_of_runs(runs)
+    return ReportData(
+        **head.model_dump(include={"title", "created", "command", "seed", "hardware", "versions"}),
+        stages=tuple(stages),
+        runs=tuple(infos),
+        comparisons=_compare(stages, scores),
+        curves=tuple(curves),
+        term_names=tuple(terms),
+        cards=cards,
+    )
+
+
+def read_run(path: Path) -> RunReader:
+    """Open a run directory; ValueError that says what was expected when `path` is not one."""
+    if not path.is_dir():
+        raise ValueError(f"{str(path)!r} is not a directory; give a run directory (the --out of a stage) or a demo's")
+    return RunDir.read(path)
+
+
+def read_demo(path: Path) -> DemoSummary | None:
+    """The summary of a demo directory, or None when `path` is not one.
+
+    Raises:
+        ValueError: `summary.json` says that it is a demo but cannot be read; names the field.
+    """
+    file = path / SUMMARY
+    if not file.is_file() or (path / "config.json").exists():
+        return None
+    try:
+        return DemoSummary.model_validate(json.loads(file.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{str(file)!r} is not a demo's summary: {field}: {first['msg']}") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{str(file)!r}, line {error.lineno}: not JSON ({error.msg})") from error
+
+
+def runs_in(path: Path) -> list[LabelledRun]:
+    """The run at `path`, or the runs of the demo at `path`."""
+    demo = read_demo(path)
+    if demo is None:
+        return [LabelledRun(path.resolve().name, read_run(path), str(path), alone=True)]
+    return [LabelledRun(label, read_run(path / run), run, alone=False) for label, run in demo.runs.items()]
+
+
+def _open(dirs: Sequence[Path]) -> tuple[DemoSummary | None, list[StageSummary], list[LabelledRun]]:
+    """All runs under labels that differ; the summary too when there is one directory and it is a demo."""
+    stages: list[StageSummary] = []
+    runs: list[LabelledRun] = []
+    for path in dirs:
+        demo = read_demo(path)
+        stages.extend(demo.stages if demo else ())
+        for found in runs_in(path):
+            label, number = found.label, 1
+            while label in {other.label for other in runs}:
+                number += 1
+                label = f"{found.label} ({number})"
+            runs.append(found._replace(label=label))
+    summary = read_demo(dirs[0]) if len(dirs) == 1 else None
+    return summary, stages, runs
+
+
+def _stages_of(label: str, run: RunReader) -> list[StageSummary]:
+    """The row of a run that was asked for by itself: as its summary has it, or from its traces so far.
+
+    Traces of training runs give no row: they come from training problems and from a policy that changed under way.
+    """
+    if run.stage not in _EVALUATIONS:
+        return []
+    summary = run.summary() or {}
+    try:
+        (row,) = TypeAdapter(tuple[StageSummary, ...]).validate_python(_rows(summary["stages"]))
+    except (KeyError, ValueError):
+        traces = list(run.traces())
+        return [summarise(traces, label)] if traces else []
+    return [row.model_copy(update={"name": label})]
+
+
+def _compare(
+    stages: Sequence[StageSummary], scores: Mapping[str, Mapping[str, Sequence[bool]]]
+) -> tuple[Comparison, ...]:
+    names = [stage.name for stage in stages]
+    of_stage = {stage_of(label, names): found for label, found in scores.items()}
+    means = {
+        name: {problem: sum(right) / len(right) for problem, right in of_stage[name].items()}
+        for name in names
+        if name in of_stage
+    }
+    found = []
+    for theirs, ours in combinations(means, 2):
+        if means[ours].keys() & means[theirs].keys():
+            difference = paired_difference(means[ours], means[theirs])
+            found.append(Comparison(ours=ours, theirs=theirs, **difference._asdict()))
+    return tuple(found)
+
+
+def _head_of_runs(runs: Sequence[LabelledRun]) -> DemoSummary:
+    provenance = runs[0].run.config.provenance
+    seed = runs[0].run.config.config.get("seed")
+    return DemoSummary(
+        title=" · ".join(run.label for run in runs),
+        runs={},
+        command=shlex.join(provenance.command),
+        seed=seed if isinstance(seed, int) else None,
+        hardware=provenance.system,
+        versions={"srpo": provenance.srpo_version, "python": provenance.python, **provenance.libraries},
+    )
+
+
+def _note_terms(traces: Iterable[Trace], terms: dict[str, None]) -> Iterator[Trace]:
+    for trace in traces:
+        if trace.reward is not None:
+            terms.update(dict.fromkeys(term.name for term in trace.reward.terms))
+        yield trace
