@@ -1,0 +1,175 @@
+"""From the evaluation runs of `evidence.py` to the results file and its table: pure reading and arithmetic."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from srpo.core.statistics import accuracy_by_problem, seed_difference
+from srpo.demo.plan import Sizes
+from srpo.runs.directory import RunDir
+from srpo.runs.files import write_atomic
+from srpo.runs.provenance import provenance
+
+ROWS = (
+    ("base", "base model, one attempt"),
+    ("majority", "base model, majority vote at SRPO's tokens"),
+    ("sft", "cold start (SFT on reflections)"),
+    ("sft-long", "SFT on long single attempts, equal compute"),
+    ("grpo", "GRPO on single attempts, from the base, equal RL tokens"),
+    ("grpo-long", "GRPO on single attempts, from the long SFT, equal RL tokens"),
+    ("final", "five blocks, reward on the final answer alone"),
+    ("srpo", "SRPO, the paper's reward"),
+    ("srpo-segment", "SRPO, segment credit"),
+)
+COMPARISONS = (
+    ("srpo", "sft"),
+    ("srpo-segment", "sft"),
+    ("srpo", "grpo"),
+    ("srpo", "grpo-long"),
+    ("srpo-segment", "grpo-long"),
+    ("srpo", "final"),
+    ("srpo-segment", "srpo"),
+    ("srpo", "majority"),
+)
+
+
+def write_results(out: Path, seeds: Sequence[int], results: Path, split: str, sizes: Sizes) -> None:
+    """Write `results` (JSON) and the same as a Markdown table beside it."""
+    rows = {name: _row(out, name, seeds) | {"what": what} for name, what in ROWS}
+    made = provenance()
+    document = {
+        "command": "make evidence",
+        "split": split,
+        "seeds": list(seeds),
+        "sizes": {key: getattr(sizes, key) for key in sizes.__slots__},
+        "hardware": made.system,
+        "versions": {"srpo": made.srpo_version, "python": made.python, **made.libraries},
+        "commit": made.commit,
+        "rows": rows,
+        "differences": {
+            f"{ours} - {theirs}": {label: _difference(out, ours, theirs, label, seeds) for label in ("t1", "greedy")}
+            for ours, theirs in COMPARISONS
+        },
+    }
+    results.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(results, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    write_atomic(results.with_suffix(".md"), _markdown(document))
+    print(f"{results}\n{_markdown(document)}")
+
+
+def _eval_dir(out: Path, name: str, seed: int, label: str) -> Path:
+    if name == "base":
+        return out / f"eval-base-{label}"
+    return out / f"majority-s{seed}" if name == "majority" else out / f"eval-{name}-s{seed}-{label}"
+
+
+def _row(out: Path, name: str, seeds: Sequence[int]) -> dict[str, Any]:
+    labels = ("t1",) if name == "majority" else ("t1", "greedy")
+    row: dict[str, Any] = {label: _cell(out, name, seeds, label) for label in labels}
+    if name in {"base", "majority"}:
+        return row
+    trained = [RunDir.read(out / f"{name}-s{seed}") for seed in seeds]
+    summaries = [run.summary() for run in trained]
+    row["train_tokens"] = [summary["tokens"] for summary in summaries]
+    row["train_seconds"] = [round(summary["seconds"]) for summary in summaries]
+    row["train_steps"] = [summary["steps"] for summary in summaries]
+    return row
+
+
+def _cell(out: Path, name: str, seeds: Sequence[int], label: str) -> dict[str, Any]:
+    """Means over seeds, and every seed's own numbers."""
+    summaries = [RunDir.read(_eval_dir(out, name, seed, label)).summary() for seed in seeds]
+    stages = [summary["stages"][0] for summary in summaries]
+    final = [
+        summary["majority_accuracy"] if name == "majority" else stage["final_accuracy"]
+        for summary, stage in zip(summaries, stages, strict=True)
+    ]
+    return {
+        "n": stages[0]["n"],
+        "chance": stages[0]["chance"],
+        "first": fmean(stage["first_accuracy"] for stage in stages),
+        "final": fmean(final),
+        "first_per_seed": [stage["first_accuracy"] for stage in stages],
+        "final_per_seed": final,
+        "transitions": {key: fmean(s["transitions"][key] for s in stages) for key in stages[0]["transitions"]},
+        "format_rate": fmean(stage["format_rate"] for stage in stages),
+        "tokens_per_problem": fmean(stage["mean_tokens"] * stage["num_samples"] for stage in stages),
+        "by_family": {
+            family: {
+                "chance": stages[0]["by_family"][family]["chance"],
+                "first": fmean(stage["by_family"][family]["first_accuracy"] for stage in stages),
+                "final": fmean(stage["by_family"][family]["final_accuracy"] for stage in stages),
+            }
+            for family in stages[0]["by_family"]
+        },
+    }
+
+
+def _difference(out: Path, ours: str, theirs: str, label: str, seeds: Sequence[int]) -> dict[str, float] | None:
+    """Paired over the same problems and the same seeds, 95% interval over both."""
+    if label == "greedy" and "majority" in {ours, theirs}:
+        return None
+    pairs = [(_accuracy(out, ours, seed, label), _accuracy(out, theirs, seed, label)) for seed in seeds]
+    found = seed_difference(pairs)
+    return {"mean": found.mean, "low": found.low, "high": found.high, "n": found.n}
+
+
+def _accuracy(out: Path, name: str, seed: int, label: str) -> Mapping[str, float]:
+    traces = RunDir.read(_eval_dir(out, name, seed, label)).traces()
+    if name != "majority":
+        return accuracy_by_problem(traces)
+    votes: dict[str, list[Any]] = {}
+    for trace in traces:
+        votes.setdefault(trace.problem.id, []).append(trace)
+    return {problem: float(_vote(found)) for problem, found in votes.items()}
+
+
+def _vote(traces: Sequence[Any]) -> bool:
+    """Whether the most frequent answer is right; among equals the one seen first."""
+    counts: dict[str, int] = {}
+    right: dict[str, bool] = {}
+    for trace in traces:
+        answer = trace.final_grade.extracted
+        if answer is not None:
+            counts[answer] = counts.get(answer, 0) + 1
+            right.setdefault(answer, trace.final_grade.is_correct)
+    return bool(counts) and right[max(counts, key=lambda answer: counts[answer])]
+
+
+def _markdown(document: Mapping[str, Any]) -> str:
+    seeds = ", ".join(map(str, document["seeds"]))
+    base = document["rows"]["base"]["t1"]
+    lines = [
+        f"Split `{document['split']}`, {base['n']} problems, chance {base['chance']:.3f}; seeds {seeds}.",
+        f"{document['hardware']}, one thread a run; `{document['command']}`.",
+        "",
+        "| | T=1 first | T=1 final | w→r | r→w | greedy first | greedy final | format | tokens | tokens trained | s |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in document["rows"].values():
+        t1, greedy = row["t1"], row.get("greedy")
+        shares = t1["transitions"]
+        cells = [
+            row["what"],
+            f"{t1['first']:.3f}",
+            f"{t1['final']:.3f}",
+            f"{shares['wrong→right']:.3f}",
+            f"{shares['right→wrong']:.3f}",
+            f"{greedy['first']:.3f}" if greedy else "",
+            f"{greedy['final']:.3f}" if greedy else "",
+            f"{t1['format_rate']:.3f}",
+            f"{t1['tokens_per_problem']:.0f}",
+            f"{fmean(row['train_tokens']):,.0f}" if "train_tokens" in row else "",
+            f"{fmean(row['train_seconds']):.0f}" if "train_seconds" in row else "",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "| final accuracy, paired | T=1 | greedy |", "|---|---|---|"]
+    for name, cell in document["differences"].items():
+        shown = [
+            f"{100 * d['mean']:+.1f} [{100 * d['low']:+.1f}, {100 * d['high']:+.1f}]" if d else ""
+            for d in (cell["t1"], cell["greedy"])
+        ]
+        lines.append(f"| {name} | {' | '.join(shown)} |")
+    return "\n".join(lines) + "\n"
