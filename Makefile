@@ -1,0 +1,49 @@
+# The two commands of a newcomer are `make demo` and `make test`; all others are for those who change the code.
+# Arguments for the command behind a target: make demo ARGS="--minutes 3"
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+PYTEST := $(BIN)/pytest -q -n 2 --dist loadfile
+# Each test process gets one thread: two processes that share two cores must not spin against each other.
+ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
+CODE := src tests benchmarks scripts .ci
+
+.PHONY: install demo test unit check evidence base clean
+.DEFAULT_GOAL := install
+
+install: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "srpo needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+	@echo "installed: $(BIN)/srpo"
+
+demo: install
+	$(BIN)/srpo demo $(ARGS)
+
+test: unit
+	$(ONE_THREAD) $(PYTEST) -m "not gpu" --ignore tests/unit tests
+
+unit: install
+	$(ONE_THREAD) $(PYTEST) tests/unit
+
+check: install
+	$(BIN)/ruff check $(wildcard $(CODE))
+	$(BIN)/ruff format --check $(wildcard $(CODE))
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python .ci/check_sizes.py
+
+evidence: install
+	$(BIN)/python benchmarks/evidence.py $(ARGS)
+
+base: install
+	$(BIN)/python -m srpo.policy.base --out src/srpo/assets/tiny-base
+
+clean:
+	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
