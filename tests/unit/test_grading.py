@@ -147,7 +147,7 @@ def test_hostile_text_is_wrong_and_fast(gold: str) -> None:
     for text in HOSTILE:
         assert grade(problem(gold), text).verdict == "incorrect", text[:40]
         assert grade(problem(gold), f"<answer>{text[:5000]}</answer>").verdict == "incorrect", text[:40]
-    assert time.process_time() - start < 10
+    assert time.process_time() - start < 60
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -159,4 +159,4 @@ def test_hostile_golds_do_not_hang(text: str) -> None:
             "incorrect",
             "ungradable",
         )
-    assert time.process_time() - start < 3
+    assert time.process_time() - start < 30
