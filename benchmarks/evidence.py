@@ -46,26 +46,26 @@ class Job:
 def jobs_of(out: Path, seeds: Iterable[int], split: str, sizes: plan.Sizes) -> list[Job]:
     """Everything that the table needs, in an order in which it can run."""
     base = TINY_BASE
-    jobs = [*evals(out, "base", base, "single", split, sizes, 0)]
+    jobs = [*evals("base", base, "single", split, sizes, 0)]
     for seed in seeds:
         s = f"s{seed}"
         jobs.append(Job(name=f"reflect-{s}", stage="reflect", config=plan.reflect_config(sizes, base, seed)))
         sft = plan.sft_config(base, out / f"reflect-{s}", seed)
         jobs.append(Job(name=f"sft-{s}", stage="sft", config=sft, after=(f"reflect-{s}",)))
-        jobs += evals(out, f"sft-{s}", out / f"sft-{s}" / "model", "reflective", split, sizes, seed)
+        jobs += evals(f"sft-{s}", out / f"sft-{s}" / "model", "reflective", split, sizes, seed)
         for name in REFLECTIVE_ARMS:
             jobs.append(_rl(out, sizes, name, f"sft-{s}", seed))
-            jobs += evals(out, f"{name}-{s}", out / f"{name}-{s}" / "model", "reflective", split, sizes, seed)
+            jobs += evals(f"{name}-{s}", out / f"{name}-{s}" / "model", "reflective", split, sizes, seed)
         grpo = plan.rl_config(sizes, plan.ARMS["grpo"], base, seed)
         jobs.append(Job(name=f"grpo-{s}", stage="rl", config=grpo))
-        jobs += evals(out, f"grpo-{s}", out / f"grpo-{s}" / "model", "single", split, sizes, seed)
+        jobs += evals(f"grpo-{s}", out / f"grpo-{s}" / "model", "single", split, sizes, seed)
         make = (sys.executable, __file__, "--make-long", str(out / f"long-{s}"), str(out / f"reflect-{s}"), str(seed))
         jobs.append(Job(name=f"long-{s}", stage="", config=None, after=(f"reflect-{s}",), command=make))
         long = plan.sft_config(base, out / f"long-{s}", seed, style="single")
         jobs.append(Job(name=f"sft-long-{s}", stage="sft", config=long, after=(f"long-{s}",)))
-        jobs += evals(out, f"sft-long-{s}", out / f"sft-long-{s}" / "model", "single", split, sizes, seed)
+        jobs += evals(f"sft-long-{s}", out / f"sft-long-{s}" / "model", "single", split, sizes, seed)
         jobs.append(_rl(out, sizes, "grpo-long", f"sft-long-{s}", seed))
-        jobs += evals(out, f"grpo-long-{s}", out / f"grpo-long-{s}" / "model", "single", split, sizes, seed)
+        jobs += evals(f"grpo-long-{s}", out / f"grpo-long-{s}" / "model", "single", split, sizes, seed)
         jobs.append(
             Job(
                 name=f"majority-{s}",
@@ -77,9 +77,8 @@ def jobs_of(out: Path, seeds: Iterable[int], split: str, sizes: plan.Sizes) -> l
     return jobs
 
 
-def evals(out: Path, name: str, model: Path | str, style: Any, split: Any, sizes: plan.Sizes, seed: int) -> list[Job]:
+def evals(name: str, model: Path | str, style: Any, split: Any, sizes: plan.Sizes, seed: int) -> list[Job]:
     """Temperature 1 and greedy."""
-    del out
     after = () if name == "base" else (name,)
     return [
         Job(

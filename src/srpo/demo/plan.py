@@ -7,7 +7,7 @@ Sizes follow from `--minutes` alone, never from the clock, so that a demo is the
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from srpo.config.data import DrawnConfig, SourceConfig, Split
 from srpo.config.eval import EvalConfig
@@ -170,8 +170,3 @@ def eval_config(
 def drawn(split: Split, count: int, *, seed: int, families: Sequence[str] = ()) -> SourceConfig:
     """Drawn problems as a source."""
     return SourceConfig(drawn=DrawnConfig(split=split, count=count, seed=seed, families=tuple(families)))
-
-
-StageName = Literal["base", "sft", "grpo", "srpo"]
-STAGES: Final[tuple[StageName, ...]] = ("base", "sft", "grpo", "srpo")
-"""The rows of a demo's stage table."""

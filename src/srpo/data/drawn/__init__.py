@@ -27,26 +27,24 @@ from srpo.data.drawn.scene import Scene
 from srpo.data.drawn.splits import SPLITS, Split, split_of
 from srpo.data.drawn.tiles import Tiles
 from srpo.data.drawn.weights import Weights
+from srpo.data.images import DRAWN
 
 _FAMILIES: Final = {
     family.family: family for family in (Area, Bars, Clock, Count, Digits, Maze, OddOne, Pairs, Tiles, Weights)
 }
 FAMILIES: Final = tuple(_FAMILIES)
-SEARCH_FAMILIES: Final = ("maze", "oddone", "pairs", "tiles", "weights")
-"""Families in which a guess is refuted faster than the answer is found."""
 LEVELS: Final = (1, 2)
-_PREFIX: Final = "drawn:"
 
 
 def is_drawn(ref: str) -> bool:
     """True for picture references that this package resolves."""
-    return ref.startswith(_PREFIX)
+    return ref.startswith(DRAWN)
 
 
 @functools.lru_cache(maxsize=100_000)
 def scene_of(ref: str) -> Scene:
     """The scene behind a reference; ValueError names what is wrong with a malformed one."""
-    family, _, rest = ref.removeprefix(_PREFIX).partition("/")
+    family, _, rest = ref.removeprefix(DRAWN).partition("/")
     level, _, seed = rest.partition("/")
     if not is_drawn(ref) or family not in _FAMILIES or not level.isdecimal() or not seed.isdecimal():
         raise ValueError(
@@ -89,11 +87,11 @@ def drawn_problems(
 def draw_problem(split: Split, family: str, level: int, rng: random.Random) -> Problem:
     """Draw one problem of a split; a later call may draw the same one again."""
     while True:
-        ref = f"{_PREFIX}{family}/{level}/{rng.randrange(10**9)}"
+        ref = f"{DRAWN}{family}/{level}/{rng.randrange(10**9)}"
         scene = scene_of(ref)
         if split_of(scene) == split:
             return Problem(
-                id=ref.removeprefix(_PREFIX),
+                id=ref.removeprefix(DRAWN),
                 question=scene.question,
                 answer=scene.answer,
                 images=(ref,),
