@@ -21,12 +21,12 @@ loss. Advantages are one per token (credit `segment`) or one per response. Shape
     (-0.5, 1.0)
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-LossVariant = Literal["grpo", "dr_grpo", "dapo", "gspo"]
+from srpo.config.rl import LossVariant
 
 
 class Normalizer(NamedTuple):
