@@ -1,8 +1,19 @@
 import pytest
 
-from srpo.core.prompts import PROMPTS, REFINE, REVISE, problem_text, prompt_named, teacher_text, user_text
+from srpo.core.prompts import (
+    JUDGE,
+    PROMPTS,
+    REFINE,
+    REVISE,
+    problem_text,
+    prompt_named,
+    teacher_prompt,
+    teacher_text,
+    user_text,
+)
 from srpo.core.records import Attempt, Problem, Response
-from srpo.core.response import parse, parse_attempt, render_attempt
+from srpo.core.response import parse, parse_attempt
+from srpo.reflect.judge import read_verdict
 
 FREE = Problem(id="1", question="How many {red} bars? {answer}", answer="7")
 CHOICE = Problem(id="2", question="Which one?", answer="B", choices=("a cat", "a dog"))
@@ -58,11 +69,34 @@ def test_prompts_show_the_very_format_that_is_parsed(name, style):
 
 
 @pytest.mark.parametrize(("right", "prompt", "word"), [(True, REFINE, "right answer"), (False, REVISE, "wrong answer")])
-def test_teacher_sees_problem_attempt_and_gold(right, prompt, word):
-    attempt = Attempt(think="3+{4}", answer="8")
-    text = teacher_text(FREE, attempt, first_is_correct=right)
-    assert text == prompt.template.format(problem=FREE.question, attempt=render_attempt(attempt), answer="7")
+def test_teacher_is_told_the_verdict_and_the_gold_and_nothing_twice(right, prompt, word):
+    problem = FREE.model_copy(update={"answer": r"\frac{7}{2}"})
+    text = teacher_text(problem, first_is_correct=right)
+    assert text == prompt.template.replace("{answer}", problem.answer)
     assert word in text
-    assert render_attempt(attempt) in text
-    assert "for your eyes only: 7" in text
+    assert f"for your eyes only: {problem.answer}\n" in text
+    assert FREE.question not in text
+    assert text.index("<reflection>") < text.index("<think>") < text.index("<answer>")
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_the_form_of_the_paper_asks_for_the_reflection_alone(right):
+    text = teacher_text(FREE, first_is_correct=right, form="paper")
     assert "<reflection>" in text
+    assert "<think>" not in text
+    assert "for your eyes only: 7" in text
+    assert teacher_prompt(right, "paper").label in {"refine-paper/v1", "revise-paper/v1"}
+
+
+def test_the_judge_is_shown_the_very_score_that_is_read():
+    assert "<score>N</score>" in JUDGE.template
+    assert read_verdict("Fine. <score>4</score>") == (4, "Fine.")
+
+
+@pytest.mark.parametrize("text", ["4", "<score>6</score>", "<score>four</score>", ""])
+def test_a_judgement_without_a_score_is_none(text):
+    assert read_verdict(text) is None
+
+
+def test_the_last_score_counts():
+    assert read_verdict("Not <score>5</score> but <score> 2 / 5 </score>").score == 2

@@ -71,7 +71,7 @@ def test_counts_add_up_and_the_ratio_holds(tmp_path: Path):
     assert len(traces) == result.selected
     assert all(isinstance(trace.response, Response) and trace.final_grade.is_correct for trace in traces)
     assert {trace.origin.stage for trace in traces} == {"reflect"}
-    assert {trace.origin.teacher for trace in traces} == {"teacher refine/v1", "teacher revise/v1"}
+    assert {trace.origin.teacher for trace in traces} == {"teacher refine/v2", "teacher revise/v2"}
     assert "selected" in render(result, "x")
 
 

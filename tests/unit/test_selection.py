@@ -1,19 +1,23 @@
+from collections import Counter
+
 import pytest
 
 from srpo.core.records import Attempt, Grade, Origin, Problem, Response, Trace
 from srpo.core.response import render
-from srpo.core.selection import leaks_gold, normalised, select, verify_trace
+from srpo.core.selection import Selection, leaks_gold, names_something, normalised, select, source_of, verify_trace
 
 GRADES = {v: Grade(verdict=v, extracted=None, reason=f"because {v}") for v in ("correct", "incorrect", "ungradable")}
 
 
-def trace(problem="1", *, first="incorrect", final="correct", reflection="the red bar is 4, not 3", think="4+3=7"):
+def trace(
+    problem="1", *, first="incorrect", final="correct", reflection="the red bar is 4, not 3", think="4+3=7", family=""
+):
     response = Response(
         first=Attempt(think="3+3=6", answer="6"), reflection=reflection, second=Attempt(think=think, answer="7")
     )
     return Trace(
         origin=Origin(stage="reflect", model="m", teacher="t"),
-        problem=Problem(id=problem, question="?", answer="7"),
+        problem=Problem(id=problem, question="?", answer="7", family=family),
         text=render(response),
         response=response,
         first_grade=GRADES[first],
@@ -41,6 +45,10 @@ def test_a_good_trace_passes():
         (trace(reflection="."), "empty reflection: '.' says nothing"),
         (trace(reflection="3+3=6 "), "copied reflection: it is the first attempt once more"),
         (trace(reflection=" 4+3=7\n"), "copied reflection: it is the second attempt once more"),
+        (
+            trace(reflection="I should look at it more carefully before I answer."),
+            "nothing checkable: it names no number, formula or thing of the problem, picture or attempt",
+        ),
         (
             trace(reflection="The correct answer is given as 7, so red is 4."),
             "leak: speaks of a solution that the reader does not have: 'correct answer is given'",
@@ -108,18 +116,54 @@ def test_strict_mode_refuses_the_gold_as_the_answer(text, gold, leaks):
     assert (leaks_gold(text, gold, strict=True) is not None) is leaks
 
 
+def test_an_attempt_with_a_word_or_two_changed_is_a_copy():
+    think = " ".join(f"step {number} of the sum" for number in range(10))
+    first = Attempt(think=think, answer="6")
+    found = trace(reflection=think.replace("step 3", "part 3"))
+    found = found.model_copy(update={"response": found.response.model_copy(update={"first": first})})
+    assert verify_trace(found) == "copied reflection: it is the first attempt once more"
+    checked = found.response.model_copy(update={"reflection": f"{think}, but 3 is read as 8, so the rest is off by 5"})
+    assert verify_trace(found.model_copy(update={"response": checked})) is None
+
+
+@pytest.mark.parametrize(
+    ("reflection", "names"),
+    [
+        ("The bars were swapped.", True),
+        ("Angle sums go wrong here.", True),
+        ("x = y was assumed", True),
+        ("there are three of them", True),
+        ("第三条边读错了", True),
+        ("三角形看错了", True),
+        ("I must check this again and be more careful.", False),
+        ("The attempt made a mistake in the reasoning; look at the picture again.", False),
+        ("我应该再看看题目。", False),
+        ("", False),
+    ],
+)
+def test_a_reflection_names_something(reflection, names):
+    assert names_something(reflection, "How tall is the bar at this angle? 三角形的面积") is names
+
+
+def kept(traces, selection: Selection):
+    return [trace for position, trace in enumerate(traces) if selection.refusal(position) is None]
+
+
+def refusals(selection: Selection):
+    found = [(position, selection.refusal(position)) for position in range(len(selection))]
+    return [(position, *refusal) for position, refusal in found if refusal is not None]
+
+
 def test_duplicates_are_dropped_per_problem():
     traces = [
         trace("1"),
         trace("1", reflection="The RED bar  is 4,\nnot 3"),
-        trace("2"),
         trace("1", reflection="other words"),
+        trace("2"),
     ]
     selection = select(traces, wrong_share=None)
-    assert [t.problem.id for t in selection.kept] == ["1", "2", "1"]
-    assert [(d.position, d.reason, d.detail) for d in selection.dropped] == [
-        (1, "duplicate", "duplicate: same text as trace 0 for this problem")
-    ]
+    assert [t.problem.id for t in kept(traces, selection)] == ["1", "1", "2"]
+    assert refusals(selection) == [(1, "duplicate", "same text as trace 0 for this problem")]
 
 
 @pytest.mark.parametrize(
@@ -145,21 +189,72 @@ def test_balance(wrong, right, share, limit, expected):
 
 
 def test_nothing_is_dropped_in_silence():
-    traces = [*many(40, 5), trace(final="incorrect"), trace(reflection="."), trace("w0")]
-    selection = select(traces)
-    assert len(selection.kept) + len(selection.dropped) == len(traces)
-    assert sum(selection.counts.values()) == len(selection.dropped)
-    assert selection.counts == {"final answer wrong": 1, "empty reflection": 1, "duplicate": 1, "balance": 29}
-    balance = next(dropped for dropped in selection.dropped if dropped.reason == "balance")
-    assert balance.detail == "balance: 40 wrong and 5 right first attempts passed, wrong_share is 0.7"
+    traces = [*many(40, 5), trace("w39")]
+    traces.insert(3, traces[2])
+    traces.append(traces[-1])
+    selection = select(iter(traces))
+    found = refusals(selection)
+    assert len(kept(traces, selection)) + len(found) == len(selection) == len(traces)
+    assert Counter(reason for _, reason, _ in found) == {"duplicate": 2, "balance": 41 - 11}
+    assert {detail for _, reason, detail in found if reason == "balance"} == {
+        "41 wrong and 5 right first attempts passed, wrong_share is 0.7"
+    }
 
 
 def test_the_choice_is_seeded_and_keeps_the_order():
     traces = many(50, 5)
-    assert select(traces, seed=1) == select(traces, seed=1)
-    assert select(traces, seed=1).kept != select(traces, seed=2).kept
-    places = [traces.index(kept) for kept in select(traces, seed=1).kept]
-    assert places == sorted(places)
+    assert kept(traces, select(traces, seed=1)) == kept(traces, select(traces, seed=1))
+    assert kept(traces, select(traces, seed=1)) != kept(traces, select(traces, seed=2))
+
+
+def test_the_choice_is_that_of_the_first_release():
+    """A selection that changed would change the demo and every recipe."""
+    traces = many(12, 4)
+    assert [t.problem.id for t in kept(traces, select(traces, seed=3))] == [
+        *(f"w{i}" for i in (0, 2, 3, 4, 5, 6, 7, 9, 11)),
+        *(f"r{i}" for i in range(4)),
+    ]
+
+
+def sourced(num_wrong, num_right, family):
+    wrong = [trace(f"{family}w{i}", family=family) for i in range(num_wrong)]
+    return wrong + [trace(f"{family}r{i}", first="correct", family=family) for i in range(num_right)]
+
+
+@pytest.mark.parametrize(
+    ("caps", "expected"),
+    [
+        ({}, {("a", False): 70, ("a", True): 30, ("b", False): 7, ("b", True): 3}),
+        ({"a": 10}, {("a", False): 7, ("a", True): 3, ("b", False): 7, ("b", True): 3}),
+        ({"*": 20}, {("a", False): 14, ("a", True): 6, ("b", False): 7, ("b", True): 3}),
+        ({"*": 20, "b": 0}, {("a", False): 14, ("a", True): 6}),
+    ],
+)
+def test_caps_hold_for_each_source_with_its_mix(caps, expected):
+    traces = [*sourced(70, 30, "a"), *sourced(7, 3, "b")]
+    selection = select(traces, caps=caps)
+    found = kept(traces, selection)
+    assert Counter((t.problem.family, t.first_grade.is_correct) for t in found) == expected
+    assert sum(reason == "cap" for _, reason, _ in refusals(selection)) == len(traces) - sum(expected.values())
+
+
+def test_a_capped_source_fills_up_with_what_it_has():
+    traces = [*sourced(2, 50, "a"), *sourced(60, 0, "b")]
+    found = kept(traces, select(traces, caps={"a": 10}))
+    assert Counter((t.problem.family, t.first_grade.is_correct) for t in found)[("a", True)] == 8
+
+
+@pytest.mark.parametrize(
+    ("family", "source", "name"),
+    [
+        ("geometry", "x.jsonl:3", "geometry"),
+        ("", "d/x.jsonl:3", "d/x.jsonl"),
+        ("", "x.json[7]", "x.json"),
+        ("", "a:b/c.png", "a:b/c.png"),
+    ],
+)
+def test_what_a_cap_counts_together(family, source, name):
+    assert source_of(Problem(id="1", question="?", answer="1", family=family, source=source)) == name
 
 
 @pytest.mark.parametrize(

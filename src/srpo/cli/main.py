@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-COMMANDS = ("demo", "reflect", "sft", "rl", "eval", "grade", "reward", "data", "show", "report")
+COMMANDS = ("demo", "reflect", "sft", "rl", "eval", "grade", "reward", "data", "show", "report", "export")
 """Each is the module `srpo.cli.<name>`; in the order of the help text."""
 TRAINING = frozenset({"demo", "reflect", "sft", "rl", "eval"})
 """Commands that compute with torch, whose threads have to be configured before it is imported."""

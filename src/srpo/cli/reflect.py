@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from srpo.cli.stage import run_stage
-from srpo.config.reflect import ReflectConfig
+from srpo.cli.stage import Planned, run_stage
+from srpo.config.reflect import MAY_CHANGE, ReflectConfig
 
 if TYPE_CHECKING:
     from srpo.reflect.run import ReflectResult
@@ -15,13 +15,29 @@ HELP = "make reflection data: first attempts, a teacher's reflections, verified 
 
 def run(argv: list[str]) -> int:
     """Make reflection data as the configuration says."""
-    return run_stage(argv, stage="reflect", config_class=ReflectConfig, work=_work, limit_field="limit", show=_show)
+    return run_stage(
+        argv,
+        stage="reflect",
+        config_class=ReflectConfig,
+        work=_work,
+        limit_field="limit",
+        show=_show,
+        plan=_plan,
+        may_change=MAY_CHANGE,
+    )
 
 
 def _work(config: ReflectConfig, run_dir: "RunDir") -> "ReflectResult":
     from srpo.reflect.run import run as reflect  # torch comes in only here
 
     return reflect(config, run_dir)
+
+
+def _plan(config: ReflectConfig) -> Planned:
+    from srpo.reflect.plan import make_plan, render
+
+    plan = make_plan(config)
+    return Planned(render(plan), plan)
 
 
 def _show(run_dir: "RunReader") -> str:

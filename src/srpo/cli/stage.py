@@ -13,7 +13,7 @@ def _work(config: SftConfig, run: RunDir) -> None:
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -40,6 +40,15 @@ class StageArguments(NamedTuple):
     out: Path | None
 
 
+class Planned(NamedTuple):
+    """A dry run's findings."""
+
+    text: str
+    """For people."""
+    values: BaseModel
+    """For programs."""
+
+
 def run_stage(
     argv: Sequence[str],
     *,
@@ -48,6 +57,8 @@ def run_stage(
     work: Callable[[T, RunDir], object],
     limit_field: str,
     show: Callable[[RunReader], str] | None = None,
+    plan: Callable[[T], "Planned"] | None = None,
+    may_change: Collection[str] = (),
 ) -> int:
     """Run one stage from its command line and return the exit code.
 
@@ -58,19 +69,22 @@ def run_stage(
         work: The stage itself. It must end with `run.finish(summary)`; for an interrupt it raises `Stopped`.
         limit_field: Dotted field that `--limit N` sets.
         show: Renders a finished run for people; without it only the directory is named.
+        plan: What a dry run finds out beyond the configuration.
+        may_change: Dotted fields that a stopped run may go on with other values of.
 
     Raises:
         ValueError: bad configuration, or a run directory that belongs to something else.
     """
     arguments = parse_stage(argv, config_class, limit_field)
     if arguments.show_help:
-        print(_help(stage, config_class, limit_field))
+        print(_help(stage, config_class, limit_field, has_plan=plan is not None))
         return 0
     config = load_config(config_class, arguments.config, arguments.overrides)
     if arguments.dry_run:
-        print(json.dumps(config.model_dump(mode="json"), indent=1) if arguments.as_json else to_yaml(config).rstrip())
+        _print_plan(config, plan(config) if plan else None, as_json=arguments.as_json)
         return 0
-    with RunDir.open(arguments.out or default_out(stage, arguments.config), config, stage) as run:
+    out = arguments.out or default_out(stage, arguments.config)
+    with RunDir.open(out, config, stage, may_change=may_change) as run:
         if run.finished:
             note(f"{run.path} is finished already; --out starts another run")
         else:
@@ -128,7 +142,19 @@ def default_out(stage: str, config: Path | None) -> Path:
     return Path("runs", config.parent.name, config.stem) if config is not None else Path("runs", stage)
 
 
-def _help(stage: str, config_class: type[BaseModel], limit_field: str) -> str:
+def _print_plan(config: BaseModel, planned: Planned | None, *, as_json: bool) -> None:
+    """The configuration alone, or with what the stage found out."""
+    values = config.model_dump(mode="json")
+    if as_json:
+        both = {"config": values, "plan": planned.values.model_dump(mode="json")} if planned else values
+        print(json.dumps(both, indent=1, ensure_ascii=planned is None))
+        return
+    print(to_yaml(config).rstrip())
+    if planned is not None:
+        print(f"\n{planned.text}")
+
+
+def _help(stage: str, config_class: type[BaseModel], limit_field: str, *, has_plan: bool) -> str:
     doc = " ".join((config_class.__doc__ or "").split())
     return f"""usage: srpo {stage} [CONFIG.yaml] [--field value ...] [--out DIR] [--limit N] [--dry-run] [--json]
 
@@ -136,7 +162,7 @@ def _help(stage: str, config_class: type[BaseModel], limit_field: str) -> str:
 
   --out DIR    run directory (default: runs/<folder of CONFIG.yaml>/<its name>); one that was stopped goes on
   --limit N    short for --{limit_field} N
-  --dry-run    print the resolved configuration and stop
+  --dry-run    print the resolved configuration{" and what the run would do and cost" if has_plan else ""}, and stop
   --json       print the result as JSON
 
 Fields, in CONFIG.yaml or as flags (flags win; relative paths count from the current directory):

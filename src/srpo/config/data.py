@@ -2,6 +2,8 @@
 
 data: problems.jsonl                                    # short form: a file, a folder, or `drawn`
 data: {path: problems.parquet, mapping: {question: query, answer: gold}}
+data: {path: mulberry_sft.json, image_root: mulberry_images}    # formats of public pools are known
+data: {hub: hiyouga/geometry3k, split: train}
 data: {drawn: {split: test, families: [pairs], count: 512}}
 """
 
@@ -12,6 +14,7 @@ from pydantic import Field, model_validator
 from srpo.core.records import Record
 
 Split = Literal["train", "dev", "test"]
+AdapterName = Literal["auto", "columns", "llava-cot", "mulberry", "mathv360k", "verl"]
 
 
 class DrawnConfig(Record):
@@ -48,17 +51,29 @@ class FieldMapping(Record):
     """Column with the difficulty, a whole number."""
     kind: str | None = None
     """Column with the kind of the gold answer, as `srpo grade` names kinds."""
+    caption: str | None = None
+    """Column with a description of the pictures, for teachers that read but do not see."""
 
 
 class SourceConfig(Record):
-    """One set of problems: a JSONL, JSON or parquet file, a folder, or drawn problems."""
+    """One set of problems: a JSONL, JSON or parquet file, a folder, a data set of `datasets`, or drawn problems."""
 
     path: str = ""
-    """`x.jsonl`, `x.json`, `x.parquet`, or a folder with one of these or with pictures and a JSON file beside each."""
+    """`x.jsonl`, `x.json`, `x.parquet`, a folder with one of these or with pictures and a JSON file beside each, or a
+    folder that `datasets` wrote with `save_to_disk`."""
+    hub: str = ""
+    """Name of a data set on the hub, `owner/name`; needs the package `datasets` and a network."""
+    subset: str = ""
+    """Configuration of the data set on the hub, where it has several."""
+    split: str = ""
+    """Split of a data set on the hub (default `train`) or on disk, where it has several."""
     drawn: DrawnConfig | None = None
     """Draw the problems instead of reading them."""
+    adapter: AdapterName = "auto"
+    """Format of the rows: `auto` knows LLaVA-CoT-100k, Mulberry-SFT, MathV360K and verl's parquet by their columns and
+    takes one column per field otherwise; a name insists."""
     mapping: FieldMapping = FieldMapping()
-    """Which column is what."""
+    """Which column is what; wins over what `adapter` finds."""
     image_root: str = ""
     """Folder that relative picture paths start from; empty means the folder of the data file."""
     image_store: str = ""
@@ -80,14 +95,17 @@ class SourceConfig(Record):
 
     @model_validator(mode="after")
     def _one_origin(self) -> "SourceConfig":
-        """Exactly one of `path` and `drawn`."""
-        if self.path and self.drawn is not None:
-            raise ValueError(f"give either path ({self.path!r}) or drawn, not both")
-        if not self.path and self.drawn is None:
-            raise ValueError("no problems named: give path (a file or folder) or drawn")
+        """Exactly one of `path`, `hub` and `drawn`."""
+        given = [name for name in ("path", "hub", "drawn") if getattr(self, name)]
+        if len(given) > 1:
+            raise ValueError(f"give one of path, hub and drawn, not {' and '.join(given)}")
+        if not given:
+            raise ValueError("no problems named: give path (a file or folder), hub (owner/name) or drawn")
         return self
 
     @property
     def label(self) -> str:
         """What to call this source in tables and messages."""
-        return self.path if self.drawn is None else f"drawn:{self.drawn.split}"
+        if self.drawn is not None:
+            return f"drawn:{self.drawn.split}"
+        return self.path or f"hub:{self.hub}"

@@ -4,7 +4,7 @@ import re
 import types
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -31,6 +31,11 @@ class Field(NamedTuple):
         """True for fields that are on or off, which need no value on the command line."""
         return bool in (_members(self.info.annotation) or (self.info.annotation,))
 
+    @property
+    def takes_text(self) -> bool:
+        """True for fields that take a text as well as a tree."""
+        return str in _members(self.info.annotation)
+
 
 def fields_of(cls: type[BaseModel], prefix: str = "", defaults: BaseModel | None = None) -> Iterator[Field]:
     """Yield all fields of a tree, each tree before the fields in it, in the order in which they are written."""
@@ -49,10 +54,10 @@ def fields_of(cls: type[BaseModel], prefix: str = "", defaults: BaseModel | None
 
 
 def model_of(annotation: Any) -> type[BaseModel] | None:
-    """The tree that a field of this type holds, if it is one (or one or None)."""
+    """The tree that a field of this type holds, if it is one (or one or None, or one or a text that stands for it)."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    members = [member for member in _members(annotation) if member is not types.NoneType]
+    members = [member for member in _members(annotation) if member not in {types.NoneType, str}]
     return model_of(members[0]) if len(members) == 1 else None
 
 
@@ -113,4 +118,8 @@ def first_sentence(text: str) -> str:
 
 
 def _members(annotation: Any) -> tuple[Any, ...]:
-    return get_args(annotation) if get_origin(annotation) in {Union, types.UnionType} else ()
+    """The types of a union, without what is annotated to them."""
+    if get_origin(annotation) is Annotated:
+        return _members(get_args(annotation)[0])
+    members = get_args(annotation) if get_origin(annotation) in {Union, types.UnionType} else ()
+    return tuple(get_args(member)[0] if get_origin(member) is Annotated else member for member in members)

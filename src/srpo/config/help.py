@@ -18,12 +18,13 @@ def render_fields(cls: type[BaseModel], *, width: int | None = None) -> str:
 
 def _render(field: Field, width: int) -> str:
     doc = textwrap.indent(textwrap.fill(field.doc, width - 8), " " * 8) if field.doc else ""
-    if field.model is not None:
+    if field.model is not None and not field.takes_text:
         optional = "" if field.info.is_required() or field.default is not None else "  (default: null, which is off)"
         required = "  (required)" if field.info.is_required() else ""
         return "\n".join(line for line in (f"  {field.path}:{required}{optional}", doc) if line)
     limits = limits_text(field.info)
-    kind = type_text(field.info.annotation) + (f" {limits}" if limits else "")
+    kind = "text, or the fields below" if field.model is not None else type_text(field.info.annotation)
+    kind += f" {limits}" if limits else ""
     default = "required" if field.info.is_required() else f"default: {_default_text(field.default)}"
     head = f"  --{field.path} {kind}  ({default})"
     if len(head) > width:

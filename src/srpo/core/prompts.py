@@ -12,14 +12,15 @@ prompts are not used; these say the same in our own words, and they tell the mod
 from string import ascii_uppercase
 from typing import Literal, NamedTuple
 
-from srpo.core.records import Attempt, Problem
-from srpo.core.response import render_attempt
+from srpo.core.records import Problem
 
 PromptName = Literal["reflective", "single", "bare"]
+Form = Literal["full", "paper"]
+"""What the teacher writes: `full` reflection, second think and second answer, `paper` the reflection alone."""
 
 
 class Prompt(NamedTuple):
-    """A text with places to fill in: `{problem}`, and for teachers `{attempt}` and `{answer}`."""
+    """A text with places to fill in: `{problem}`, and for teachers `{answer}`."""
 
     name: str
     version: str
@@ -62,47 +63,67 @@ BARE = Prompt("bare", "v1", "{problem}")
 PROMPTS: dict[str, Prompt] = {prompt.name: prompt for prompt in (REFLECTIVE, SINGLE, BARE)}
 """The prompts that a config may name."""
 
-_TEACHER_RULES = """\
+_DISCRETION = """\
+The reader knows the picture, the problem and the attempt, but not the solution that you were shown: never mention it, \
+nor that you know it; whatever you claim must follow from the picture and the problem. Write as the author of the \
+attempt who is checking the work, and name what can be checked: a number, a label, a step."""
+
+_THREE_BLOCKS = f"""\
 Write exactly these three blocks and nothing outside them:
 <reflection>..</reflection>
 <think>..</think>
 <answer>..</answer>
-The reader knows the picture, the problem and the attempt, but not the solution that you were shown: never mention it, \
-nor that you know it; whatever you claim must follow from the picture and the problem. Write as the author of the \
-attempt who is checking the work. The think block is a complete solution in its own right, the answer block holds the \
-answer alone."""
+{_DISCRETION} The think block is a complete solution in its own right, the answer block holds the answer alone."""
 
-REVISE = Prompt(
-    "revise",
-    "v1",
-    """{problem}
+_ONE_BLOCK = f"""\
+Write exactly this block and nothing outside it:
+<reflection>..</reflection>
+{_DISCRETION}"""
 
-An attempt at this problem came to a wrong answer:
-{attempt}
+_WRONG = """\
+That attempt came to a wrong answer.
 
 Known solution, for your eyes only: {answer}
 
 In the reflection, look at the picture again and name the first step at which the attempt goes wrong: what it reads or \
-concludes there, what is really so, and how that changes the rest. Then solve the problem correctly.
+concludes there, what is really so, and how that changes the rest."""
 
-"""
-    + _TEACHER_RULES,
-)
-REFINE = Prompt(
-    "refine",
-    "v1",
-    """{problem}
-
-An attempt at this problem came to the right answer:
-{attempt}
+_RIGHT = """\
+That attempt came to the right answer.
 
 Known solution, for your eyes only: {answer}
 
 In the reflection, check the steps of the attempt against the picture, and say which of them carry the result, which \
-are superfluous and what was left unsaid. Then solve the problem once more, shorter and more clearly.
+are superfluous and what was left unsaid."""
 
-"""
-    + _TEACHER_RULES,
+REVISE = Prompt("revise", "v2", f"{_WRONG} Then solve the problem correctly.\n\n{_THREE_BLOCKS}")
+REFINE = Prompt(
+    "refine", "v2", f"{_RIGHT} Then solve the problem once more, shorter and more clearly.\n\n{_THREE_BLOCKS}"
+)
+REVISE_PAPER = Prompt("revise-paper", "v1", f"{_WRONG}\n\n{_ONE_BLOCK}")
+REFINE_PAPER = Prompt("refine-paper", "v1", f"{_RIGHT}\n\n{_ONE_BLOCK}")
+"""The paper asks its teacher for the reflection alone."""
+
+CAPTION = Prompt(
+    "caption",
+    "v1",
+    """Describe what is shown for a reader who cannot see it and will have to solve problems about it. Give every \
+text, number, label and unit as it stands there, the values of charts and tables, and how parts of figures lie to each \
+other. Say only what can be seen; draw no conclusions and solve nothing.""",
+)
+"""For teachers without eyes. It does not name the problem, so that one description serves all problems on a picture."""
+
+JUDGE = Prompt(
+    "judge",
+    "v1",
+    """Above are a problem and a response in two rounds: a first attempt, a reflection on it, and a second attempt. \
+Judge the reflection as material that a model will learn from. Begin with 5 points and take one away for each of these:
+- what it says about the picture or the problem is not so;
+- it names no definite step, number or thing that one could check;
+- it misses or misnames what decides: the first mistake of a wrong attempt, the step that carries a right one;
+- the second attempt does not follow from it, or leaves out steps that a reader needs;
+- it is padded, repeats the attempt, or argues backwards from an answer that it seems to know already.
+Write one short sentence with the reason, and then exactly <score>N</score>, N from 0 to 5.""",
 )
 
 
@@ -129,19 +150,19 @@ def prompt_named(name: str) -> Prompt:
     return PROMPTS[name]
 
 
-def teacher_prompt(first_is_correct: bool) -> Prompt:
-    """REFINE for a right first attempt, REVISE for a wrong one."""
+def teacher_prompt(first_is_correct: bool, form: Form = "full") -> Prompt:
+    """The prompt for refining a right first attempt or revising a wrong one."""
+    if form == "paper":
+        return REFINE_PAPER if first_is_correct else REVISE_PAPER
     return REFINE if first_is_correct else REVISE
 
 
-def teacher_text(problem: Problem, attempt: Attempt, *, first_is_correct: bool) -> str:
-    """What a teacher is asked: reflection, second think and second answer for `attempt`.
+def teacher_text(problem: Problem, *, first_is_correct: bool, form: Form = "full") -> str:
+    """What a teacher is asked after problem and attempt, which are the turns before: they are not said again.
 
     The teacher sees the gold answer. Put `render_attempt(attempt)` before its reply and `parse` the whole.
     """
-    return teacher_prompt(first_is_correct).template.format(
-        problem=problem_text(problem), attempt=render_attempt(attempt), answer=problem.answer
-    )
+    return teacher_prompt(first_is_correct, form).template.format(answer=problem.answer)
 
 
 def _listed(question: str, letter: str, choice: str) -> bool:

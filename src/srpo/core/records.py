@@ -51,6 +51,8 @@ class Problem(Record):
     """Difficulty, 1 is easiest."""
     chance: float | None = None
     """Accuracy of a blind guess, between 0 and 1, where it is known."""
+    caption: str = ""
+    """What the pictures show, in words, for those who read but do not see; empty where the data set has none."""
 
 
 class Attempt(Record):
@@ -182,6 +184,9 @@ class Trace(Record):
     advantage: float | None = None
     """Advantage within the group (for credit `segment`: of the second attempt)."""
     tokens: TokenCounts | None = None
+    share_right: float | None = None
+    """Right ones among all first attempts at this problem, between 0 and 1: its difficulty for the policy, by which a
+    trainer can choose. Reflection data alone has it."""
 
     @property
     def outcome(self) -> Outcome | None:

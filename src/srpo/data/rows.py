@@ -1,4 +1,4 @@
-"""Files in, rows out: JSONL, JSON, parquet and folders, one row at a time, each with the place that it came from.
+"""Files in, rows out: JSONL, JSON, parquet, folders, data sets of `datasets`, one row at a time, each with its place.
 
 A row that cannot be read is a `Rejected` with its place; a file that cannot be read is a ValueError.
 """
@@ -7,6 +7,9 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from srpo.data.arrow import find_split, is_saved_dataset, iter_hub, iter_saved
+from srpo.data.json_array import iter_json_array
 
 SUFFIXES = (".jsonl", ".json", ".parquet")
 PREFERRED = ("questions.jsonl", "metadata.jsonl")
@@ -20,7 +23,8 @@ class Row(NamedTuple):
     """One readable row."""
 
     place: str
-    """`file:line` for JSONL, `file[index]` for JSON, `file:row` for parquet, the file itself beside a picture."""
+    """`file:line` for JSONL, `file[index]` for JSON, `file:row` for parquet and Arrow, `hub:name:row`, the file itself
+    beside a picture."""
     stem: str
     """Name of the row for problems without an id: `<file stem>:<line>`."""
     values: Mapping[str, Any]
@@ -35,9 +39,30 @@ class Rejected(NamedTuple):
     reason: str
 
 
-def read_rows(path: str) -> Iterator[Row | Rejected]:
-    """Every row of a file or folder, lazily. Raises ValueError when `path` is nothing that we can read."""
-    return _read_any(Path(path))
+def read_rows(path: str, *, split: str = "") -> Iterator[Row | Rejected]:
+    """Every row of a file or folder, lazily; `split` names one of a data set with several.
+
+    Raises:
+        ValueError: `path` is nothing that we can read, or has no splits.
+    """
+    place = Path(path)
+    if is_saved_dataset(place):
+        return _read_saved(find_split(place, split))
+    if split:
+        raise ValueError(f"{path}: split {split!r}: only data sets of `datasets` have splits; leave it out")
+    return _read_any(place)
+
+
+def read_hub(name: str, *, subset: str = "", split: str = "train") -> Iterator[Row | Rejected]:
+    """Every row of a data set on the hub, streamed. Raises ValueError when it is out of reach."""
+    stem = name.rpartition("/")[2]
+    for number, values in enumerate(iter_hub(name, subset, split)):
+        yield Row(f"hub:{name}:{number}", f"{stem}:{number}", values, Path.cwd())
+
+
+def _read_saved(folder: Path) -> Iterator[Row | Rejected]:
+    for number, values in enumerate(iter_saved(folder)):
+        yield Row(f"{folder}:{number}", f"{folder.name}:{number}", values, folder)
 
 
 def _read_any(path: Path) -> Iterator[Row | Rejected]:
@@ -94,15 +119,7 @@ def _read_jsonl(path: Path) -> Iterator[Row | Rejected]:
 
 
 def _read_json(path: Path) -> Iterator[Row | Rejected]:
-    try:
-        value = parse_json(path.read_bytes())
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}:{error.lineno}:{error.colno}: not valid JSON: {error.msg}") from error
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not valid JSON: {error}") from error
-    if not isinstance(value, list):
-        raise ValueError(f"{path}: expected a JSON array of objects, one per problem; got {type(value).__name__}")
-    for index, entry in enumerate(value):
+    for index, entry in enumerate(iter_json_array(path)):
         yield _as_row(entry, f"{path}[{index}]", f"{path.stem}:{index}", path.parent)
 
 

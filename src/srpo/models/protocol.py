@@ -34,6 +34,8 @@ class Completion(NamedTuple):
     """Generated tokens, the end-of-sequence token included."""
     truncated: bool
     """True when `max_tokens` ended it."""
+    error: str | None = None
+    """Why there is no text; then `text` is empty. A local model never has one."""
 
 
 class Generator(Protocol):

@@ -4,33 +4,43 @@
         result = run(config, run_dir)
 
 Differs from the paper: the teacher also writes a real second think, every reply is verified, and nothing gets lost.
-`traces.jsonl` has the selected traces, `verified.jsonl` all that passed, `rejected.jsonl` everything else with its
-reason; the counts in `summary.json` add up. A run that was killed goes on after its last batch and ends the same.
+
+    problems.jsonl     the usable problems (`reflect.survey`)        difficulty.jsonl   how the attempts at each went
+    verified.jsonl     all traces that passed                        traces.jsonl       the selected ones
+    rejected.jsonl     everything else, with its reason              responses.sqlite   answers of servers, paid once
+
+The counts in `summary.json` add up. Batches are committed in order, whatever order they finish in: a run that was
+killed goes on after its last batch and ends the same, and what servers had answered by then is not asked again.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 from srpo.config.reflect import LOCAL, ReflectConfig
-from srpo.core.grading import SymbolicVerifier
-from srpo.core.records import FormatError, Problem, Record, Trace
-from srpo.core.response import parse_attempt, render_attempt
+from srpo.config.server import ServerConfig
+from srpo.core.records import Problem, Record, Trace
 from srpo.core.selection import select
 from srpo.data.images import DRAWN
-from srpo.data.sources import ProblemSet, load_problems
 from srpo.eval import intake
-from srpo.eval.accounts import REJECTED, Dropped, Ledger, count_dropped, fingerprint, read_dropped
-from srpo.eval.scoring import score_text
+from srpo.eval.accounts import REJECTED, Dropped, Ledger, count_dropped, read_dropped
 from srpo.models.local import InspectingGenerator
-from srpo.models.protocol import Completion, Generator
-from srpo.reflect.teacher import Asked, Teacher
+from srpo.models.meter import BudgetSpent
+from srpo.models.protocol import Generator
+from srpo.reflect.batches import Reflector, Worked
+from srpo.reflect.money import Projection, confirm, pilot
+from srpo.reflect.survey import Batch, Survey, read_batches, survey
+from srpo.reflect.window import in_order
+from srpo.reflect.writers import Spend, StandIns, Writers, open_writers
 from srpo.runs.directory import RunDir
-from srpo.runs.interrupt import Stopped, stop_signal
-from srpo.runs.progress import Bar, progress
+from srpo.runs.interrupt import Stop, Stopped, stop_signal
+from srpo.runs.progress import progress
 from srpo.runs.reader import read_traces
 
-VERIFIED = "verified.jsonl"
+VERIFIED, DIFFICULTY = "verified.jsonl", "difficulty.jsonl"
+_LEDGERS = (REJECTED, VERIFIED, DIFFICULTY)
+_SELECTED_AT_ONCE = 1000
 
 
 class ReflectResult(Record):
@@ -60,6 +70,8 @@ class ReflectResult(Record):
     """Among these, revised wrong first attempts; the others are refined right ones."""
     rejected: dict[str, dict[str, int]]
     """How much was left out, by place and reason; one by one in `rejected.jsonl`."""
+    spend: tuple[Spend, ...] = ()
+    """What servers were asked and paid, by model."""
 
 
 def run(
@@ -68,165 +80,159 @@ def run(
     *,
     policy: InspectingGenerator | None = None,
     teacher: Generator | None = None,
+    judge: Generator | None = None,
 ) -> ReflectResult:
-    """Make reflection data, or go on making it; `policy` and `teacher` stand in for those that the config names.
+    """Make reflection data, or go on making it; `policy`, `teacher` and `judge` stand in for what the config names.
 
     Raises:
-        ValueError: no usable problem, a teacher that cannot know these problems, or data that changed since the start.
-        Stopped: the user asked to stop; the run is saved.
+        ValueError: no usable problem, a teacher that cannot know these problems, or a server that answers nothing.
+        Stopped: the user asked to stop, or the money is spent; the run is saved.
     """
     if run_dir.finished:
         return ReflectResult.model_validate(run_dir.summary())
-    problems = load_problems(config.data, limit=config.limit)
-    intake.check_usable(problems, config.data.label)
+    # Until something was recorded, the data may have been mended since.
+    found = survey(config, run_dir.path, again=run_dir.latest_checkpoint() is None)
     if teacher is None:
-        _check_teacher(config, problems.problems)
-    if policy is None:
-        policy = _load(config.model, config)
-    with intake.open_verifier(config.symbolic) as symbolic:
-        teacher = teacher or _make_teacher(config, policy)
-        work = _Reflection(config, run_dir, problems, policy=policy, teacher=teacher, symbolic=symbolic)
-        work.work()
-    result = work.result()
+        _check_teacher(config, run_dir.path)
+    given = StandIns(policy=policy, teacher=teacher, judge=judge)
+    with open_writers(config, run_dir.path, given) as writers, intake.open_verifier(config.symbolic) as symbolic:
+        model = config.model.model if isinstance(config.model, ServerConfig) else config.model
+        origin = intake.make_origin(run_dir, "reflect", model, config.prompt, config.sampling)
+        reflector = Reflector(config, writers, origin=origin, symbolic=symbolic)
+        _Reflection(config, run_dir, found, writers=writers, reflector=reflector).work()
+        spend = writers.spend()
+    result = _result(config, run_dir, found, spend)
     run_dir.finish(result.model_dump(mode="json"))
     return result
 
 
 class _Reflection:
-    """The batches of one run, and its counts."""
+    """Takes batches in order, and commits them."""
 
     def __init__(
         self,
         config: ReflectConfig,
         run_dir: RunDir,
-        problems: ProblemSet,
+        found: Survey,
         *,
-        policy: InspectingGenerator,
-        teacher: Generator,
-        symbolic: SymbolicVerifier | None,
+        writers: Writers,
+        reflector: Reflector,
     ) -> None:
         self._config = config
         self._run = run_dir
-        self._set = problems
-        self._policy = policy
-        self._symbolic = symbolic
-        origin = intake.make_origin(run_dir, "reflect", config.model, config.prompt, config.sampling)
-        self._teacher = Teacher(
-            teacher, config.teacher, origin=origin, policy=policy, symbolic=symbolic, seed=config.seed
-        )
+        self._found = found
+        self._writers = writers
+        self._reflector = reflector
         self._counts: Counter[str] = Counter()
-        self._digest = fingerprint(problems.problems)
+        self._num_batches = 0
+        self._num_done = 0
 
     def work(self) -> None:
         """Work through the batches that are not done yet, then select."""
         checkpoint = self._run.latest_checkpoint()
         done, extra = (checkpoint.step, checkpoint.extra) if checkpoint else (0, {})
-        intake.check_same_data(extra, self._digest, self._config.data.label)
         self._counts.update(extra.get("counts", {}))
-        batches = intake.split_batches(self._set.problems, self._config.batch_size)
-        self._run.total_steps = len(batches)
-        with (
-            Ledger(self._run.path / REJECTED, num_bytes=extra.get(REJECTED, 0)) as rejected,
-            Ledger(self._run.path / VERIFIED, num_bytes=extra.get(VERIFIED, 0)) as verified,
-        ):
-            if not done:
-                rejected.append(intake.rejected_rows(self._set))
-            with (
-                stop_signal() as stop,
-                progress(len(self._set.problems), "reflect", done=sum(map(len, batches[:done]))) as bar,
-            ):
-                for step, batch in enumerate(batches[done:], start=done + 1):
-                    self._reflect(batch, step, rejected, verified, bar)
-                    if stop.requested:
-                        raise Stopped(f"after batch {step} of {len(batches)}")
-            self._select(rejected, verified)
+        self._num_batches, self._num_done = done, extra.get("problems", 0)
+        self._run.total_steps = -(-self._found.num_problems // self._config.batch_size)
+        lengths = {REJECTED: self._found.rejected_bytes, **{name: extra[name] for name in _LEDGERS if name in extra}}
+        with ExitStack() as stack:
+            ledgers = {
+                name: stack.enter_context(Ledger(self._run.path / name, num_bytes=lengths.get(name, 0)))
+                for name in _LEDGERS
+            }
+            batches = read_batches(self._run.path, self._config.batch_size, start=extra.get("offset", 0), number=done)
+            try:
+                with stop_signal() as stop:
+                    self._work_batches(batches, ledgers, stop, begun=bool(done))
+            except BudgetSpent as error:
+                raise Stopped(
+                    f"{self._where()} at budget.max_usd ({error}); give more with --budget.max_usd"
+                ) from error
+            self._select(ledgers)
 
-    def result(self) -> ReflectResult:
-        """The counts, checked to add up."""
-        dropped = count_dropped(read_dropped(self._run.path))
-        lost = {where: sum(reasons.values()) for where, reasons in dropped.items()}
-        traces = list(self._run.traces())
-        result = ReflectResult(
-            rows=len(self._set.problems) + len(self._set.rejected),
-            refused=lost.get("prompt", 0),
-            attempts=self._counts["attempts"],
-            first_accuracy=self._counts["right"] / max(1, self._counts["graded"]),
-            asked=self._counts["asked"],
-            requests=self._counts["requests"],
-            verified=self._counts["verified"],
-            selected=len(traces),
-            selected_wrong=sum(not trace.first_grade.is_correct for trace in traces),
-            rejected=dropped,
-        )
-        answered = len(self._set.problems) - result.refused
-        unused = sum(lost.get(where, 0) for where in ("attempt", "gold", "teacher"))
-        assert result.attempts == answered * self._config.num_samples == unused + result.verified, result
-        assert result.verified == result.selected + lost.get("selection", 0), result
-        return result
+    def _where(self) -> str:
+        return f"after batch {self._num_batches} of {self._run.total_steps}"
 
-    def _reflect(self, batch: Sequence[Problem], step: int, rejected: Ledger, verified: Ledger, bar: Bar) -> None:
-        taken, refused = intake.take_all(self._policy, batch, self._config.prompt, self._config.num_samples)
-        before = Counter(self._counts)
-        asked, dropped = self._attempts(taken)
-        lessons = self._teacher.teach(asked)
-        self._counts.update(asked=len(asked), requests=lessons.num_requests, verified=len(lessons.accepted))
-        rejected.append([*refused, *dropped, *lessons.dropped])
-        verified.append(lessons.accepted)
-        self._run.log(step, _metrics(self._counts - before))
-        state = {
-            "data": self._digest,
-            "counts": dict(self._counts),
-            REJECTED: rejected.sync(),
-            VERIFIED: verified.sync(),
-        }
-        self._run.checkpoint(step, _save_nothing, state)
-        bar.advance(len(batch), verified=str(self._counts["verified"]))
+    def _work_batches(self, batches: Iterator[Batch], ledgers: dict[str, Ledger], stop: Stop, *, begun: bool) -> None:
+        writers, total = self._writers, self._found.num_problems
+        estimate = pilot(self._config, self._run.path, total, self._reflector, writers, stop, begun=begun)
+        confirm(self._config, estimate, begun=begun)
+        projection = Projection(estimate, writers, total)
+        worked = in_order(self._work, batches, window=writers.window, stop=stop, cancel=writers.cancel)
+        with progress(total, "reflect", done=self._num_done) as bar:
+            for batch, result in worked:
+                self._commit(batch, result, ledgers)
+                shown = projection.fields(self._num_done)
+                bar.advance(len(batch.problems), verified=str(self._counts["verified"]), **shown)
+        if stop.requested:
+            raise Stopped(self._where())
 
-    def _attempts(self, taken: Sequence[intake.Taken]) -> tuple[list[Asked], list[Dropped]]:
-        """Sample first attempts; those that can be read, graded and are new go to the teacher."""
-        asked: list[Asked] = []
-        dropped: list[Dropped] = []
-        groups = self._policy.generate([one.request for one in taken], self._config.sampling) if taken else []
-        for one, group in zip(taken, groups, strict=True):
-            seen: set[str] = set()
-            for sample, completion in enumerate(group):
-                found = self._attempt(one, sample, completion, seen)
-                if isinstance(found, Asked):
-                    asked.append(found)
-                else:
-                    dropped.append(found)
-        return asked, dropped
+    def _work(self, batch: Batch) -> tuple[Batch, Worked]:
+        return batch, self._reflector.work(batch.problems)
 
-    def _attempt(self, taken: intake.Taken, sample: int, completion: Completion, seen: set[str]) -> Asked | Dropped:
-        problem = taken.request.problem
-        self._counts["attempts"] += 1
-        attempt = parse_attempt(completion.text)
-        base = Dropped(
-            where="attempt", id=problem.id, place=problem.source, sample=sample, reason="", text=completion.text
-        )
-        if isinstance(attempt, FormatError):
-            reason = "first attempt truncated" if completion.truncated else "first attempt has no think and answer"
-            detail = f"at character {attempt.where}: {attempt.what}"
-            return base.model_copy(update={"reason": reason, "detail": detail})
-        grade = score_text(problem, completion.text, "single", self._symbolic).final_grade
-        if grade.verdict == "ungradable":
-            return base.model_copy(update={"where": "gold", "reason": "gold is ungradable", "detail": grade.reason})
-        self._counts.update(graded=1, right=grade.is_correct)
-        text = render_attempt(attempt)
-        if text in seen:
-            return base.model_copy(update={"reason": "same first attempt as an earlier sample"})
-        seen.add(text)
-        return Asked(problem, sample, attempt, grade, taken.num_prompt_tokens)
+    def _commit(self, batch: Batch, worked: Worked, ledgers: dict[str, Ledger]) -> None:
+        self._counts.update(worked.counts)
+        self._num_batches = batch.number
+        self._num_done += len(batch.problems)
+        ledgers[REJECTED].append(worked.dropped)
+        ledgers[VERIFIED].append(worked.traces)
+        ledgers[DIFFICULTY].append(worked.difficulties)
+        self._run.log(batch.number, _metrics(worked.counts))
+        state = {"offset": batch.end, "problems": self._num_done, "counts": dict(self._counts)}
+        lengths = {name: ledger.sync() for name, ledger in ledgers.items()}
+        self._run.checkpoint(batch.number, _save_nothing, {**state, **lengths})
 
-    def _select(self, rejected: Ledger, verified: Ledger) -> None:
+    def _select(self, ledgers: dict[str, Ledger]) -> None:
         """Written once, after the last checkpoint: a run killed in here is cut back and does it again."""
-        verified.sync()
-        traces = list(read_traces(self._run.path / VERIFIED))
+        ledgers[VERIFIED].sync()
+        path = self._run.path / VERIFIED
         selection = select(
-            traces, wrong_share=self._config.wrong_share, max_count=self._config.max_count, seed=self._config.seed
+            read_traces(path),
+            wrong_share=self._config.wrong_share,
+            max_count=self._config.max_count,
+            caps=self._config.caps,
+            seed=self._config.seed,
         )
-        self._run.append_traces(selection.kept)
-        rejected.append([_not_selected(traces[index], reason, detail) for index, reason, detail in selection.dropped])
+        kept: list[Trace] = []
+        for position, trace in enumerate(read_traces(path)):
+            refusal = selection.refusal(position)
+            if refusal is None:
+                kept.append(trace)
+            else:
+                ledgers[REJECTED].append([_not_selected(trace, refusal.reason, refusal.detail)])
+            if len(kept) == _SELECTED_AT_ONCE:
+                self._run.append_traces(kept)
+                kept = []
+        self._run.append_traces(kept)
+
+
+def _result(config: ReflectConfig, run_dir: RunDir, found: Survey, spend: tuple[Spend, ...]) -> ReflectResult:
+    """The counts, checked to add up."""
+    checkpoint = run_dir.latest_checkpoint()
+    assert checkpoint is not None
+    counts: Counter[str] = Counter(checkpoint.extra["counts"])
+    dropped = count_dropped(read_dropped(run_dir.path))
+    lost = {where: sum(reasons.values()) for where, reasons in dropped.items()}
+    selected = Counter(trace.first_grade.is_correct for trace in run_dir.traces())
+    result = ReflectResult(
+        rows=found.num_rows,
+        refused=lost.get("prompt", 0),
+        attempts=counts["attempts"],
+        first_accuracy=counts["right"] / max(1, counts["graded"]),
+        asked=counts["asked"],
+        requests=counts["requests"],
+        verified=counts["verified"],
+        selected=selected.total(),
+        selected_wrong=selected[False],
+        rejected=dropped,
+        spend=spend,
+    )
+    answered = found.num_problems - result.refused
+    unused = sum(lost.get(where, 0) for where in ("attempt", "gold", "teacher"))
+    assert result.rows == found.num_problems + lost.get("source", 0), result
+    assert result.attempts == answered * config.num_samples == unused + result.verified, result
+    assert result.verified == result.selected + lost.get("selection", 0), result
+    return result
 
 
 def _not_selected(trace: Trace, reason: str, detail: str) -> Dropped:
@@ -251,31 +257,20 @@ def _metrics(counts: Counter[str]) -> dict[str, float]:
     }
 
 
-def _check_teacher(config: ReflectConfig, problems: Sequence[Problem]) -> None:
+def _check_teacher(config: ReflectConfig, folder: Path) -> None:
     if config.teacher.model != "scripted":
         return
-    other = next((one for one in problems if not one.images or not one.images[0].startswith(DRAWN)), None)
+    problems = (problem for batch in read_batches(folder, config.batch_size) for problem in batch.problems)
+    other = next((one for one in problems if not _is_drawn(one)), None)
     if other is not None:
         raise ValueError(
             f"teacher 'scripted' knows the solution steps of drawn problems only, and {other.id!r} ({other.source}) is "
-            f"none; use teacher policy, or teacher {LOCAL}<checkpoint directory>"
+            f"none; use teacher policy, teacher {LOCAL}<checkpoint directory>, or a server"
         )
 
 
-def _make_teacher(config: ReflectConfig, policy: InspectingGenerator) -> Generator:
-    match config.teacher.model:
-        case "scripted":
-            from srpo.models.scripted import ScriptedTeacher  # brings the drawn problems
-
-            return ScriptedTeacher()
-        case "policy":
-            return policy
-        case local:
-            return _load(local.removeprefix(LOCAL), config)
-
-
-def _load(model: str, config: ReflectConfig) -> InspectingGenerator:
-    return intake.load_generator(model, device=config.device, dtype=config.dtype, max_pixels=config.max_pixels)
+def _is_drawn(problem: Problem) -> bool:
+    return bool(problem.images) and problem.images[0].startswith(DRAWN)
 
 
 def _save_nothing(_: Path) -> None:

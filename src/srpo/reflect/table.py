@@ -25,6 +25,8 @@ def render(result: "ReflectResult", path: str) -> str:
         ("  of these with a wrong first attempt", result.selected_wrong),
     ):
         table.add_row(name, str(number))
+    for one in result.spend:
+        table.add_row(f"answers paid to {one.model}", f"{one.requests} (${one.usd:.2f})")
     lines = [f"first attempts right: {result.first_accuracy:.3f} (of those that can be read and graded)"]
     if not result.selected:
         lines.append("nothing was selected, so there is nothing to train on")

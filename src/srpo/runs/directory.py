@@ -25,7 +25,7 @@ and started again, leaves the same files as if it had not been killed (`time_s` 
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, SupportsFloat
@@ -67,7 +67,14 @@ class RunDir(RunReader):
 
     @classmethod
     def open(
-        cls, path: Path | str, config: BaseModel, stage: str, *, total_steps: int | None = None, keep: int = 2
+        cls,
+        path: Path | str,
+        config: BaseModel,
+        stage: str,
+        *,
+        total_steps: int | None = None,
+        keep: int = 2,
+        may_change: Collection[str] = (),
     ) -> Self:
         """Start a run in `path`, go on with one that was stopped there, or open one that is finished.
 
@@ -77,6 +84,8 @@ class RunDir(RunReader):
             stage: Name of the stage.
             total_steps: Number of steps, for watchers.
             keep: How many of the newest checkpoints stay on disk, at least 1.
+            may_change: Dotted fields of the configuration that decide nothing about the results; a run goes on with
+                other values, and keeps the first ones in its `config.json`.
 
         Raises:
             ValueError: the directory holds something that is not a run, a run of another stage, or results of another
@@ -94,8 +103,8 @@ class RunDir(RunReader):
             wanted = json.loads(config.model_dump_json())
             stored = read_run_config(path) if (path / CONFIG).exists() else None
             if stored is not None and (stored.stage != stage or _has_results(path)):
-                _check_same(path, stored, stage, wanted)
-            if stored is None or stored.config != wanted:
+                _check_same(path, stored, stage, wanted, may_change)
+            elif stored is None or stored.config != wanted:
                 stored = RunConfig(stage=stage, config=wanted, provenance=provenance())
                 files.write_atomic(path / CONFIG, stored.model_dump_json(indent=1) + "\n")
             (path / "checkpoints").mkdir(exist_ok=True)
@@ -240,10 +249,10 @@ def _has_results(path: Path) -> bool:
     return (path / SUMMARY).exists() or bool(list_checkpoints(path / "checkpoints"))
 
 
-def _check_same(path: Path, stored: RunConfig, stage: str, wanted: dict[str, Any]) -> None:
+def _check_same(path: Path, stored: RunConfig, stage: str, wanted: dict[str, Any], may_change: Collection[str]) -> None:
     if stored.stage != stage:
         raise ValueError(f"{str(path)!r} holds a run of stage {stored.stage!r}, not {stage!r}; choose another --out")
-    difference = _first_difference(stored.config, wanted, "")
+    difference = _first_difference(stored.config, wanted, "", may_change)
     if difference is not None:
         field, old, new = difference
         raise ValueError(
@@ -252,14 +261,16 @@ def _check_same(path: Path, stored: RunConfig, stage: str, wanted: dict[str, Any
         )
 
 
-def _first_difference(old: object, new: object, field: str) -> tuple[str, str, str] | None:
+def _first_difference(old: object, new: object, field: str, may_change: Collection[str]) -> tuple[str, str, str] | None:
+    if field in may_change:
+        return None
     if isinstance(old, dict) and isinstance(new, dict):
         for name in [*new, *(name for name in old if name not in new)]:
             inner = f"{field}.{name}" if field else str(name)
             if name not in old or name not in new:
                 values = [repr(side[name]) if name in side else "absent" for side in (old, new)]
                 return inner, values[0], values[1]
-            difference = _first_difference(old[name], new[name], inner)
+            difference = _first_difference(old[name], new[name], inner, may_change)
             if difference is not None:
                 return difference
         return None

@@ -1,0 +1,61 @@
+"""Prove the exports: load each with the code of those for whom it was written, and say which of them are absent.
+
+    python benchmarks/exports.py                                     # what this interpreter has
+    python benchmarks/exports.py --python llamafactory=/envs/lf/bin/python --python verl=/envs/verl/bin/python
+
+The consumers' requirements exclude each other, so that each may have an interpreter of its own. Exit code 1 when one of
+those that are there does not take its export.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+
+from export_consumers import CHECKS
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "tests"))
+
+from export_world import make_run  # noqa: E402  the tests' own run
+from srpo.export.run import export  # noqa: E402
+
+TIMEOUT_S = 600
+
+
+def check(consumer: str, python: str, out: Path) -> tuple[str, str]:
+    """`ran`, `absent` or `failed`, and what the consumer says."""
+    found = subprocess.run([python, "-c", f"import {consumer}"], capture_output=True, timeout=TIMEOUT_S, check=False)
+    if found.returncode:
+        return "absent", f"{consumer} cannot be imported"
+    model = files("srpo") / "assets" / "tiny-base"
+    # Nothing may come from the network, whatever a consumer would like to look up.
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    command = [python, str(HERE / "export_consumers.py"), consumer, str(out), str(model)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, env=environment, check=False)
+    lines = (result.stderr if result.returncode else result.stdout).strip().splitlines()
+    return ("failed" if result.returncode else "ran"), lines[-1] if lines else ""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--python", action="append", default=[], metavar="CONSUMER=PATH", help="its interpreter")
+    arguments = parser.parse_args()
+    pythons = dict(entry.split("=", 1) for entry in arguments.python)
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out"
+        result = export([str(make_run(Path(folder)))], out)
+        print(f"exported {result.num_samples} samples with {result.num_pictures} different pictures")
+        results = {name: check(name, pythons.get(name, sys.executable), out) for name in CHECKS}
+    for name, (state, text) in results.items():
+        print(f"{name:<13}{state:<8}{text}")
+    (HERE / "results" / "exports.json").write_text(json.dumps(results, indent=1) + "\n")
+    return int(any(state == "failed" for state, _ in results.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,200 @@
+"""A bad server and a killed process: does `srpo reflect` lose anything, pay twice, or keep other traces?
+
+    .venv/bin/python benchmarks/reflect_faults.py --work DIR [--problems 2000] [--kills 20] [--rate 0.3] [--seed 0]
+
+Runs the real command twice over the same problems, policy and teacher behind a real HTTP server on loopback: once
+undisturbed, once with a server that fails `rate` of the requests (429, 500, malformed and truncated answers,
+half-minute stalls, closed connections) and with `kills` SIGKILLs at random times, restarted after each. Checked, exit
+code 1 if not:
+
+* every sample of every problem is in exactly one place: selected, or rejected with a reason;
+* no request was answered whose answer was in the cache already (looked up at the moment of answering);
+* traces, rejects and difficulties are those of the undisturbed run, byte for byte.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from fault_server import Body, Faults, FaultServer  # noqa: E402
+from reflect_world import answer, config, write_problems  # noqa: E402
+from srpo.config.load import to_yaml  # noqa: E402
+from srpo.eval.accounts import read_dropped  # noqa: E402
+from srpo.models.protocol import Message  # noqa: E402
+from srpo.models.remote_request import _key  # noqa: E402
+from srpo.runs.reader import read_traces  # noqa: E402
+
+SAMPLES = 3
+FILES = ("traces.jsonl", "verified.jsonl", "rejected.jsonl", "difficulty.jsonl")
+
+
+class Setting(NamedTuple):
+    """How bad it gets."""
+
+    problems: int
+    kills: int
+    rate: float = 0.3
+    seed: int = 0
+    stall_s: float = 30.0
+    timeout_s: float = 3.0
+    """Of the client: what it makes of a stall."""
+
+
+class CacheWatch:
+    """Answers like the world, and notes what it answers although the cache has it."""
+
+    def __init__(self, run: Path) -> None:
+        self.base_url = ""
+        self.num_known = 0
+        self._path = run / "responses.sqlite"
+        self._connection: sqlite3.Connection | None = None
+
+    def __call__(self, body: Body, sample: int) -> str:
+        if sample == 0:
+            self.num_known += self._has(body)
+        return answer(body, sample)
+
+    def _has(self, body: Body) -> bool:
+        if self._connection is None:
+            if not self._path.exists():
+                return False
+            self._connection = sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, timeout=30)
+        turns = [Message(role=message["role"], text=message["content"]) for message in body["messages"]]
+        fields = {name: value for name, value in body.items() if name != "messages"}
+        key = _key(self.base_url, fields, turns, [])
+        try:
+            return self._connection.execute("SELECT 1 FROM answers WHERE key = ?", (key,)).fetchone() is not None
+        except sqlite3.OperationalError as error:
+            if "no such table" in str(error):  # the client is about to make it
+                return False
+            raise
+
+
+def main() -> int:
+    """Run the comparison; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True, help="directory for the runs; must be new or empty")
+    parser.add_argument("--problems", type=int, default=2000)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--rate", type=float, default=0.3)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    if arguments.work.exists() and any(arguments.work.iterdir()):
+        parser.error(f"{str(arguments.work)!r} is not empty")
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    result = compare(arguments.work, Setting(arguments.problems, arguments.kills, arguments.rate, arguments.seed))
+    print(json.dumps(result, indent=1))
+    return 1 if result["complaints"] or result["kills"] != arguments.kills else 0
+
+
+def compare(work: Path, setting: Setting) -> dict[str, object]:
+    """Both runs, and what is wrong with the second one."""
+    data = write_problems(work, setting.problems)
+    with FaultServer(answer) as server:
+        path = write_config(work / "calm.yaml", server, data, setting)
+        started_s = time.monotonic()
+        finish(path, work / "calm")
+        calm_s = time.monotonic() - started_s
+    watch = CacheWatch(work / "stormy")
+    faults = Faults(rate=setting.rate, seed=setting.seed, stall_s=setting.stall_s)
+    with FaultServer(watch, faults=faults) as server:
+        watch.base_url = server.base_url
+        path = write_config(work / "stormy.yaml", server, data, setting)
+        started_s = time.monotonic()
+        kills = storm(path, work / "stormy", setting, calm_s)
+        result = {
+            "problems": setting.problems,
+            "fault_rate": setting.rate,
+            "kills": len(kills),
+            "kills_by_batches_done": kills,
+            "undisturbed_s": round(calm_s, 1),
+            "disturbed_s": round(time.monotonic() - started_s, 1),
+            "requests_received": sum(server.received.values()),
+            "requests_answered": sum(server.answered.values()),
+            "different_requests": len(server.answered),
+            "faults": dict(server.faulted),
+            "answered_though_cached": watch.num_known,
+            "answers_lost_in_kills": server.num_paid_twice,
+        }
+    return {**result, "kept": lines(work / "calm" / "traces.jsonl"), "complaints": complaints(work, setting, watch)}
+
+
+def write_config(path: Path, server: FaultServer, data: Path, setting: Setting) -> Path:
+    found = config(server, data, num_samples=SAMPLES, batch_size=10)
+    quick = {"timeout_s": setting.timeout_s, "backoff_s": 0.01, "concurrency": 32, "max_retries": 12}
+    teacher = found.teacher.model_copy(update={"model": found.teacher.model.model_copy(update=quick)})
+    found = found.model_copy(update={"model": found.model.model_copy(update=quick), "teacher": teacher})
+    path.write_text(to_yaml(found), encoding="utf-8")
+    return path
+
+
+def start(path: Path, out: Path) -> "subprocess.Popen[bytes]":
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "srpo", "reflect", str(path), "--out", str(out)]
+    with (out.parent / f"{out.name}.log").open("ab") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+
+
+def finish(path: Path, out: Path) -> None:
+    if code := start(path, out).wait():
+        log = (out.parent / f"{out.name}.log").read_text(errors="replace")
+        raise SystemExit(f"{out.name} ended with exit code {code}:\n{log[-2000:]}")
+
+
+def storm(path: Path, out: Path, setting: Setting, calm_s: float) -> list[int]:
+    """Kill and restart until all kills have fallen, then let the run end; the batches that each kill found done."""
+    rng = random.Random(setting.seed)
+    kills: list[int] = []
+    while len(kills) < setting.kills and not (out / "summary.json").exists():
+        process = start(path, out)
+        # Some strike while it starts; the others let it get on, so that kills fall everywhere in the run.
+        before, least = lines(out / "metrics.jsonl"), rng.choice((0, 1, 1, 2))
+        deadline_s = time.monotonic() + rng.uniform(0.1, 0.5) * calm_s + 60 * (least > 0)
+        while process.poll() is None and time.monotonic() < deadline_s:
+            if least and lines(out / "metrics.jsonl") >= before + least:
+                time.sleep(rng.uniform(0, 0.1))
+                break
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        if process.wait() == -signal.SIGKILL:
+            kills.append(lines(out / "metrics.jsonl"))
+    finish(path, out)
+    return kills
+
+
+def complaints(work: Path, setting: Setting, watch: CacheWatch) -> list[str]:
+    found = [
+        f"{name} differs from the undisturbed run"
+        for name in FILES
+        if (work / "calm" / name).read_bytes() != (work / "stormy" / name).read_bytes()
+    ]
+    places = Counter((trace.problem.id, trace.sample) for trace in read_traces(work / "stormy" / "traces.jsonl"))
+    for row in read_dropped(work / "stormy"):
+        samples = range(SAMPLES) if row.sample is None else (row.sample,)
+        places.update((row.id, sample) for sample in samples)
+    expected = Counter((f"p{i}", sample) for i in range(setting.problems) for sample in range(SAMPLES))
+    if places != expected:
+        found.append(f"{len(expected - places)} samples are nowhere, {len(places - expected)} in two places")
+    if watch.num_known:
+        found.append(f"{watch.num_known} requests were answered although their answer was in the cache")
+    return found
+
+
+def lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""Traces become samples that any trainer can take: a prompt, a target, the pictures as bytes.
+
+The target is rendered through the one template, never copied from the raw text, exactly as `srpo sft` does it.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from srpo.core.prompts import user_text
+from srpo.core.records import Attempt, Problem, Response, Trace
+from srpo.core.response import render, render_attempt
+from srpo.data.images import ImageError
+from srpo.export.pictures import Picture, read_picture
+from srpo.runs.reader import TRACES, read_traces
+
+_PLACEHOLDER = re.compile(r"<(image|video|audio)>")
+
+
+class Sample(NamedTuple):
+    """One training sample."""
+
+    trace: Trace
+    prompt: str
+    """What the user says, without placeholders for pictures: they stand before the text."""
+    target: str
+    """What the assistant says."""
+    pictures: tuple[Picture, ...]
+
+    @property
+    def problem(self) -> Problem:
+        """The problem that is answered."""
+        return self.trace.problem
+
+    @property
+    def placed_prompt(self) -> str:
+        """The prompt with one `<image>` for each picture before it, as LLaMA-Factory and verl want it."""
+        return "<image>" * len(self.pictures) + self.prompt
+
+
+class LeftOut(NamedTuple):
+    """A trace that is no sample."""
+
+    id: str
+    reason: str
+    """A short text that repeats, so that it can be counted."""
+    detail: str = ""
+
+
+def trace_files(places: Iterable[str]) -> list[Path]:
+    """The trace files of run directories, or the files themselves; ValueError for anything else."""
+    files = []
+    for place in places:
+        path = Path(place)
+        file = path / TRACES if path.is_dir() else path
+        if not file.is_file():
+            raise ValueError(f"{place!r} is neither a run directory with a {TRACES} nor a file with traces")
+        files.append(file)
+    return files
+
+
+def iter_samples(files: Iterable[Path], prompt: str | None) -> Iterator[Sample | LeftOut]:
+    """One sample for each trace with a right final answer, in order; the others with the reason.
+
+    Args:
+        files: Trace files.
+        prompt: Name of the prompt to train with; None takes the one of the trace's style.
+
+    Raises:
+        ValueError: a line is no trace, or the prompt is unknown.
+    """
+    for file in files:
+        for trace in read_traces(file):
+            yield _sample(trace, prompt)
+
+
+def _sample(trace: Trace, prompt: str | None) -> Sample | LeftOut:
+    match trace.response:
+        case Response():
+            target = render(trace.response)
+        case Attempt():
+            target = render_attempt(trace.response)
+        case None:
+            return LeftOut(trace.problem.id, "the format does not parse")
+    if not trace.final_grade.is_correct:
+        return LeftOut(trace.problem.id, f"the final answer is {trace.final_grade.verdict}")
+    try:
+        pictures = tuple(read_picture(ref) for ref in trace.problem.images)
+    except ImageError as error:
+        return LeftOut(trace.problem.id, "a picture cannot be read", str(error))
+    text = user_text(trace.problem, prompt or trace.style)
+    return Sample(trace, _without_placeholders(text), _without_placeholders(target), pictures)
+
+
+def _without_placeholders(text: str) -> str:
+    """Trainers count `<image>` in texts and stop when it is not the number of pictures."""
+    return _PLACEHOLDER.sub(r"[\1]", text)

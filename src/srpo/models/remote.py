@@ -1,0 +1,208 @@
+"""A model behind an OpenAI-compatible server as a `Generator`, for many threads, with a cache and a meter.
+
+    server = ServerConfig(model="Qwen/Qwen2.5-VL-72B-Instruct", base_url="http://localhost:8000/v1")
+    with ResponseCache("responses.sqlite") as cache, RemoteGenerator(server, cache=cache, meter=Meter()) as generator:
+        generator.generate([request], Sampling(max_tokens=512))[0][0].text
+
+Requests that fail for good are completions with an `error`: one bad picture must not end a run over 100,000 problems.
+"""
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from concurrent.futures import CancelledError, Future, wait
+from types import TracebackType
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from srpo.config.server import ServerConfig
+from srpo.core.records import Sampling
+from srpo.models.cache import Answer, Choice, ResponseCache
+from srpo.models.local import PromptInfo
+from srpo.models.meter import Meter
+from srpo.models.protocol import Completion, Request
+from srpo.models.remote_request import Prepared, RequestBuilder, base_url, count_tokens
+from srpo.models.structured import blocks_in_tags
+
+if TYPE_CHECKING:
+    from srpo.models.remote_client import Client
+
+_GRACE_S = 5.0
+_AHEAD = 2
+"""Requests that are prepared, for each that can be under way: pictures are large."""
+_TOO_FEW = "the server sent fewer samples than it was asked for; set n: false for it"
+
+
+class Cancelled(Exception):  # noqa: N818  an outcome, not a fault
+    """`cancel` was called. Answers that come within a few seconds of the end of the `with` still go to the cache."""
+
+
+class _Connection(NamedTuple):
+    """The client and the thread in which its event loop runs."""
+
+    client: "Client"
+    loop: asyncio.AbstractEventLoop
+    thread: threading.Thread
+
+    def ask(self, prepared: Prepared) -> Future[Answer]:
+        return asyncio.run_coroutine_threadsafe(self.client.ask(prepared), self.loop)
+
+
+class RemoteGenerator:
+    """Implements `InspectingGenerator` on a server; `generate` may be called by many threads at once."""
+
+    def __init__(
+        self, server: ServerConfig, *, cache: ResponseCache | None, meter: Meter, blocks: Sequence[str] = ()
+    ) -> None:
+        """Nothing is opened before the `with`.
+
+        Args:
+            server: What to ask, and how.
+            cache: Where answers are kept; None asks every time.
+            meter: Counts, and says when the money is spent.
+            blocks: The blocks that a text should have (`srpo.models.structured`). Replies that hold them as JSON come
+                back in tags; a `structured` server is told to write JSON.
+        """
+        self._server = server
+        self._cache = cache
+        self._meter = meter
+        self._blocks = tuple(blocks)
+        self._builder = RequestBuilder(server, blocks)
+        self._window = threading.Semaphore(_AHEAD * server.concurrency)
+        self._cancelled = threading.Event()
+        self._connection: _Connection | None = None
+
+    @property
+    def name(self) -> str:
+        """The served model's name."""
+        return self._server.model
+
+    def inspect(self, request: Request) -> PromptInfo:
+        """Estimated length; what cannot be sent is a reason. Asks no server."""
+        reason = self._builder.refusal(request)
+        if reason is not None:
+            return PromptInfo(0, reason)
+        try:
+            pictures = self._builder.pictures(request)
+        except ValueError as error:
+            return PromptInfo(0, str(error))
+        notes = tuple(note for picture in pictures for note in picture.notes)
+        return PromptInfo(self._builder.num_prompt_tokens(request, pictures), notes=notes)
+
+    def count_tokens(self, text: str) -> int:
+        """Estimated length; the server's tokenizer is not here."""
+        return count_tokens(text)
+
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Completion]]:
+        """Ask the server, or the cache.
+
+        Where several samples came in one answer, its tokens are divided among them by length.
+
+        Raises:
+            BudgetSpent: the meter's limit leaves no room for one of the requests; the others are in the cache.
+            Cancelled: `cancel` was called.
+        """
+        asked = [self._submit(request, sampling) for request in requests]
+        wait([future for futures in asked if isinstance(futures, list) for future in futures])
+        return [
+            _failed(request, futures) if isinstance(futures, str) else self._completions(request, futures)
+            for request, futures in zip(requests, asked, strict=True)
+        ]
+
+    def cancel(self) -> None:
+        """Send nothing more; whoever waits in `generate` gets `Cancelled`. From any thread."""
+        self._cancelled.set()
+        if self._connection is not None:
+            self._connection.loop.call_soon_threadsafe(self._connection.client.stop)
+
+    def __enter__(self) -> Self:
+        """Connect.
+
+        Raises:
+            ValueError: the environment has no key for a server that needs one.
+        """
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever, name=f"remote {self.name}", daemon=True)
+        thread.start()
+        try:
+            client = asyncio.run_coroutine_threadsafe(self._connect(), loop).result()
+        except BaseException:
+            _end(loop, thread)
+            raise
+        self._connection = _Connection(client, loop, thread)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._connection is not None
+        client, loop, thread = self._connection
+        self._cancelled.set()
+        asyncio.run_coroutine_threadsafe(client.close(_GRACE_S), loop).result()
+        self._connection = None
+        _end(loop, thread)
+
+    def _submit(self, request: Request, sampling: Sampling) -> list[Future[Answer]] | str:
+        """Start what one request needs; a text says why that is impossible."""
+        connection = self._connection
+        assert connection is not None, "generate outside of the generator's with block"
+        try:
+            refusal = self._builder.refusal(request)
+            prepared = self._builder.build(request, sampling, base_url(self._server)) if refusal is None else []
+        except ValueError as error:
+            refusal = str(error)
+        if refusal is not None:
+            return refusal
+        futures = []
+        for one in prepared:
+            self._window.acquire()
+            if self._cancelled.is_set():
+                self._window.release()
+                raise Cancelled
+            future = connection.ask(one)
+            future.add_done_callback(lambda _: self._window.release())
+            futures.append(future)
+        return futures
+
+    def _completions(self, request: Request, futures: Sequence[Future[Answer]]) -> list[Completion]:
+        from srpo.models.remote_client import Failed
+
+        found: list[Completion] = []
+        for future in futures:
+            try:
+                found += self._read(future.result())
+            except CancelledError:
+                raise Cancelled from None
+            except Failed as error:
+                found += _failed(request, str(error))[: request.num_samples // len(futures)]
+        missing = request.num_samples - len(found)
+        return (found + _failed(request, _TOO_FEW)[: max(0, missing)])[: request.num_samples]
+
+    def _read(self, answer: Answer) -> list[Completion]:
+        sizes = [1 + count_tokens(choice.text) for choice in answer.choices]
+        return [
+            self._completion(choice, round(answer.num_out * size / sum(sizes)))
+            for choice, size in zip(answer.choices, sizes, strict=True)
+        ]
+
+    def _completion(self, choice: Choice, num_tokens: int) -> Completion:
+        if choice.refusal:
+            return Completion("", num_tokens, truncated=False, error=f"the model refused: {choice.refusal}")
+        if choice.finish == "content_filter":
+            return Completion("", num_tokens, truncated=False, error="stopped by the server's content filter")
+        text = blocks_in_tags(choice.text, self._blocks) if self._blocks else choice.text
+        return Completion(text, num_tokens, truncated=choice.finish == "length")
+
+    async def _connect(self) -> "Client":
+        from srpo.models.remote_client import Client  # openai and aiohttp take a second to import
+
+        return Client(self._server, cache=self._cache, meter=self._meter, stopped=self._cancelled.is_set)
+
+
+def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+def _failed(request: Request, reason: str) -> list[Completion]:
+    return [Completion("", 0, truncated=False, error=reason)] * request.num_samples

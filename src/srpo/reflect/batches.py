@@ -1,0 +1,193 @@
+"""One batch of problems, from first attempts to verified traces. Nothing here writes: the run commits, in order."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from srpo.config.reflect import ReflectConfig
+from srpo.core.grading import SymbolicVerifier
+from srpo.core.records import Attempt, FormatError, Grade, Origin, Problem, Record, Trace
+from srpo.core.response import parse_attempt, render_attempt
+from srpo.eval import intake
+from srpo.eval.accounts import Dropped
+from srpo.eval.scoring import score_text
+from srpo.models.protocol import Completion
+from srpo.models.structured import ATTEMPT_BLOCKS, blocks_in_tags
+from srpo.reflect.captions import Captions
+from srpo.reflect.judge import Judge
+from srpo.reflect.teacher import Asked, Teacher
+from srpo.reflect.writers import Writers
+
+_FEW = 4
+"""Fewer problems than this may have nothing in common but bad luck."""
+
+
+class Difficulty(Record):
+    """How the first attempts at one problem went: a line of `difficulty.jsonl`, for trainers to filter on."""
+
+    id: str
+    place: str
+    """`file:line` of the problem."""
+    attempts: int
+    """Attempts that the policy wrote."""
+    graded: int
+    """Those with a format and a gradable gold."""
+    right: int
+    """Right ones among these."""
+
+    @property
+    def share_right(self) -> float:
+        """Right ones among all attempts: one that cannot be read does not solve the problem."""
+        return self.right / max(1, self.attempts)
+
+
+class Worked(NamedTuple):
+    """What came of a batch."""
+
+    traces: tuple[Trace, ...]
+    dropped: tuple[Dropped, ...]
+    difficulties: tuple[Difficulty, ...]
+    counts: Counter[str]
+    """attempts, graded, right, asked, requests, verified"""
+
+
+class Reflector:
+    """Works batches, several at a time where `Writers.window` says so."""
+
+    def __init__(
+        self, config: ReflectConfig, writers: Writers, *, origin: Origin, symbolic: SymbolicVerifier | None
+    ) -> None:
+        """`origin` is that of the first attempts."""
+        self._config = config
+        self._writers = writers
+        self._symbolic = symbolic
+        self._captions = Captions(config, writers.captioner)
+        judge = Judge(writers.judge, config.judge, seed=config.seed) if config.judge and writers.judge else None
+        self._teacher = Teacher(
+            writers.teacher, config, origin=origin, policy=writers.policy, symbolic=symbolic, judge=judge
+        )
+
+    def work(self, problems: Sequence[Problem]) -> Worked:
+        """Attempts, reflections, checks.
+
+        Raises:
+            ValueError: no model answered any of the requests, which is then not the problems' fault.
+        """
+        asked: list[Asked] = []
+        dropped: list[Dropped] = []
+        difficulties: list[Difficulty] = []
+        counts: Counter[str] = Counter()
+        errors: list[str] = []
+        for taken, group in self._sample(problems, dropped):
+            errors += [one.error for one in group if one.error is not None]
+            found = self._attempts(taken, group)
+            asked += found.asked
+            dropped += found.dropped
+            difficulties.append(found.difficulty)
+            counts.update(attempts=len(group), graded=found.difficulty.graded, right=found.difficulty.right)
+        _check_alive(self._writers.policy.name, counts["attempts"], errors, num_problems=len(difficulties))
+        asked, blind = self._with_captions(asked)
+        lessons = self._teacher.teach(asked)
+        num_problems = len({one.problem.id for one in asked})
+        _check_alive(self._writers.teacher.name, lessons.num_requests, lessons.errors, num_problems=num_problems)
+        counts.update(asked=len(asked), requests=lessons.num_requests, verified=len(lessons.accepted))
+        return Worked(lessons.accepted, (*dropped, *blind, *lessons.dropped), tuple(difficulties), counts)
+
+    def _sample(
+        self, problems: Sequence[Problem], dropped: list[Dropped]
+    ) -> list[tuple[intake.Taken, list[Completion]]]:
+        """First attempts at the problems that the policy can take; the others go to `dropped`."""
+        config, policy = self._config, self._writers.policy
+        with self._writers.policy_turn:
+            taken, refused = intake.take_all(policy, problems, config.prompt, config.num_samples)
+            dropped += refused
+            groups = policy.generate([one.request for one in taken], config.sampling) if taken else []
+        return list(zip(taken, groups, strict=True))
+
+    def _attempts(self, taken: intake.Taken, group: Sequence[Completion]) -> "_Attempts":
+        """Those that can be read, graded and are new go to the teacher."""
+        problem = taken.request.problem
+        read = [self._read(problem, sample, completion) for sample, completion in enumerate(group)]
+        graded = [one for one in read if isinstance(one, _Graded)]
+        right = sum(one.grade.is_correct for one in graded)
+        written = sum(one.error is None for one in group)
+        difficulty = Difficulty(id=problem.id, place=problem.source, attempts=written, graded=len(graded), right=right)
+        asked: list[Asked] = []
+        dropped: list[Dropped] = []
+        seen: set[str] = set()
+        for sample, one in enumerate(read):
+            if isinstance(one, Dropped):
+                dropped.append(one)
+            elif one.text in seen:
+                reason = "same first attempt as an earlier sample"
+                dropped.append(_dropped(problem, sample, group[sample].text, reason=reason))
+            else:
+                seen.add(one.text)
+                asked.append(
+                    Asked(problem, sample, one.attempt, one.grade, taken.num_prompt_tokens, difficulty.share_right)
+                )
+        return _Attempts(asked, dropped, difficulty)
+
+    def _read(self, problem: Problem, sample: int, completion: Completion) -> "_Graded | Dropped":
+        if completion.error is not None:
+            return _dropped(problem, sample, "", reason="request failed", detail=completion.error)
+        text = blocks_in_tags(completion.text, ATTEMPT_BLOCKS)
+        attempt = parse_attempt(text)
+        if isinstance(attempt, FormatError):
+            reason = "first attempt truncated" if completion.truncated else "first attempt has no think and answer"
+            detail = f"at character {attempt.where}: {attempt.what}"
+            return _dropped(problem, sample, completion.text, reason=reason, detail=detail)
+        grade = score_text(problem, text, "single", self._symbolic).final_grade
+        if grade.verdict == "ungradable":
+            found = _dropped(problem, sample, completion.text, reason="gold is ungradable", detail=grade.reason)
+            return found.model_copy(update={"where": "gold"})
+        return _Graded(attempt, grade, render_attempt(attempt))
+
+    def _with_captions(self, asked: Sequence[Asked]) -> tuple[list[Asked], list[Dropped]]:
+        """Each problem with a description of its pictures where the teacher needs one."""
+        problems = {one.problem.id: one.problem for one in asked}
+        with self._writers.policy_turn:
+            found = dict(zip(problems, self._captions.describe(list(problems.values())), strict=True))
+        seen: list[Asked] = []
+        blind: list[Dropped] = []
+        for one in asked:
+            problem = found[one.problem.id]
+            if isinstance(problem, Problem):
+                seen.append(one._replace(problem=problem))
+            else:
+                kind, _, detail = problem.partition(": ")
+                text = render_attempt(one.attempt)
+                lost = _dropped(one.problem, one.sample, text, reason=kind, detail=detail)
+                blind.append(lost.model_copy(update={"where": "teacher"}))
+        return seen, blind
+
+
+class _Graded(NamedTuple):
+    """A first attempt that can be used."""
+
+    attempt: Attempt
+    grade: Grade
+    text: str
+
+
+class _Attempts(NamedTuple):
+    """The first attempts at one problem."""
+
+    asked: list[Asked]
+    dropped: list[Dropped]
+    difficulty: Difficulty
+
+
+def _dropped(problem: Problem, sample: int, text: str, *, reason: str, detail: str = "") -> Dropped:
+    return Dropped(
+        where="attempt", id=problem.id, place=problem.source, sample=sample, reason=reason, detail=detail, text=text
+    )
+
+
+def _check_alive(name: str, num_requests: int, errors: Sequence[str], *, num_problems: int) -> None:
+    """One failed request is an accident; when all fail, every problem to come would be lost as well."""
+    if num_problems >= _FEW and len(errors) == num_requests:
+        raise ValueError(
+            f"{name}: all {num_requests} requests about {num_problems} problems failed, the last with: {errors[-1]}. "
+            "None of them is recorded; when the server answers again, the same command goes on"
+        )

@@ -1,0 +1,20 @@
+"""Exports are loaded by the code of those for whom they were written, where that is installed."""
+
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from export_consumers import CHECKS
+
+from export_world import make_run
+from srpo.export.run import export
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("consumer", CHECKS)
+def test_the_consumer_takes_its_export(consumer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip(consumer)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    export([str(make_run(tmp_path))], tmp_path / "out")
+    assert CHECKS[consumer](tmp_path / "out", str(files("srpo") / "assets" / "tiny-base"))["rows"] == 12
