@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 from PIL import Image
 
 from srpo.data.drawn import canvas
-from srpo.data.drawn.scene import Check, Drill
+from srpo.data.drawn.scene import Check, Drill, compare
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +71,7 @@ class Clock:
 
     def check(self, claim: str) -> Check:
         """Read the clock, add, compare."""
-        verdict = f"{self.answer} is {claim}" if claim == self.answer else f"{self.answer} is not {claim}"
-        return Check((*self.solve(), verdict), claim == self.answer)
+        return Check((*self.solve(), compare(self.answer, claim)), claim == self.answer)
 
     def solve(self) -> tuple[str, ...]:
         """Read the clock, add the minutes, carry the hour."""

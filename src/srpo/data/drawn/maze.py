@@ -77,6 +77,7 @@ class Maze:
                 draw.rectangle((x + cell - 3, y, x + cell + 2, y + cell), fill=colour)
             else:
                 draw.rectangle((x, y + cell - 3, x + cell, y + cell + 2), fill=colour)
+        canvas.name_cells(draw, inset=3)
         return picture
 
     def glance(self) -> tuple[str, ...]:
@@ -152,4 +153,4 @@ def _words(way: str) -> str:
 
 
 def _name(cell: Cell) -> str:
-    return f"{cell[0] + 1}{cell[1] + 1}"
+    return canvas.cell_name(*cell)

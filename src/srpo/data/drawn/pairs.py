@@ -77,10 +77,10 @@ class Pairs:
         return Check((*self._read(indices), *self._try(indices)), self._name(indices) == self.answer)
 
     def solve(self) -> tuple[str, ...]:
-        """Read every bar, then try the pairs from left to right until one fits."""
+        """Read every bar, then try the pairs from left to right, each by name, until one fits."""
         lines = list(self.describe())
         for pair in itertools.combinations(range(len(self.colours)), 2):
-            lines += self._try(pair)
+            lines += (self._name(pair), *self._try(pair))
             if pair == self.pair:
                 break
         return (*lines, self.answer)

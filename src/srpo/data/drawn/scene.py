@@ -81,8 +81,12 @@ class Scene(Protocol):
 
 
 def compare(found: object, wanted: object) -> str:
-    """The line that ends a numeric check: `8 is not 9` or `9 is 9`."""
-    return f"{found} is {wanted}" if found == wanted else f"{found} is not {wanted}"
+    """The line that ends a numeric check: `8 vs 9: no` or `9 vs 9: yes`.
+
+    Both values stand side by side before the verdict: a small model that had to say `8 is not 9` had to decide at `is`,
+    before it had copied the 9, and was right half of the time.
+    """
+    return f"{found} vs {wanted}: {'yes' if found == wanted else 'no'}"
 
 
 def running_sum(values: tuple[int, ...]) -> tuple[str, ...]:
