@@ -100,6 +100,7 @@ def test_a_batch_that_workers_cannot_share_is_refused(tmp_path):
 
 def test_the_shipped_base_has_the_skills_that_checking_needs(policy):
     skills = measure_skills(policy, num_problems=100)
-    assert skills["add"] > 0.9
-    assert skills["compare"] > 0.9
-    assert skills["read"] > 0.85
+    assert skills["add"] > 0.95
+    assert skills["compare"] > 0.95
+    # What it does not read well are shapes, mazes and handwriting: its genuine errors.
+    assert min(skills[f"read/{family}"] for family in ("area", "bars", "clock", "pairs", "weights")) > 0.95

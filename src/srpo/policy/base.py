@@ -5,12 +5,12 @@
 
 One run, one learning-rate schedule, five stages that differ in what is asked. Describing whole pictures first (many
 readings a picture) wakes the vision tower up; single readings do not. Arithmetic and comparisons by themselves are
-where copying from the question and `8 vs 9: no` are learned; without them nothing is found by its colour, and checks end
-in a coin flip. Its errors are those of a 0.9 M model that misreads, or searches in its head.
+where copying from the question and `8 vs 9: no` are learned; without them nothing is found by its colour, and checks
+end in a coin flip. Its errors are those of a 0.9 M model that misreads, or searches in its head.
 
-The shipped weights did not come out of one such run. They are those of an earlier recipe (7,000 steps, with other pictures
-of the same families), continued with `--start` for 1,500 steps and, when shapes had got their outlines, for 4,500 more; the
-recipe from random weights has been run for 2,000 steps only.
+The shipped weights did not come out of one such run. They are those of an earlier recipe (7,000 steps, other pictures
+of the same families), continued with `--start` for 1,500 steps and, when shapes had got their outlines, for 4,500 more;
+the recipe from random weights has been run for 2,000 steps only.
 """
 
 import itertools
