@@ -20,7 +20,7 @@ from srpo.core.rewards import Preset
 
 PROMPT: Final = "bare"
 """The tiny model is asked the bare question; SFT teaches it the format."""
-MAX_TOKENS: Final = 160
+MAX_TOKENS: Final = 208
 """Longer than any target of the scripted teacher."""
 RL_LR: Final = 1e-4
 """Higher rates made the second answer rot (notes of the exploration)."""

@@ -85,8 +85,7 @@ def _completion(request: Request) -> Completion:
 def _second_think(scene: Scene, *, right: bool) -> str:
     if right:
         return f"{scene.answer} is right"
-    # A check that works the answer out leaves only the conclusion to write; one that merely refutes leaves the search.
-    return scene.solve()[-1] if scene.check_solves else "\n".join(scene.solve())
+    return "\n".join(scene.retry())
 
 
 def _scene(problem: Problem) -> Scene:

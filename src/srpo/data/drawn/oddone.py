@@ -15,7 +15,6 @@ class OddOne:
     """Nine figures; each colour goes with one shape, but for one figure."""
 
     family: ClassVar[str] = "oddone"
-    check_solves: ClassVar[bool] = False
     colours: tuple[str, ...]
     """Nine colour names, row by row."""
     rule: tuple[tuple[str, str], ...]
@@ -82,6 +81,10 @@ class OddOne:
     def solve(self) -> tuple[str, ...]:
         """Look at every figure in turn until one breaks the rule."""
         return tuple(f"{self._look(i)} {self._verdict(i)}" for i in range(self.odd + 1))
+
+    def retry(self) -> tuple[str, ...]:
+        """Search: the check has only refuted one guess."""
+        return self.solve()
 
     def describe(self) -> tuple[str, ...]:
         """Everything that is in the picture, one thing a line."""

@@ -32,8 +32,6 @@ class Scene(Protocol):
     """One drawn problem."""
 
     family: ClassVar[str]
-    check_solves: ClassVar[bool]
-    """True where a check works the answer out on the way (reading families), False where it only refutes."""
 
     @property
     def question(self) -> str:
@@ -69,6 +67,10 @@ class Scene(Protocol):
 
     def solve(self) -> tuple[str, ...]:
         """The full working, one step a line; the last line contains the answer."""
+        ...
+
+    def retry(self) -> tuple[str, ...]:
+        """What of `solve` is left to do after a first attempt and its check; the last line contains the answer."""
         ...
 
     def describe(self) -> tuple[str, ...]:

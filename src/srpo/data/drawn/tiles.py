@@ -15,7 +15,6 @@ class Tiles:
     """A 3x3 Latin square of shapes over one of colours, with one tile missing."""
 
     family: ClassVar[str] = "tiles"
-    check_solves: ClassVar[bool] = False
     shapes: tuple[str, ...]
     """Nine shape names, row by row, the missing one included."""
     colours: tuple[str, ...]
@@ -86,6 +85,10 @@ class Tiles:
             *(f"{self._name(i)} {self._tile(i)}" for i in (*other, *self._row())),
             f"left {self.answer}",
         )
+
+    def retry(self) -> tuple[str, ...]:
+        """Search: the check has only refuted one guess."""
+        return self.solve()
 
     def describe(self) -> tuple[str, ...]:
         """Everything that is in the picture, one thing a line."""

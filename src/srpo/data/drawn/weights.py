@@ -18,7 +18,6 @@ class Weights:
     """Four coloured blocks with printed weights; leaving the right one out hits the target."""
 
     family: ClassVar[str] = "weights"
-    check_solves: ClassVar[bool] = False
     colours: tuple[str, ...]
     values: tuple[int, ...]
     odd: int
@@ -87,6 +86,10 @@ class Weights:
             if value == surplus:
                 break
         return (*lines, self.answer)
+
+    def retry(self) -> tuple[str, ...]:
+        """Find the surplus; everything was weighed in the check."""
+        return self.solve()[len(self._weigh()) :]
 
     def describe(self) -> tuple[str, ...]:
         """Everything that is in the picture, one thing a line."""
