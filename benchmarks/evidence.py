@@ -8,6 +8,7 @@ model is shared. The `test` split is looked at here and nowhere else; decisions 
 """
 
 import argparse
+import itertools
 import os
 import signal
 import subprocess
@@ -26,7 +27,7 @@ from srpo.demo import plan
 from srpo.policy.load import TINY_BASE, shipped_base
 from srpo.runs.directory import RunDir
 
-SIZES = plan.Sizes(num_problems=6000, num_traces=6000, rl_problems=8000, rl_tokens=700_000, eval_problems=1000)
+SIZES = plan.Sizes(num_problems=9000, num_traces=9000, rl_problems=8000, rl_tokens=800_000, eval_problems=1000)
 REFLECTIVE_ARMS = ("final", "srpo", "srpo-segment")
 
 
@@ -117,7 +118,7 @@ def _majority(out: Path, base: str, s: str, split: Any, sizes: plan.Sizes, seed:
 
 
 def make_long_traces(out: Path, reflect: Path, seed: int) -> None:
-    """Write single attempts with full working, as many as cost the SFT the tokens of the reflection data.
+    """Write single attempts with full working, as many as cost the SFT the tokens of the reflection data (some twice).
 
     Prompt and target tokens both count, because both are computed.
     """
@@ -135,7 +136,7 @@ def make_long_traces(out: Path, reflect: Path, seed: int) -> None:
 
     budget = sum(cost(t.problem, render(t.response)) for t in RunDir.read(reflect).traces())
     lines: list[str] = []
-    for problem in drawn_problems("train", count=9000, seed=5000 + seed):
+    for problem in itertools.cycle(drawn_problems("train", count=9000, seed=5000 + seed)):
         attempt = long_attempt(problem)
         text = render_attempt(attempt)
         budget -= cost(problem, text)
@@ -153,7 +154,6 @@ def make_long_traces(out: Path, reflect: Path, seed: int) -> None:
             final_grade=right,
         )
         lines.append(trace.model_dump_json() + "\n")
-    assert budget < 0, "not enough training problems for equal compute"
     out.mkdir(parents=True, exist_ok=True)
     (out / "traces.jsonl").write_text("".join(lines), encoding="utf-8")
     (out / "summary.json").write_text(f'{{"traces": {len(lines)}}}\n', encoding="utf-8")

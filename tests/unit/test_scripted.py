@@ -29,7 +29,7 @@ def test_a_right_attempt_is_kept_and_a_wrong_one_corrected(family):
 def test_the_reflection_names_what_the_picture_shows():
     problem = drawn_problems("train", families=("bars",), count=1, seed=12)[0]
     lesson = teach(problem, first_attempt(problem, "99"))
-    assert f"{problem.answer} is not 99" in lesson.reflection
+    assert f"{problem.answer} vs 99: no" in lesson.reflection
 
 
 def test_it_answers_requests_behind_the_generator_protocol():

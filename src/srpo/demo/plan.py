@@ -20,10 +20,10 @@ from srpo.core.rewards import Preset
 
 PROMPT: Final = "bare"
 """The tiny model is asked the bare question; SFT teaches it the format."""
-MAX_TOKENS: Final = 160
+MAX_TOKENS: Final = 208
 """Longer than any target of the scripted teacher."""
-RL_LR: Final = 1e-4
-"""Higher rates made the second answer rot (notes of the exploration)."""
+RL_LR: Final = 1.5e-4
+"""Settled on the `dev` split: 1e-4 and 4e-4 gained a little less."""
 
 
 class Arm(NamedTuple):
@@ -108,7 +108,8 @@ def sft_config(model: Path | str, traces: Path, seed: int, *, style: Style = "re
         prompt=PROMPT,
         epochs=2,
         batch_size=8,
-        optim=OptimConfig(lr=1.5e-3, warmup_share=0.05),
+        # Muon: at equal steps its second answers were right more often than AdamW's (dev split).
+        optim=OptimConfig(name="muon", lr=1e-3, muon_lr=0.006, warmup_share=0.05),
         freeze_vision=False,
         prompt_cache=0,
         seed=seed,

@@ -48,7 +48,8 @@ def reflection_text(check: Check) -> str:
 def first_attempt(problem: Problem, answer: str) -> Attempt:
     """The base model's kind of attempt: the working where it is short, a guess after a look where one must search."""
     scene = _scene(problem)
-    lines = scene.glance() if scene.check_solves else (*scene.glance(), f"I guess {answer}")
+    seen = scene.glance()
+    lines = seen if seen == scene.solve() else (*seen, f"I guess {answer}")
     return Attempt(think="\n".join(lines), answer=answer)
 
 
@@ -84,8 +85,7 @@ def _completion(request: Request) -> Completion:
 def _second_think(scene: Scene, *, right: bool) -> str:
     if right:
         return f"{scene.answer} is right"
-    # A check that works the answer out leaves only the conclusion to write; one that merely refutes leaves the search.
-    return scene.solve()[-1] if scene.check_solves else "\n".join(scene.solve())
+    return "\n".join(scene.retry())
 
 
 def _scene(problem: Problem) -> Scene:

@@ -37,7 +37,6 @@ class Bars:
     """Three bars; the difference of two of them is asked for."""
 
     family: ClassVar[str] = "bars"
-    check_solves: ClassVar[bool] = True
     colours: tuple[str, ...]
     heights: tuple[int, ...]
     taller: int
@@ -93,6 +92,10 @@ class Bars:
             f"{self.colours[self.shorter]}={low}",
             f"{high}-{low}={high - low}",
         )
+
+    def retry(self) -> tuple[str, ...]:
+        """The conclusion: the check has worked it out."""
+        return self.solve()[-1:]
 
     def describe(self) -> tuple[str, ...]:
         """Everything that is in the picture, one thing a line."""

@@ -41,18 +41,34 @@ def pen(picture: Image.Image) -> ImageDraw.ImageDraw:
     return ImageDraw.Draw(picture)
 
 
+def cell_name(row: int, column: int) -> str:
+    """Cells are named by row and column from 1: `23` is the middle row, right column."""
+    return f"{row + 1}{column + 1}"
+
+
+def name_cells(draw: ImageDraw.ImageDraw, inset: int = 0) -> None:
+    """Print every cell's name in its top left corner, as on a board, `inset` pixels away from the borders."""
+    for row in range(3):
+        for column in range(3):
+            for place, figure in enumerate(cell_name(row, column)):
+                digit(draw, int(figure), column * CELL + inset + 4 * place, row * CELL + inset, 1)
+
+
 def shape(draw: ImageDraw.ImageDraw, name: str, colour: str, row: int, column: int) -> None:
-    """Draw one filled shape in the cell at `row`, `column` (0-based)."""
-    x, y = column * CELL + 4, row * CELL + 4
+    """Draw one filled shape in the cell at `row`, `column` (0-based), below and right of the cell's name.
+
+    The dark outline tells the shapes apart whatever their colour: without it a tiny vision tower misreads one in four.
+    """
+    x, y = column * CELL + 6, row * CELL + 6
     end_x, end_y = x + CELL - 9, y + CELL - 9
     fill = COLOURS[colour]
     match name:
         case "circle":
-            draw.ellipse((x, y, end_x, end_y), fill=fill)
+            draw.ellipse((x, y, end_x, end_y), fill=fill, outline=INK, width=2)
         case "square":
-            draw.rectangle((x + 1, y + 1, end_x - 1, end_y - 1), fill=fill)
+            draw.rectangle((x + 1, y + 1, end_x - 1, end_y - 1), fill=fill, outline=INK, width=2)
         case "triangle":
-            draw.polygon(((x, end_y), (end_x, end_y), ((x + end_x) // 2, y)), fill=fill)
+            draw.polygon(((x, end_y), (end_x, end_y), ((x + end_x) // 2, y)), fill=fill, outline=INK, width=2)
         case _:
             raise ValueError(f"unknown shape {name!r}; known shapes are {SHAPES}")
 

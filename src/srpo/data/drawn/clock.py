@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 from PIL import Image
 
 from srpo.data.drawn import canvas
-from srpo.data.drawn.scene import Check, Drill
+from srpo.data.drawn.scene import Check, Drill, compare
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +16,6 @@ class Clock:
     """A clock face with a red hour hand and a blue minute hand on a multiple of five minutes."""
 
     family: ClassVar[str] = "clock"
-    check_solves: ClassVar[bool] = True
     hour: int
     """1..12"""
     minute: int
@@ -71,8 +70,7 @@ class Clock:
 
     def check(self, claim: str) -> Check:
         """Read the clock, add, compare."""
-        verdict = f"{self.answer} is {claim}" if claim == self.answer else f"{self.answer} is not {claim}"
-        return Check((*self.solve(), verdict), claim == self.answer)
+        return Check((*self.solve(), compare(self.answer, claim)), claim == self.answer)
 
     def solve(self) -> tuple[str, ...]:
         """Read the clock, add the minutes, carry the hour."""
@@ -81,6 +79,10 @@ class Clock:
         if total >= 60:
             lines.append(f"{total}-60={total - 60}")
         return (*lines, f"then {self.answer}")
+
+    def retry(self) -> tuple[str, ...]:
+        """The conclusion: the check has worked it out."""
+        return self.solve()[-1:]
 
     def describe(self) -> tuple[str, ...]:
         """Everything that is in the picture, one thing a line."""

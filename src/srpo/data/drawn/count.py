@@ -1,4 +1,4 @@
-"""`count`: how many figures are red circles? Counting row by row against counting at a glance."""
+"""`count`: how many figures are red circles? Counting cell by cell against counting at a glance."""
 
 import random
 from dataclasses import dataclass
@@ -7,8 +7,7 @@ from typing import ClassVar, Self
 from PIL import Image
 
 from srpo.data.drawn import canvas
-from srpo.data.drawn.scene import Check, Drill, compare, running_sum
-from srpo.data.drawn.tiles import cell_name
+from srpo.data.drawn.scene import Check, Drill, add_drill, compare, running_sum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +15,6 @@ class Count:
     """Up to nine figures in two colours and two shapes."""
 
     family: ClassVar[str] = "count"
-    check_solves: ClassVar[bool] = True
     figures: tuple[str, ...]
     """Nine entries `colour shape`, row by row; an empty text is an empty cell."""
     wanted: str
@@ -63,35 +61,46 @@ class Count:
             if figure:
                 colour, shape = figure.split()
                 canvas.shape(draw, shape, colour, *divmod(i, 3))
+        canvas.name_cells(draw)
         return picture
 
     def glance(self) -> tuple[str, ...]:
-        """The whole working."""
-        return self.solve()
+        """Nothing: the number is guessed at sight."""
+        return ()
 
     def check(self, claim: str) -> Check:
-        """Count row by row, add, compare."""
+        """Count cell by cell, add, compare."""
         return Check((*self.solve(), compare(self.answer, claim)), claim == self.answer)
 
     def solve(self) -> tuple[str, ...]:
-        """Count row by row and add."""
+        """Look at every cell, count row by row, and add."""
         rows = tuple(self._in_row(row) for row in range(3))
-        return (*(f"row {i + 1}: {n}" for i, n in enumerate(rows)), *running_sum(rows))
+        return (*(self._look(row) for row in range(3)), *running_sum(rows))
+
+    def retry(self) -> tuple[str, ...]:
+        """The conclusion: the check has worked it out."""
+        return self.solve()[-1:]
 
     def describe(self) -> tuple[str, ...]:
         """Everything that is in the picture, one thing a line."""
-        return tuple(f"{cell_name(*divmod(i, 3))} {figure or 'empty'}" for i, figure in enumerate(self.figures))
+        return tuple(f"{canvas.cell_name(*divmod(i, 3))} {figure or 'empty'}" for i, figure in enumerate(self.figures))
 
     def drills(self) -> tuple[Drill, ...]:
         """Count in one row; add the rows."""
-        rows = tuple(
-            Drill("read", f"How many {self.wanted}s are in row {r + 1}?", f"row {r + 1}: {n}", str(n))
-            for r in range(3)
-            for n in [self._in_row(r)]
-        )
         counts = tuple(self._in_row(row) for row in range(3))
-        add = Drill("add", "+".join(map(str, counts)) + "?", "\n".join(running_sum(counts)), str(sum(counts)))
-        return (*rows, add)
+        rows = tuple(
+            Drill("read", f"How many {self.wanted}s are in row {row + 1}?", self._look(row), str(count))
+            for row, count in enumerate(counts)
+        )
+        return (*rows, add_drill(counts))
+
+    def _look(self, row: int) -> str:
+        """One row, cell by cell: `11 yes 12 no 13 yes: 2`."""
+        cells = (
+            f"{canvas.cell_name(row, c)} {'yes' if self.figures[3 * row + c] == self.wanted else 'no'}"
+            for c in range(3)
+        )
+        return f"{' '.join(cells)}: {self._in_row(row)}"
 
     def _in_row(self, row: int) -> int:
         return self.figures[3 * row : 3 * row + 3].count(self.wanted)

@@ -21,7 +21,6 @@ class Digits:
     """Two or three handwritten digits in a row; their sum is asked for."""
 
     family: ClassVar[str] = "digits"
-    check_solves: ClassVar[bool] = True
     values: tuple[int, ...]
     row: int
     ink: str
@@ -76,6 +75,10 @@ class Digits:
     def solve(self) -> tuple[str, ...]:
         """Read every digit and add from left to right."""
         return (*self.describe(), *running_sum(self.values))
+
+    def retry(self) -> tuple[str, ...]:
+        """The conclusion: the check has worked it out."""
+        return self.solve()[-1:]
 
     def describe(self) -> tuple[str, ...]:
         """Everything that is in the picture, one thing a line."""

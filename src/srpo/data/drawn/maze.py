@@ -24,7 +24,6 @@ class Maze:
     """Start at the top left, leave at the bottom right, moving right or down; exactly one way is open."""
 
     family: ClassVar[str] = "maze"
-    check_solves: ClassVar[bool] = False
     walls: frozenset[Edge]
     """Closed borders: the cell, and the side (`right` or `down`) that the wall stands on."""
 
@@ -77,6 +76,7 @@ class Maze:
                 draw.rectangle((x + cell - 3, y, x + cell + 2, y + cell), fill=colour)
             else:
                 draw.rectangle((x, y + cell - 3, x + cell, y + cell + 2), fill=colour)
+        canvas.name_cells(draw, inset=3)
         return picture
 
     def glance(self) -> tuple[str, ...]:
@@ -100,6 +100,10 @@ class Maze:
         lines: list[str] = []
         moves = self._search((0, 0), lines)
         return (*lines, " ".join(moves))
+
+    def retry(self) -> tuple[str, ...]:
+        """Search: the check has only refuted one guess."""
+        return self.solve()
 
     def describe(self) -> tuple[str, ...]:
         """Everything that is in the picture, one thing a line."""
@@ -152,4 +156,4 @@ def _words(way: str) -> str:
 
 
 def _name(cell: Cell) -> str:
-    return f"{cell[0] + 1}{cell[1] + 1}"
+    return canvas.cell_name(*cell)

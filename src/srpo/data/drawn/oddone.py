@@ -8,7 +8,6 @@ from PIL import Image
 
 from srpo.data.drawn import canvas
 from srpo.data.drawn.scene import Check, Drill
-from srpo.data.drawn.tiles import cell_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +15,6 @@ class OddOne:
     """Nine figures; each colour goes with one shape, but for one figure."""
 
     family: ClassVar[str] = "oddone"
-    check_solves: ClassVar[bool] = False
     colours: tuple[str, ...]
     """Nine colour names, row by row."""
     rule: tuple[tuple[str, str], ...]
@@ -45,7 +43,7 @@ class OddOne:
     @property
     def answer(self) -> str:
         """The cell, `23`."""
-        return cell_name(*divmod(self.odd, 3))
+        return canvas.cell_name(*divmod(self.odd, 3))
 
     @property
     def chance(self) -> float:
@@ -63,6 +61,7 @@ class OddOne:
         draw = canvas.pen(picture)
         for i, colour in enumerate(self.colours):
             canvas.shape(draw, self._shape(i), colour, *divmod(i, 3))
+        canvas.name_cells(draw)
         return picture
 
     def glance(self) -> tuple[str, ...]:
@@ -71,26 +70,31 @@ class OddOne:
 
     def check(self, claim: str) -> Check:
         """Look at the claimed figure and hold it against the rule."""
-        cells = {cell_name(*divmod(i, 3)): i for i in range(9)}
+        cells = {canvas.cell_name(*divmod(i, 3)): i for i in range(9)}
         if claim not in cells:
             return Check((f"no figure {claim}",), right=False)
         index = cells[claim]
-        verdict = "breaks the rule" if index == self.odd else "fits the rule"
-        return Check((*self._look(index), verdict), right=index == self.odd)
+        colour = self.colours[index]
+        rule = f"{colour} is {dict(self.rule)[colour]}"
+        return Check((self._look(index), rule, self._verdict(index)), right=index == self.odd)
 
     def solve(self) -> tuple[str, ...]:
         """Look at every figure in turn until one breaks the rule."""
-        return (*(self._look(i)[0] for i in range(self.odd + 1)), f"{self.answer} breaks the rule")
+        return tuple(f"{self._look(i)} {self._verdict(i)}" for i in range(self.odd + 1))
+
+    def retry(self) -> tuple[str, ...]:
+        """Search: the check has only refuted one guess."""
+        return self.solve()
 
     def describe(self) -> tuple[str, ...]:
         """Everything that is in the picture, one thing a line."""
-        return tuple(self._look(i)[0] for i in range(9))
+        return tuple(self._look(i) for i in range(9))
 
     def drills(self) -> tuple[Drill, ...]:
         """Which figure is at a cell? Does it fit?"""
         reads = []
         for i in (self.odd, (self.odd + 4) % 9, (self.odd + 7) % 9):
-            name = cell_name(*divmod(i, 3))
+            name = canvas.cell_name(*divmod(i, 3))
             figure = f"{self.colours[i]} {self._shape(i)}"
             reads.append(Drill("read", f"What is at {name}?", f"{name} {figure}", figure))
         return tuple(reads)
@@ -98,7 +102,8 @@ class OddOne:
     def _shape(self, index: int) -> str:
         return self.odd_shape if index == self.odd else dict(self.rule)[self.colours[index]]
 
-    def _look(self, index: int) -> tuple[str, str]:
-        colour = self.colours[index]
-        figure = f"{cell_name(*divmod(index, 3))} {colour} {self._shape(index)}"
-        return figure, f"{colour} is {dict(self.rule)[colour]}"
+    def _look(self, index: int) -> str:
+        return f"{canvas.cell_name(*divmod(index, 3))} {self.colours[index]} {self._shape(index)}"
+
+    def _verdict(self, index: int) -> str:
+        return "breaks" if index == self.odd else "fits"

@@ -18,7 +18,6 @@ class Pairs:
     """Three or four bars, all pair sums different, one of them asked for."""
 
     family: ClassVar[str] = "pairs"
-    check_solves: ClassVar[bool] = False
     colours: tuple[str, ...]
     heights: tuple[int, ...]
     pair: tuple[int, int]
@@ -77,13 +76,17 @@ class Pairs:
         return Check((*self._read(indices), *self._try(indices)), self._name(indices) == self.answer)
 
     def solve(self) -> tuple[str, ...]:
-        """Read every bar, then try the pairs from left to right until one fits."""
+        """Read every bar, then try the pairs from left to right, each by name, until one fits."""
         lines = list(self.describe())
         for pair in itertools.combinations(range(len(self.colours)), 2):
-            lines += self._try(pair)
+            lines += (self._name(pair), *self._try(pair))
             if pair == self.pair:
                 break
         return (*lines, self.answer)
+
+    def retry(self) -> tuple[str, ...]:
+        """Try the pairs; every bar was read before the first guess."""
+        return self.solve()[len(self.colours) :]
 
     def describe(self) -> tuple[str, ...]:
         """Everything that is in the picture, one thing a line."""

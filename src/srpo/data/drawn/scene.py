@@ -32,8 +32,6 @@ class Scene(Protocol):
     """One drawn problem."""
 
     family: ClassVar[str]
-    check_solves: ClassVar[bool]
-    """True where a check works the answer out on the way (reading families), False where it only refutes."""
 
     @property
     def question(self) -> str:
@@ -71,6 +69,10 @@ class Scene(Protocol):
         """The full working, one step a line; the last line contains the answer."""
         ...
 
+    def retry(self) -> tuple[str, ...]:
+        """What of `solve` is left to do after a first attempt and its check; the last line contains the answer."""
+        ...
+
     def describe(self) -> tuple[str, ...]:
         """Everything that is in the picture, one thing a line."""
         ...
@@ -81,8 +83,12 @@ class Scene(Protocol):
 
 
 def compare(found: object, wanted: object) -> str:
-    """The line that ends a numeric check: `8 is not 9` or `9 is 9`."""
-    return f"{found} is {wanted}" if found == wanted else f"{found} is not {wanted}"
+    """The line that ends a numeric check: `8 vs 9: no` or `9 vs 9: yes`.
+
+    Both values stand side by side before the verdict: a small model that had to say `8 is not 9` had to decide at `is`,
+    before it had copied the 9, and was right half of the time.
+    """
+    return f"{found} vs {wanted}: {'yes' if found == wanted else 'no'}"
 
 
 def running_sum(values: tuple[int, ...]) -> tuple[str, ...]:

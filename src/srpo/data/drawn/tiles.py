@@ -10,17 +10,11 @@ from srpo.data.drawn import canvas
 from srpo.data.drawn.scene import Check, Drill
 
 
-def cell_name(row: int, column: int) -> str:
-    """Cells are named by row and column from 1: `23` is the middle row, right column."""
-    return f"{row + 1}{column + 1}"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tiles:
     """A 3x3 Latin square of shapes over one of colours, with one tile missing."""
 
     family: ClassVar[str] = "tiles"
-    check_solves: ClassVar[bool] = False
     shapes: tuple[str, ...]
     """Nine shape names, row by row, the missing one included."""
     colours: tuple[str, ...]
@@ -62,9 +56,10 @@ class Tiles:
             row, column = divmod(i, 3)
             if i == self.hole:
                 x, y = column * canvas.CELL, row * canvas.CELL
-                draw.rectangle((x + 3, y + 3, x + 24, y + 24), outline=canvas.GRID, width=3)
+                draw.rectangle((x + 6, y + 7, x + 25, y + 25), outline=canvas.GRID, width=3)
             else:
                 canvas.shape(draw, self.shapes[i], self.colours[i], row, column)
+        canvas.name_cells(draw)
         return picture
 
     def glance(self) -> tuple[str, ...]:
@@ -72,15 +67,16 @@ class Tiles:
         return ()
 
     def check(self, claim: str) -> Check:
-        """Look at the two other tiles of the row; shape and colour of the claim must be new there."""
+        """Hold the claim against the two other tiles of the row; shape and colour must be new there."""
         lines = []
         for i in self._row():
-            lines.append(f"{self._name(i)} {self._tile(i)}")
-            for word in (self.colours[i], self.shapes[i]):
-                if word in claim.split():
-                    return Check((*lines, f"{word} is taken"), right=False)
-        right = claim == self.answer
-        return Check((*lines, "both are free" if right else f"no {claim} here"), right=right)
+            taken = {self.colours[i], self.shapes[i]} & set(claim.split())
+            lines.append(f"{self._name(i)} {self._tile(i)} vs {claim}: {'taken' if taken else 'free'}")
+            if taken:
+                return Check(tuple(lines), right=False)
+        if claim == self.answer:
+            return Check(tuple(lines), right=True)
+        return Check((*lines, f"no {claim} here"), right=False)
 
     def solve(self) -> tuple[str, ...]:
         """Read the row with the hole, and one other row for the full set of colours."""
@@ -89,6 +85,10 @@ class Tiles:
             *(f"{self._name(i)} {self._tile(i)}" for i in (*other, *self._row())),
             f"left {self.answer}",
         )
+
+    def retry(self) -> tuple[str, ...]:
+        """Search: the check has only refuted one guess."""
+        return self.solve()
 
     def describe(self) -> tuple[str, ...]:
         """Everything that is in the picture, one thing a line."""
@@ -110,7 +110,7 @@ class Tiles:
         return f"{self.colours[index]} {self.shapes[index]}"
 
     def _name(self, index: int) -> str:
-        return cell_name(*divmod(index, 3))
+        return canvas.cell_name(*divmod(index, 3))
 
 
 def _latin(rng: random.Random, symbols: list[str]) -> tuple[str, ...]:

@@ -18,7 +18,6 @@ class Weights:
     """Four coloured blocks with printed weights; leaving the right one out hits the target."""
 
     family: ClassVar[str] = "weights"
-    check_solves: ClassVar[bool] = False
     colours: tuple[str, ...]
     values: tuple[int, ...]
     odd: int
@@ -70,19 +69,27 @@ class Weights:
         return self.describe()
 
     def check(self, claim: str) -> Check:
-        """Weigh the other three and compare with the target."""
+        """Weigh all four, take the claimed block away, compare with the target."""
         if claim not in self.colours:
             return Check((f"no {claim} block",), right=False)
-        rest = [i for i in range(4) if self.colours[i] != claim]
-        values = tuple(self.values[i] for i in rest)
-        reads = tuple(f"{self.colours[i]}={self.values[i]}" for i in rest)
-        return Check((*reads, *running_sum(values), compare(sum(values), self.target)), claim == self.answer)
+        total, value = sum(self.values), self.values[self.colours.index(claim)]
+        rest = total - value
+        steps = (*self._weigh(), f"{claim}={value}", f"{total}-{value}={rest}", compare(rest, self.target))
+        return Check(steps, claim == self.answer)
 
     def solve(self) -> tuple[str, ...]:
-        """Weigh all four; the surplus names the block."""
-        total = sum(self.values)
-        surplus = f"{total}-{self.target}={total - self.target}"
-        return (*self.describe(), *running_sum(self.values), surplus, f"{self.answer}={self.values[self.odd]}")
+        """Weigh all four, then hold each block against the surplus until one matches."""
+        total, surplus = sum(self.values), self.values[self.odd]
+        lines = [*self._weigh(), f"{total}-{self.target}={surplus}"]
+        for colour, value in zip(self.colours, self.values, strict=True):
+            lines += (f"{colour}={value}", compare(value, surplus))
+            if value == surplus:
+                break
+        return (*lines, self.answer)
+
+    def retry(self) -> tuple[str, ...]:
+        """Find the surplus; everything was weighed in the check."""
+        return self.solve()[len(self._weigh()) :]
 
     def describe(self) -> tuple[str, ...]:
         """Everything that is in the picture, one thing a line."""
@@ -107,3 +114,7 @@ class Weights:
             compare_drill(sum(self.values[1:]), self.target),
             compare_drill(self.target, self.target),
         )
+
+    def _weigh(self) -> tuple[str, ...]:
+        """Every block and the running sum."""
+        return (*self.describe(), *running_sum(self.values))
