@@ -27,7 +27,7 @@ from srpo.demo import plan
 from srpo.policy.load import TINY_BASE, shipped_base
 from srpo.runs.directory import RunDir
 
-SIZES = plan.Sizes(num_problems=9000, num_traces=9000, rl_problems=8000, rl_tokens=800_000, eval_problems=1000)
+SIZES = plan.Sizes(num_problems=9000, num_traces=9000, rl_problems=8000, rl_tokens=1_600_000, eval_problems=1000)
 REFLECTIVE_ARMS = ("final", "srpo", "srpo-segment")
 
 
