@@ -9,7 +9,7 @@ PYTEST := $(BIN)/pytest -q -n 2 --dist loadfile
 ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 CODE := src tests benchmarks scripts .ci
 
-.PHONY: install demo test unit check evidence base clean
+.PHONY: install demo test unit check evidence base vllm-reflect clean
 .DEFAULT_GOAL := install
 
 install: $(STAMP)
@@ -43,6 +43,12 @@ evidence: install
 
 base: install
 	$(BIN)/python -m srpo.policy.base --out src/srpo/assets/tiny-base
+
+# Needs SRPO_VLLM_PYTHON, a python that has vLLM: docs/vllm.md. The run is in runs/vllm; remove it to do it again.
+PICTURES ?= ../shared/data/mmk12
+vllm-reflect: install
+	$(BIN)/python scripts/serve_tiny.py -- $(BIN)/srpo reflect recipes/tiny/reflect.yaml --out runs/vllm \
+		--model '{model: tiny}' --teacher.model policy --data $(PICTURES) --num_samples 2 $(ARGS)
 
 clean:
 	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
