@@ -1,19 +1,19 @@
 """Evaluation: one way from text to grades, every problem accounted for, killed runs go on."""
 
 import json
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from killed import DiesAfter
 from srpo.config.eval import EvalConfig
-from srpo.core.records import Problem, Sampling
+from srpo.core.records import Problem
 from srpo.eval.accounts import read_dropped
 from srpo.eval.run import EvalResult, run
 from srpo.eval.scoring import score_text
 from srpo.eval.table import render
 from srpo.models.fake import FakeGenerator
-from srpo.models.protocol import Completion, Request
+from srpo.models.protocol import Request
 from srpo.runs.directory import RunDir
 
 SEVEN = Problem(id="1", question="3+4?", answer="7")
@@ -106,20 +106,6 @@ def test_result_and_files(tmp_path: Path):
     assert tokens is not None
     assert (tokens.prompt, tokens.total, tokens.first) == (1, 2, 1)
     assert "rows 11 = answered 9 + refused 1 + not usable 1" in render(result, "x")
-
-
-class DiesAfter(FakeGenerator):
-    """Stands for a killed process: the batch under way is lost."""
-
-    def __init__(self, answer: Callable[[Request, int], str], batches: int) -> None:
-        super().__init__(answer)
-        self._left = batches
-
-    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Completion]]:
-        self._left -= 1
-        if self._left < 0:
-            raise KeyboardInterrupt
-        return super().generate(requests, sampling)
 
 
 def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path):

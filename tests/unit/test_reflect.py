@@ -1,18 +1,19 @@
 """Reflection data: counts that add up, retries with reasons, selection, killed runs go on."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from killed import DiesAfter
 from srpo.config.reflect import ReflectConfig
-from srpo.core.records import Response, Sampling
+from srpo.core.records import Response
 from srpo.data.drawn import scene_of
 from srpo.eval.accounts import read_dropped
 from srpo.models.fake import FakeGenerator
-from srpo.models.protocol import Completion, Generator, Request
+from srpo.models.protocol import Generator, Request
 from srpo.models.scripted import ScriptedTeacher
 from srpo.reflect.run import VERIFIED, ReflectResult, run
 from srpo.reflect.table import render
@@ -140,20 +141,6 @@ def test_nothing_usable_is_an_honest_result(tmp_path: Path):
     result = reflect(cfg, tmp_path / "run", FakeGenerator(lambda *_: "blah"), FakeGenerator(good_teacher))
     assert (result.attempts, result.asked, result.selected) == (10, 0, 0)
     assert "nothing was selected" in render(result, "x")
-
-
-class DiesAfter(FakeGenerator):
-    """Stands for a killed process: the batch under way is lost."""
-
-    def __init__(self, answer: Callable[[Request, int], str], batches: int) -> None:
-        super().__init__(answer)
-        self._left = batches
-
-    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Completion]]:
-        self._left -= 1
-        if self._left < 0:
-            raise KeyboardInterrupt
-        return super().generate(requests, sampling)
 
 
 def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path):

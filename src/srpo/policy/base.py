@@ -17,6 +17,7 @@ import itertools
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,7 +105,6 @@ def pretrain(config: BaseConfig, out: Path, *, start: str | None = None, workers
 
 def _work(rank: int, config: BaseConfig, out: Path, workers: int, meeting: str) -> None:
     """Train as one of `workers` processes; the first one saves and reports."""
-    import torch
     import torch.distributed as dist
 
     from srpo.config.optim import OptimConfig
@@ -114,19 +114,20 @@ def _work(rank: int, config: BaseConfig, out: Path, workers: int, meeting: str) 
     from srpo.sft.optim import Optimizer
 
     configure_threads(1)
-    torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=workers)
     policy = load_policy(str(out), freeze_vision=False)
     optim = OptimConfig(name="muon", lr=config.lr, muon_lr=config.muon_lr, warmup_share=0.02)
     optimizer = Optimizer(policy.model, optim, config.steps)
     batches = _batches(config, rank, config.batch_size // workers)
-    with progress(config.steps, "base") if rank == 0 else _Silent() as bar:
+    with progress(config.steps, "base") if rank == 0 else nullcontext() as bar:
         for step, batch in enumerate(batches, start=1):
             loss = learn(policy, batch)
             _average_gradients(policy, workers)
             optimizer.step()
+            if bar is None:
+                continue
             bar.advance(1, loss=f"{loss:.3f}")
-            if rank == 0 and (step % 500 == 0 or step == config.steps):
+            if step % 500 == 0 or step == config.steps:
                 save_policy(policy, out)
                 note(f"step {step}: {show_skills(measure_skills(policy, num_problems=200))}")
     dist.destroy_process_group()
@@ -149,19 +150,6 @@ def wake_unread(policy: "Policy") -> int:
         noise = torch.randn(weight_V_D[unread_V].shape, generator=torch.Generator().manual_seed(0))
         weight_V_D[unread_V] = known_K_D.mean(0) + 0.3 * known_K_D.std(0) * noise
     return int(unread_V.sum())
-
-
-class _Silent:
-    """No progress bar: the first worker has it."""
-
-    def __enter__(self) -> "_Silent":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def advance(self, n: int = 1, **fields: str | float) -> None:
-        pass
 
 
 def _batches(config: BaseConfig, rank: int, size: int) -> Iterator[list[Item]]:

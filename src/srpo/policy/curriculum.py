@@ -63,7 +63,8 @@ def corpus(seed: int) -> list[str]:
         texts.append(user_text(problem, PROMPT))
         texts.append(render(Response(first=first, reflection=lesson.reflection, second=lesson.second)))
         texts.append(render_attempt(long_attempt(problem)))
-        texts += [describe_item(problem).question, describe_item(problem).completion]
+        description = describe_item(problem)
+        texts += [description.question, description.completion]
         for drill in scene.drills():
             texts += [drill.question, drill.think, drill.answer]
     return texts

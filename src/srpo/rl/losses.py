@@ -115,18 +115,25 @@ def policy_loss(
     if reference_logprobs_B_T is not None:
         reference_kl_B_T = k3(logprobs_B_T, torch.where(mask_B_T, reference_logprobs_B_T, 0.0))
         objective_B_T = surrogate_B_T - kl_coef * reference_kl_B_T
-    match variant:
-        case "grpo" | "gspo":
-            objective = sequence_mean(objective_B_T, mask_B_T, batch.num_responses)
-        case "dr_grpo":
-            assert max_tokens is not None
-            objective = token_sum(objective_B_T, mask_B_T) / (batch.num_responses * max_tokens)
-        case "dapo":
-            objective = token_sum(objective_B_T, mask_B_T) / max(batch.num_tokens, 1)
-        case _:
-            raise ValueError(f"unknown loss {variant!r}; use one of grpo, dr_grpo, dapo, gspo")
+    objective = _mean_of(variant, objective_B_T, mask_B_T, batch, max_tokens)
     stats = _stats(log_ratio_B_T, clipped_B_T, k3(old_B_T, logprobs_B_T), reference_kl_B_T, mask_B_T)
     return Loss(-objective, stats)
+
+
+def _mean_of(
+    variant: LossVariant, objective_B_T: Tensor, mask_B_T: Tensor, batch: Normalizer, max_tokens: int | None
+) -> Tensor:
+    """The tokens' objective as one number, divided as the variant says."""
+    match variant:
+        case "grpo" | "gspo":
+            return sequence_mean(objective_B_T, mask_B_T, batch.num_responses)
+        case "dr_grpo":
+            assert max_tokens is not None
+            return token_sum(objective_B_T, mask_B_T) / (batch.num_responses * max_tokens)
+        case "dapo":
+            return token_sum(objective_B_T, mask_B_T) / max(batch.num_tokens, 1)
+        case _:
+            raise ValueError(f"unknown loss {variant!r}; use one of grpo, dr_grpo, dapo, gspo")
 
 
 def clipped_surrogate(
