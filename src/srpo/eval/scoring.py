@@ -6,11 +6,15 @@ answer is passed off as a confirmed one. Style `single`: the answer block, and w
 answer the whole text has (plain models are evaluated in this style).
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
-from srpo.core.grading import SymbolicVerifier, grade, grade_gold
+from srpo.core.grading import SymbolicVerifier, grade
 from srpo.core.records import Attempt, FormatError, Grade, Problem, Response, Style
 from srpo.core.response import parse, parse_attempt, pieces
+
+Grader = Callable[[str], Grade]
+"""Grades an answer or a whole text against one gold."""
 
 
 class Scored(NamedTuple):
@@ -24,34 +28,34 @@ class Scored(NamedTuple):
 
 def score_text(problem: Problem, text: str, style: Style, symbolic: SymbolicVerifier | None = None) -> Scored:
     """Parse `text` and grade its first and its final answer against the problem's gold."""
-    return (
-        _score_reflective(problem, text, symbolic) if style == "reflective" else _score_single(problem, text, symbolic)
-    )
+    return score_with(lambda answer: grade(problem, answer, symbolic=symbolic), text, style)
 
 
-def _score_reflective(problem: Problem, text: str, symbolic: SymbolicVerifier | None) -> Scored:
+def score_with(grader: Grader, text: str, style: Style) -> Scored:
+    """`score_text` with a rule of its own, as benchmarks have them."""
+    return _score_reflective(grader, text) if style == "reflective" else _score_single(grader, text)
+
+
+def _score_reflective(grader: Grader, text: str) -> Scored:
     response = parse(text)
     if isinstance(response, Response):
-        first = grade(problem, response.first.answer, symbolic=symbolic)
-        return Scored(response, None, first, grade(problem, response.second.answer, symbolic=symbolic))
+        return Scored(response, None, grader(response.first.answer), grader(response.second.answer))
     found = pieces(text)
-    first = _grade_found(problem, found.first_answer, "no first answer", symbolic)
-    final = _grade_found(problem, found.second_answer, "no second answer", symbolic)
-    return Scored(None, response, first, final)
+    first = _grade_found(grader, found.first_answer, "no first answer")
+    return Scored(None, response, first, _grade_found(grader, found.second_answer, "no second answer"))
 
 
-def _score_single(problem: Problem, text: str, symbolic: SymbolicVerifier | None) -> Scored:
+def _score_single(grader: Grader, text: str) -> Scored:
     attempt = parse_attempt(text)
     if isinstance(attempt, Attempt):
-        found = grade(problem, attempt.answer, symbolic=symbolic)
+        found = grader(attempt.answer)
         return Scored(attempt, None, found, found)
-    found = grade(problem, text, symbolic=symbolic)
+    found = grader(text)
     return Scored(None, attempt, found, found)
 
 
-def _grade_found(problem: Problem, answer: str | None, missing: str, symbolic: SymbolicVerifier | None) -> Grade:
+def _grade_found(grader: Grader, answer: str | None, missing: str) -> Grade:
     if answer is not None:
-        return grade(problem, answer, symbolic=symbolic)
-    if (reason := grade_gold(problem)) is not None:
-        return Grade(verdict="ungradable", extracted=None, reason=reason)
-    return Grade(verdict="incorrect", extracted=None, reason=missing)
+        return grader(answer)
+    nothing = grader("")
+    return nothing if nothing.verdict == "ungradable" else Grade(verdict="incorrect", extracted=None, reason=missing)

@@ -1,0 +1,1 @@
+"""Public benchmarks, one adapter each: rows in the published layout -> items -> marks -> the official breakdown."""

@@ -1,0 +1,25 @@
+"""Which benchmarks there are: name -> adapter."""
+
+import difflib
+from typing import Literal, get_args
+
+from srpo.eval.benchmarks.benchmark import Benchmark
+
+BenchmarkName = Literal[
+    "mathvista", "mathverse", "mathvision", "mathvision-testmini", "mmmu", "mmmu-pro-standard", "mmmu-pro-vision",
+    "wemath", "mmstar", "charxiv", "hallusionbench", "olympiadbench", "emma", "emma-mini", "mmk12", "custom",
+]  # fmt: skip
+"""`custom` is any data file of the user's own, as `data:` of every stage reads it."""
+NAMES: tuple[BenchmarkName, ...] = get_args(BenchmarkName)
+
+
+def benchmark_named(name: str) -> Benchmark:
+    """The adapter called `name`; ValueError with the nearest name when there is none."""
+    from srpo.eval.benchmarks import adapters  # all adapters at once, none of them heavy
+
+    found = adapters.BY_NAME.get(name)
+    if found is None:
+        meant = difflib.get_close_matches(name, NAMES, n=1)
+        hint = f"did you mean {meant[0]!r}?" if meant else f"it is one of {', '.join(NAMES)}"
+        raise ValueError(f"no benchmark {name!r}; {hint}")
+    return found
