@@ -19,11 +19,11 @@ from srpo.config.load import to_yaml
 from srpo.config.reflect import MAY_CHANGE, ReflectConfig
 from srpo.core.records import Response
 from srpo.eval.accounts import read_dropped
+from srpo.eval.opened import RESPONSES
 from srpo.models.cache import ResponseCache
 from srpo.reflect.plan import make_plan
 from srpo.reflect.plan import render as render_plan
 from srpo.reflect.run import DIFFICULTY, VERIFIED, ReflectResult, run
-from srpo.reflect.writers import RESPONSES
 from srpo.runs.directory import RunDir
 from srpo.runs.interrupt import Stopped
 

@@ -9,7 +9,8 @@ from killed import DiesAfter
 from srpo.config.eval import EvalConfig
 from srpo.core.records import Problem
 from srpo.eval.accounts import read_dropped
-from srpo.eval.run import EvalResult, run
+from srpo.eval.result import EvalResult
+from srpo.eval.run import run
 from srpo.eval.scoring import score_text
 from srpo.eval.table import render
 from srpo.models.fake import FakeGenerator

@@ -7,11 +7,13 @@ from srpo.core.records import OUTCOMES, Grade, Origin, Problem, Response, Sampli
 from srpo.core.statistics import (
     accuracy_by_problem,
     bootstrap_mean,
+    bootstrap_ratio,
     majority_vote,
     mcnemar_exact,
     paired_difference,
     pass_at_k,
     seed_difference,
+    share_interval,
     summarise,
     transition_matrix,
     wilson,
@@ -208,3 +210,15 @@ def test_ten_thousand_traces_are_no_burden(num_samples):
     start = time.process_time()
     assert summarise(traces, "s").n == 10_000 // num_samples
     assert time.process_time() - start < 10
+
+
+def test_intervals_of_shares_and_ratios() -> None:
+    assert share_interval([]) == (0.0, 1.0)
+    assert share_interval([1.0, 0.0, 1.0]) == wilson(2, 3), "one sample each: exact enough, and never of width 0"
+    shares = [0.25, 0.5, 1.0, 0.75] * 10
+    low, high = share_interval(shares, seed=1)
+    assert 0.5 < low < 0.625 < high < 0.75
+    assert bootstrap_ratio([], []) == bootstrap_ratio([0.0], [0.0]) == (0.0, 1.0)
+    assert bootstrap_ratio([1.0, 0.0, 0.0], [1.0, 1.0, 0.0]) == wilson(1, 2), "what is no case does not count"
+    low, high = bootstrap_ratio([0.25, 0.5] * 20, [0.5, 0.5] * 20, seed=1)
+    assert 0.6 < low < 0.75 < high < 0.9

@@ -1,21 +1,30 @@
-"""`srpo eval`: a checkpoint on a set of problems."""
+"""`srpo eval`: a checkpoint or a server on a set of problems or a benchmark."""
 
 from typing import TYPE_CHECKING
 
-from srpo.cli.stage import run_stage
-from srpo.config.eval import EvalConfig
+from srpo.cli.stage import Planned, run_stage
+from srpo.config.eval import MAY_CHANGE, EvalConfig
 
 if TYPE_CHECKING:
-    from srpo.eval.run import EvalResult
+    from srpo.eval.result import EvalResult
     from srpo.runs.directory import RunDir
     from srpo.runs.reader import RunReader
 
-HELP = "answer problems with a checkpoint; accuracy of first and final answer, transitions, tokens"
+HELP = "answer problems or a benchmark with a checkpoint or a server; accuracy of first and final answer"
 
 
 def run(argv: list[str]) -> int:
     """Evaluate as the configuration says."""
-    return run_stage(argv, stage="eval", config_class=EvalConfig, work=_work, limit_field="limit", show=_show)
+    return run_stage(
+        argv,
+        stage="eval",
+        config_class=EvalConfig,
+        work=_work,
+        limit_field="limit",
+        show=_show,
+        plan=_plan,
+        may_change=MAY_CHANGE,
+    )
 
 
 def _work(config: EvalConfig, run_dir: "RunDir") -> "EvalResult":
@@ -24,8 +33,15 @@ def _work(config: EvalConfig, run_dir: "RunDir") -> "EvalResult":
     return evaluate(config, run_dir)
 
 
+def _plan(config: EvalConfig) -> Planned:
+    from srpo.eval.plan import make_plan, render
+
+    plan = make_plan(config)
+    return Planned(render(plan), plan)
+
+
 def _show(run_dir: "RunReader") -> str:
-    from srpo.eval.run import EvalResult
+    from srpo.eval.result import EvalResult
     from srpo.eval.table import render
 
     return render(EvalResult.model_validate(run_dir.summary()), str(run_dir.path))

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-COMMANDS = ("demo", "reflect", "sft", "rl", "eval", "grade", "reward", "data", "show", "report", "export")
+COMMANDS = ("demo", "reflect", "sft", "rl", "eval", "score", "compare", "grade", "reward", "data", "show", "report",
+            "leaderboard", "export")  # fmt: skip
 """Each is the module `srpo.cli.<name>`; in the order of the help text."""
 TRAINING = frozenset({"demo", "reflect", "sft", "rl", "eval"})
 """Commands that compute with torch, whose threads have to be configured before it is imported."""
@@ -70,12 +71,13 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _usage() -> str:
+    width = max(map(len, COMMANDS)) + 2
     lines = [
         "usage: srpo COMMAND ...",
         "",
         "Teach a multimodal LLM to reason, reflect on its own answer and correct it.",
         "",
-        *(f"  {name:<9}{_help_line(name)}" for name in COMMANDS),
+        *(f"  {name:<{width}}{_help_line(name)}" for name in COMMANDS),
         "",
         "`srpo COMMAND --help` explains a command, `srpo --version` prints the version.",
     ]

@@ -48,6 +48,17 @@ class Difference(NamedTuple):
         return self.low > 0 or self.high < 0
 
 
+class Estimate(Record):
+    """A number with its 95% interval: Wilson where each problem has one sample, else bootstrap over problems."""
+
+    value: float
+    """0 where `n` is 0."""
+    n: int
+    """Problems that it is over."""
+    low: float
+    high: float
+
+
 class Transitions(Record):
     """Transition matrix from first to final answer, of all samples whose gold can be graded."""
 
@@ -141,6 +152,34 @@ def bootstrap_mean(values: Sequence[float], *, seed: int = 0, num_resamples: int
     rng = random.Random(seed)
     n = len(values)
     return _percentiles([math.fsum(rng.choices(values, k=n)) / n for _ in range(_affordable(num_resamples, n))])
+
+
+def share_interval(shares: Sequence[float], *, seed: int = 0, num_resamples: int = 2000) -> Interval:
+    """95% interval of the mean of `shares` between 0 and 1, one per problem; (0, 1) when there is none.
+
+    Wilson where every problem is all right or all wrong: resampling ones can only ever give ones. Else bootstrap.
+    """
+    if all(share in (0.0, 1.0) for share in shares):
+        return wilson(round(sum(shares)), len(shares))
+    return bootstrap_mean(shares, seed=seed, num_resamples=num_resamples)
+
+
+def bootstrap_ratio(
+    parts: Sequence[float], wholes: Sequence[float], *, seed: int = 0, num_resamples: int = 2000
+) -> Interval:
+    """95% interval of sum(parts) / sum(wholes), one pair per problem; (0, 1) when the wholes add up to 0.
+
+    Wilson where all numbers are 0 or 1, else percentile bootstrap over problems.
+    """
+    pairs = [(part, whole) for part, whole in zip(parts, wholes, strict=True) if whole]
+    if all(part in (0.0, 1.0) and whole == 1.0 for part, whole in pairs):
+        return wilson(round(sum(part for part, _ in pairs)), len(pairs))
+    rng = random.Random(seed)
+    ratios: list[float] = []
+    for _ in range(_affordable(num_resamples, len(pairs))):
+        drawn = rng.choices(pairs, k=len(pairs))
+        ratios.append(math.fsum(part for part, _ in drawn) / math.fsum(whole for _, whole in drawn))
+    return _percentiles(ratios)
 
 
 def paired_difference(
@@ -280,11 +319,7 @@ def _family(groups: Sequence[Sequence[Trace]]) -> FamilySummary:
 
 
 def _interval(groups: Sequence[Sequence[Trace]], answer: Answer, seed: int) -> Interval:
-    shares = [_share(rows, answer) for rows in groups]
-    # Wilson also where every problem is all right or all wrong: resampling ones can only ever give ones.
-    if all(share in (0.0, 1.0) for share in shares):
-        return wilson(round(sum(shares)), len(shares))
-    return bootstrap_mean(shares, seed=seed)
+    return share_interval([_share(rows, answer) for rows in groups], seed=seed)
 
 
 def _chance(groups: Sequence[Sequence[Trace]]) -> float | None:

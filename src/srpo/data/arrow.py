@@ -50,8 +50,8 @@ def iter_saved(folder: Path) -> Iterator[dict[str, Any]]:
             raise ValueError(f"{path}: not a readable Arrow file: {error}") from error
 
 
-def iter_hub(name: str, subset: str, split: str) -> Iterator[dict[str, Any]]:
-    """The rows of a data set on the hub, streamed; pictures come as bytes.
+def iter_hub(name: str, subset: str, split: str, revision: str = "") -> Iterator[dict[str, Any]]:
+    """The rows of a data set on the hub, streamed; pictures come as bytes. `revision` is a commit or tag.
 
     Raises:
         ValueError: `datasets` is not installed, or the data set cannot be had; says what to do without a network.
@@ -65,7 +65,7 @@ def iter_hub(name: str, subset: str, split: str) -> Iterator[dict[str, Any]]:
     except ModuleNotFoundError as error:
         raise ValueError(f"hub: {name!r} needs the package datasets (pip install datasets); or {offline}") from error
     try:
-        rows = datasets.load_dataset(name, subset or None, split=split, streaming=True)
+        rows = datasets.load_dataset(name, subset or None, split=split, revision=revision or None, streaming=True)
         yield from rows.decode(False)
     # The hub's client raises its own, requests', httpx's and OS errors; none of them tells the user what to do.
     except Exception as error:

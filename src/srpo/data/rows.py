@@ -53,10 +53,10 @@ def read_rows(path: str, *, split: str = "") -> Iterator[Row | Rejected]:
     return _read_any(place)
 
 
-def read_hub(name: str, *, subset: str = "", split: str = "train") -> Iterator[Row | Rejected]:
+def read_hub(name: str, *, subset: str = "", split: str = "train", revision: str = "") -> Iterator[Row | Rejected]:
     """Every row of a data set on the hub, streamed. Raises ValueError when it is out of reach."""
     stem = name.rpartition("/")[2]
-    for number, values in enumerate(iter_hub(name, subset, split)):
+    for number, values in enumerate(iter_hub(name, subset, split, revision)):
         yield Row(f"hub:{name}:{number}", f"{stem}:{number}", values, Path.cwd())
 
 

@@ -67,13 +67,15 @@ def load_problems(source: SourceConfig, *, limit: int | None = None) -> ProblemS
     return ProblemSet(tuple(problems), tuple(rejected))
 
 
-def iter_problems(source: SourceConfig) -> Iterator[Problem | Rejected]:
+def iter_problems(source: SourceConfig, *, pictures: bool = True) -> Iterator[Problem | Rejected]:
     """The rows of a source one by one, in order, ids unchecked; never more than a few rows are held.
+
+    `pictures` false leaves the pictures of files out: answers that were given before are graded without them.
 
     Raises:
         ValueError: the source cannot be read, or has no column for question or answer.
     """
-    return _read(source) if source.drawn is None else _draw(source.drawn)
+    return _read(source, pictures=pictures) if source.drawn is None else _draw(source.drawn)
 
 
 def iter_questions(source: SourceConfig) -> Iterator[Problem | Rejected]:
@@ -96,7 +98,7 @@ def _draw(drawn: DrawnConfig) -> Iterator[Problem | Rejected]:
     )
 
 
-def _read(source: SourceConfig, *, lenient: bool = False) -> Iterator[Problem | Rejected]:
+def _read(source: SourceConfig, *, lenient: bool = False, pictures: bool = True) -> Iterator[Problem | Rejected]:
     if source.hub:
         rows = read_hub(source.hub, subset=source.subset, split=source.split or "train")
     else:
@@ -109,7 +111,10 @@ def _read(source: SourceConfig, *, lenient: bool = False) -> Iterator[Problem | 
         return
     fields = _fields_of(values, source, lenient=lenient)
     for item in itertools.chain(sample, rows):
-        yield item if isinstance(item, Rejected) else _to_problem(item, fields, source, lenient=lenient)
+        if isinstance(item, Rejected):
+            yield item
+        else:
+            yield _to_problem(item, fields, source, lenient=lenient, pictures=pictures)
 
 
 class _Fields(NamedTuple):
@@ -172,14 +177,16 @@ def find_columns(
     return found
 
 
-def _to_problem(row: Row, fields: _Fields, source: SourceConfig, *, lenient: bool) -> Problem | Rejected:
+def _to_problem(
+    row: Row, fields: _Fields, source: SourceConfig, *, lenient: bool, pictures: bool
+) -> Problem | Rejected:
     names = fields.names
     try:
         values = fields.read(row.values)
-        images = to_images(values.get("images"), row, source, lenient=lenient)
+        images = to_images(values.get("images"), row, source, lenient=lenient) if pictures else ()
         return Problem(
             id=to_text(values.get("id"), names.get("id", "id")) or row.stem,
-            question=to_question(values["question"], names["question"], bool(images) or lenient),
+            question=to_question(values["question"], names["question"], bool(images) or lenient or not pictures),
             answer="" if lenient else to_answer(values["answer"], names["answer"]),
             images=images,
             choices=() if lenient else to_choices(values.get("choices"), names.get("choices", "choices")),

@@ -14,7 +14,7 @@ from srpo.runs.files import Journal, cut, read_lines
 
 REJECTED = "rejected.jsonl"
 
-Where = Literal["source", "prompt", "attempt", "gold", "teacher", "selection"]
+Where = Literal["source", "prompt", "attempt", "gold", "teacher", "selection", "response"]
 
 
 class Dropped(Record):
@@ -22,7 +22,8 @@ class Dropped(Record):
 
     where: Where
     """`source`: not a problem; `prompt`: the model cannot take it; `attempt`: the first attempt has no format; `gold`:
-    ungradable; `teacher`: no acceptable reply; `selection`: good, but not wanted."""
+    ungradable; `teacher`: no acceptable reply; `selection`: good, but not wanted; `response`: nothing
+    came of it in an evaluation."""
     id: str
     """The problem's id; empty for rows of the source."""
     place: str
@@ -49,6 +50,10 @@ class Ledger:
     def append(self, rows: Iterable[BaseModel]) -> None:
         """Append records, one line each."""
         self._journal.append([row.model_dump_json() for row in rows])
+
+    def append_lines(self, lines: Iterable[str]) -> None:
+        """Append lines that are JSON already."""
+        self._journal.append(lines)
 
     def sync(self) -> int:
         """Force to disk; returns the length in bytes, which a checkpoint keeps."""

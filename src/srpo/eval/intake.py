@@ -1,13 +1,13 @@
 """What evaluation and reflection data do alike: take problems in, refuse by name, open model and verifier."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
 from srpo import __version__
 from srpo.core.grading import SymbolicVerifier
-from srpo.core.prompts import prompt_named, user_text
+from srpo.core.prompts import problem_text, prompt_named
 from srpo.core.records import Origin, Problem, Sampling, Stage
 from srpo.data.sources import ProblemSet
 from srpo.eval.accounts import REJECTED, Dropped
@@ -15,6 +15,11 @@ from srpo.models.local import InspectingGenerator, LocalGenerator
 from srpo.models.protocol import Message, Request
 from srpo.runs.directory import RunDir
 from srpo.runs.progress import note
+
+Question = Callable[[Problem], str]
+"""How a problem is put, before a prompt is put around it."""
+_FEW = 4
+"""Fewer problems than this may have nothing in common but bad luck."""
 
 
 class Taken(NamedTuple):
@@ -52,10 +57,18 @@ def split_batches(problems: Sequence[Problem], size: int) -> list[Sequence[Probl
     return [problems[start : start + size] for start in range(0, len(problems), size)]
 
 
-def take(generator: InspectingGenerator, problem: Problem, prompt: str, num_samples: int) -> Taken | Dropped:
+def spread(problems: Sequence[Problem], count: int) -> list[Problem]:
+    """`count` problems from everywhere, at equal distances."""
+    count = min(count, len(problems))
+    return [problems[index * len(problems) // count] for index in range(count)]
+
+
+def take(
+    generator: InspectingGenerator, problem: Problem, prompt: str, num_samples: int, question: Question = problem_text
+) -> Taken | Dropped:
     """Ask the generator whether it can take `problem`."""
     try:
-        text = user_text(problem, prompt)
+        text = prompt_named(prompt).template.format(problem=question(problem))
     except ValueError as error:
         return _refused(problem, str(error))
     messages = (Message(role="user", text=text),)
@@ -67,11 +80,24 @@ def take(generator: InspectingGenerator, problem: Problem, prompt: str, num_samp
 
 
 def take_all(
-    generator: InspectingGenerator, problems: Iterable[Problem], prompt: str, num_samples: int
+    generator: InspectingGenerator,
+    problems: Iterable[Problem],
+    prompt: str,
+    num_samples: int,
+    question: Question = problem_text,
 ) -> tuple[list[Taken], list[Dropped]]:
     """`take` for each problem: those that can be asked, and those that cannot."""
-    found = [take(generator, problem, prompt, num_samples) for problem in problems]
+    found = [take(generator, problem, prompt, num_samples, question) for problem in problems]
     return [one for one in found if isinstance(one, Taken)], [one for one in found if isinstance(one, Dropped)]
+
+
+def check_alive(name: str, num_requests: int, errors: Sequence[str], *, num_problems: int) -> None:
+    """One failed request is an accident; when all fail, every problem to come would be lost as well."""
+    if num_problems >= _FEW and len(errors) == num_requests:
+        raise ValueError(
+            f"{name}: all {num_requests} requests about {num_problems} problems failed, the last with: {errors[-1]}. "
+            "None of them is recorded; when the server answers again, the same command goes on"
+        )
 
 
 def make_origin(run: RunDir, stage: Stage, model: str, prompt: str, sampling: Sampling) -> Origin:

@@ -1,168 +1,193 @@
-"""`srpo eval`: sample responses to a set of problems, grade both answers, and say what that adds up to.
+"""`srpo eval`: sample responses to problems or a benchmark, grade both answers, and say what that adds up to.
 
     with RunDir.open("runs/eval", config, "eval") as run_dir:
         result = run(config, run_dir)
-    result.summary.final_accuracy
+    result.summary.final_accuracy, result.benchmark.headline
 
 Problems are worked through in batches, and the run is saved after each: a run that was killed goes on where it was and
-ends with the same traces. Every problem ends up in the traces or, with id and reason, in `rejected.jsonl`.
+ends with the same traces. With servers several batches are under way, and they are committed in order; what servers had
+answered is in `responses.sqlite` and is not asked again. Every problem ends up in the traces or, with id and reason, in
+`rejected.jsonl`; for benchmarks `rows.jsonl` says how each response was graded and by whom.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from srpo.config.eval import EvalConfig
-from srpo.core.grading import SymbolicVerifier
-from srpo.core.records import Record, TokenCounts, Trace
-from srpo.core.response import first_attempt_end
-from srpo.core.statistics import StageSummary, majority_vote, summarise, wilson
-from srpo.data.sources import ProblemSet, load_problems
+from srpo.core.records import Problem, Trace
+from srpo.core.statistics import majority_vote, summarise, wilson
+from srpo.core.voting import RIGHT
 from srpo.eval import intake
 from srpo.eval.accounts import REJECTED, Ledger, count_dropped, fingerprint, read_dropped
-from srpo.eval.scoring import score_text
+from srpo.eval.benchmarks.benchmark import Mark
+from srpo.eval.judge import Decided, open_judge
+from srpo.eval.material import Material, load_material
+from srpo.eval.opened import RESPONSES, Opener, batches_under_way
+from srpo.eval.result import BenchmarkResult, EvalResult, Spend
+from srpo.eval.tally import ROWS, Facts, ItemRow, Judging, Tally, light, mark_of, read_rows, row_of
+from srpo.eval.worker import Worked, Worker
+from srpo.models.cache import ResponseCache
 from srpo.models.local import InspectingGenerator
-from srpo.models.protocol import Completion
+from srpo.models.meter import BudgetSpent
+from srpo.models.protocol import Generator
+from srpo.reflect.money import Projection, confirm, pilot
+from srpo.reflect.window import in_order
 from srpo.runs.directory import RunDir
-from srpo.runs.interrupt import Stopped, stop_signal
+from srpo.runs.interrupt import Stop, Stopped, stop_signal
 from srpo.runs.progress import progress
 
-
-class EvalResult(Record):
-    """Contents of `summary.json`. `rows` is the sum of `answered`, `refused` and the rejected rows of the source."""
-
-    stages: tuple[StageSummary, ...]
-    """One row, in the form that reports and comparisons read."""
-    rows: int
-    """Rows of the source that were looked at."""
-    answered: int
-    """Problems with responses in `traces.jsonl`."""
-    refused: int
-    """Problems that the model cannot take: broken pictures, too many tokens."""
-    rejected: dict[str, dict[str, int]]
-    """How many rows and problems were left out, by place and reason; one by one in `rejected.jsonl`."""
-    adjusted_pictures: int
-    """Problems with a picture that was padded, or of which only the first frame was used."""
-    truncation_rate: float
-    """Share of responses that ran into `max_tokens`."""
-    majority_accuracy: float | None = None
-    """Accuracy of the most frequent final answer of each problem, when asked for."""
-    majority_interval: tuple[float, float] | None = None
-    """95% Wilson interval of that accuracy."""
-
-    @property
-    def summary(self) -> StageSummary:
-        """The row of the stage table."""
-        return self.stages[0]
+_LEDGERS = (REJECTED, ROWS)
 
 
-def run(config: EvalConfig, run_dir: RunDir, *, generator: InspectingGenerator | None = None) -> EvalResult:
-    """Evaluate, or go on with an evaluation; `generator` stands in for the checkpoint that the config names.
+def run(
+    config: EvalConfig,
+    run_dir: RunDir,
+    *,
+    generator: InspectingGenerator | None = None,
+    judge: Generator | None = None,
+) -> EvalResult:
+    """Evaluate, or go on with an evaluation; `generator` and `judge` stand in for the models that the config names.
 
     Raises:
-        ValueError: there is no usable problem, the model can take none, or the data changed since the run began.
-        Stopped: the user asked to stop; the run is saved.
+        ValueError: there is no usable problem, the model can take none, a server answers nothing, or the data changed
+            since the run began.
+        Stopped: the user asked to stop, or the money is spent; the run is saved.
     """
     if run_dir.finished:
         return EvalResult.model_validate(run_dir.summary())
-    problems = load_problems(config.data, limit=config.limit)
-    intake.check_usable(problems, config.data.label)
-    if generator is None:
-        generator = intake.load_generator(
-            config.model, device=config.device, dtype=config.dtype, max_pixels=config.max_pixels
+    material = load_material(config)
+    intake.check_usable(material.problems, material.label)
+    with ExitStack() as stack:
+        servers = config.servers
+        opener = Opener(
+            stack,
+            cache=stack.enter_context(ResponseCache(run_dir.path / RESPONSES)) if servers else None,
+            window=batches_under_way(servers, config.batch_size),
+            max_usd=config.budget.max_usd,
+            device=config.device,
+            dtype=config.dtype,
+            max_pixels=config.max_pixels,
         )
-    with intake.open_verifier(config.symbolic) as symbolic:
-        num_adjusted = _Evaluation(config, run_dir, problems, generator=generator, symbolic=symbolic).work()
-    result = _result(config, run_dir, problems, num_adjusted)
+        model = generator or opener.open(config.model)
+        decider = open_judge(config.judge, material.benchmark, opener, judge)
+        symbolic = stack.enter_context(intake.open_verifier(config.symbolic))
+        worker = Worker(config, run_dir, material, model=model, judge=decider, symbolic=symbolic)
+        state = _Evaluation(config, run_dir, material, worker=worker, opener=opener).work()
+        spend = opener.spend()
+    result = _result(config, run_dir, material, state, spend)
     run_dir.finish(result.model_dump(mode="json"))
     return result
 
 
+class _Batch(NamedTuple):
+    """Problems that are worked on together."""
+
+    number: int
+    """From 1."""
+    problems: Sequence[Problem]
+
+
+class _State(NamedTuple):
+    """What a checkpoint knows beside the lengths of the files."""
+
+    num_adjusted: int = 0
+    judging: Judging = Judging()
+
+
 class _Evaluation:
-    """The batches of one evaluation."""
+    """Takes the batches of one evaluation in order, and commits them."""
 
     def __init__(
-        self,
-        config: EvalConfig,
-        run_dir: RunDir,
-        problems: ProblemSet,
-        *,
-        generator: InspectingGenerator,
-        symbolic: SymbolicVerifier | None,
+        self, config: EvalConfig, run_dir: RunDir, material: Material, *, worker: Worker, opener: Opener
     ) -> None:
         self._config = config
         self._run = run_dir
-        self._set = problems
-        self._generator = generator
-        self._symbolic = symbolic
-        self._origin = intake.make_origin(run_dir, "eval", config.model, config.prompt, config.sampling)
+        self._material = material
+        self._worker = worker
+        self._opener = opener
+        self._state = _State()
+        self._number = 0
+        self._digest = fingerprint(material.problems.problems)
 
-    def work(self) -> int:
-        """Answer what is not answered yet, batch by batch; returns the number of problems with adjusted pictures."""
-        label, digest = self._config.data.label, fingerprint(self._set.problems)
-        batches = intake.split_batches(self._set.problems, self._config.batch_size)
+    def work(self) -> _State:
+        """Answer what is not answered yet, batch by batch."""
+        problems = self._material.problems
+        batches = intake.split_batches(problems.problems, self._config.batch_size)
         self._run.total_steps = len(batches)
         checkpoint = self._run.latest_checkpoint()
         done, extra = (checkpoint.step, checkpoint.extra) if checkpoint else (0, {})
-        intake.check_same_data(extra, digest, label)
-        num_adjusted: int = extra.get("adjusted", 0)
-        num_done = sum(map(len, batches[:done]))
-        with (
-            Ledger(self._run.path / REJECTED, num_bytes=extra.get(REJECTED, 0)) as ledger,
-            stop_signal() as stop,
-            progress(len(self._set.problems), "eval", done=num_done) as bar,
-        ):
+        intake.check_same_data(extra, self._digest, self._material.label)
+        self._number, self._state = done, _state_of(extra)
+        with ExitStack() as stack:
+            ledgers = {
+                name: stack.enter_context(Ledger(self._run.path / name, num_bytes=extra.get(name, 0)))
+                for name in (_LEDGERS if self._material.benchmark else _LEDGERS[:1])
+            }
             if not done:
-                ledger.append(intake.rejected_rows(self._set))
-            for step, batch in enumerate(batches[done:], start=done + 1):
-                taken, refused = intake.take_all(self._generator, batch, self._config.prompt, self._config.num_samples)
-                ledger.append(refused)
-                traces = self._answer(taken)
-                num_adjusted += sum(bool(one.notes) for one in taken)
-                self._run.append_traces(traces)
-                self._run.log(step, metrics(traces, "eval"))
-                state = {"data": digest, "adjusted": num_adjusted, REJECTED: ledger.sync()}
-                self._run.checkpoint(step, _save_nothing, state)
-                bar.advance(len(batch), final=_mean([trace.final_grade.is_correct for trace in traces]))
-                if stop.requested:
-                    raise Stopped(f"after batch {step} of {len(batches)}")
-        return num_adjusted
+                ledgers[REJECTED].append(intake.rejected_rows(problems))
+            left = [_Batch(number, batch) for number, batch in enumerate(batches, start=1)][done:]
+            try:
+                with stop_signal() as stop:
+                    self._work_batches(left, ledgers, stop, num_done=sum(map(len, batches[:done])))
+            except BudgetSpent as error:
+                raise Stopped(
+                    f"{self._where()} at budget.max_usd ({error}); give more with --budget.max_usd"
+                ) from error
+        return self._state
 
-    def _answer(self, taken: Sequence[intake.Taken]) -> list[Trace]:
-        if not taken:
-            return []
-        groups = self._generator.generate([one.request for one in taken], self._config.sampling)
-        return [
-            self._judge(one, sample, completion)
-            for one, group in zip(taken, groups, strict=True)
-            for sample, completion in enumerate(group)
-        ]
+    def _where(self) -> str:
+        return f"after batch {self._number} of {self._run.total_steps}"
 
-    def _judge(self, taken: intake.Taken, sample: int, completion: Completion) -> Trace:
-        problem, text = taken.request.problem, completion.text
-        scored = score_text(problem, text, self._config.style, self._symbolic)
-        return Trace(
-            origin=self._origin,
-            problem=problem,
-            sample=sample,
-            style=self._config.style,
-            text=text,
-            response=scored.response,
-            format_error=scored.format_error,
-            first_grade=scored.first_grade,
-            final_grade=scored.final_grade,
-            tokens=TokenCounts(
-                prompt=taken.num_prompt_tokens,
-                total=completion.num_tokens,
-                first=self._first_tokens(completion),
-                truncated=completion.truncated,
-            ),
+    def _work_batches(
+        self, batches: Sequence[_Batch], ledgers: dict[str, Ledger], stop: Stop, *, num_done: int
+    ) -> None:
+        opener, budget, problems = self._opener, self._config.budget, self._material.problems.problems
+        total, begun = len(problems), bool(self._number)
+        estimate = pilot(
+            budget,
+            self._run.path,
+            total,
+            lambda count: intake.spread(problems, count),
+            lambda problem: self._worker.work([problem]),
+            opener,
+            stop,
+            begun=begun,
         )
+        confirm(budget, estimate, begun=begun)
+        projection = Projection(estimate, opener, total)
+        worked = in_order(
+            lambda batch: (batch, self._worker.work(batch.problems)),
+            batches,
+            window=opener.window,
+            stop=stop,
+            cancel=opener.cancel,
+        )
+        with progress(total, "eval", done=num_done) as bar:
+            for batch, found in worked:
+                self._commit(batch, found, ledgers)
+                num_done += len(batch.problems)
+                final = _mean([one.trace.final_grade.is_correct for one in found.decided])
+                bar.advance(len(batch.problems), final=final, **projection.fields(num_done))
+        if stop.requested:
+            raise Stopped(self._where())
 
-    def _first_tokens(self, completion: Completion) -> int:
-        if self._config.style == "single":
-            return completion.num_tokens
-        end = first_attempt_end(completion.text)
-        return 0 if end is None else self._generator.count_tokens(completion.text[:end])
+    def _commit(self, batch: _Batch, found: Worked, ledgers: dict[str, Ledger]) -> None:
+        self._number = batch.number
+        self._state = _State(self._state.num_adjusted + found.num_adjusted, self._state.judging.plus(found.judging))
+        traces = [one.trace for one in found.decided]
+        ledgers[REJECTED].append(found.dropped)
+        if self._material.benchmark is not None:
+            ledgers[ROWS].append_lines(self._row(one).line() for one in found.decided)
+        self._run.append_traces(traces)
+        self._run.log(batch.number, metrics(traces, "eval"))
+        lengths = {name: ledger.sync() for name, ledger in ledgers.items()}
+        self._run.checkpoint(batch.number, _save_nothing, {"data": self._digest, **_extra_of(self._state), **lengths})
+
+    def _row(self, one: Decided) -> ItemRow:
+        item = self._material.items[one.trace.problem.id]
+        return row_of(mark_of(item, one.trace, one.decided_by), sample=one.trace.sample, score=one.score)
 
 
 def metrics(traces: Sequence[Trace], stage: str) -> dict[str, float]:
@@ -176,50 +201,93 @@ def metrics(traces: Sequence[Trace], stage: str) -> dict[str, float]:
     }
 
 
-def vote(traces: Sequence[Trace]) -> dict[str, bool]:
+def vote(traces: Iterable[Trace]) -> dict[str, bool]:
     """Whether the most frequent final answer of each problem is right; ungradable golds are left out."""
-    groups: dict[str, list[Trace]] = {}
+    groups: dict[str, list[str | None]] = {}
     for trace in traces:
         if trace.outcome is not None:
-            groups.setdefault(trace.problem.id, []).append(trace)
-    return {key: _vote_is_right(group) for key, group in groups.items()}
+            # Right answers are one answer, however they are written: "0.5" and "1/2" must not split the vote.
+            grade = trace.final_grade
+            groups.setdefault(trace.problem.id, []).append(RIGHT if grade.is_correct else grade.extracted)
+    return {key: majority_vote(answers) == RIGHT for key, answers in groups.items()}
 
 
-def _vote_is_right(group: Sequence[Trace]) -> bool:
-    # Right answers are one answer, however they are written: "0.5" and "1/2" must not split the vote.
-    right = "\0right"
-    answers = [right if trace.final_grade.is_correct else trace.final_grade.extracted for trace in group]
-    return majority_vote(answers) == right
-
-
-def _result(config: EvalConfig, run_dir: RunDir, problems: ProblemSet, num_adjusted: int) -> EvalResult:
-    traces = list(run_dir.traces())
+def _result(
+    config: EvalConfig, run_dir: RunDir, material: Material, state: _State, spend: tuple[Spend, ...]
+) -> EvalResult:
+    problems = material.problems
+    traces = [light(trace) for trace in run_dir.traces()]
     dropped = list(read_dropped(run_dir.path))
     refused = [row for row in dropped if row.where == "prompt"]
+    failed = {row.id: row for row in dropped if row.where == "response"}
     if not traces:
+        first = (refused or list(failed.values()))[0]
         raise ValueError(
-            f"the model can take none of the {len(problems.problems)} problems of {config.data.label}, "
-            f"e.g. {refused[0].id!r}: {refused[0].detail}"
+            f"the model can take none of the {len(problems.problems)} problems of {material.label}, "
+            f"e.g. {first.id!r}: {first.detail}"
         )
-    votes = list(vote(traces).values()) if config.majority else []
+    # Some samples of a problem may have failed, and others not.
+    lost = failed.keys() - {trace.problem.id for trace in traces}
+    name = config.name or Path(config.model_name).name
+    facts = Facts(
+        model=name,
+        data=material.label,
+        style=config.style,
+        missing=0,
+        unusable=len(problems.rejected) + len(refused),
+        judging=state.judging,
+    )
+    votes = list(vote(run_dir.traces()).values()) if config.majority else []
     return EvalResult(
         stages=(
             summarise(
                 traces,
-                config.name or Path(config.model).name,
+                name,
                 tokens=sum(trace.tokens.total for trace in traces if trace.tokens),
                 seconds=_seconds(list(run_dir.metrics())),
             ),
         ),
         rows=len(problems.problems) + len(problems.rejected),
-        answered=len(problems.problems) - len(refused),
+        answered=len(problems.problems) - len(refused) - len(lost),
         refused=len(refused),
+        failed=len(lost),
         rejected=count_dropped(dropped),
-        adjusted_pictures=num_adjusted,
+        adjusted_pictures=state.num_adjusted,
         truncation_rate=_mean([trace.tokens.truncated for trace in traces if trace.tokens]),
         majority_accuracy=_mean(votes) if votes else None,
         majority_interval=wilson(sum(votes), len(votes)) if votes else None,
+        benchmark=_benchmark_result(config, run_dir, material, lost, facts),
+        spend=spend,
     )
+
+
+def _benchmark_result(
+    config: EvalConfig, run_dir: RunDir, material: Material, lost: Collection[str], facts: Facts
+) -> BenchmarkResult | None:
+    """What the benchmark says of the traces and rows that the run has written."""
+    benchmark, items = material.benchmark, material.items
+    if benchmark is None:
+        return None
+    tally = Tally(config.num_samples)
+    marks: dict[str, Mark] = {}
+    for trace, row in zip(run_dir.traces(), read_rows(run_dir.path), strict=True):
+        tally.add(row, trace)
+        if row.id not in marks:
+            marks[row.id] = mark_of(items[row.id], trace, row.decided_by)
+    ungradable = sum(benchmark.grade(items[key], "").verdict == "ungradable" for key in lost)
+    missing = len(lost) - ungradable
+    facts = facts._replace(missing=missing, failed=missing, ungradable_missing=ungradable)
+    return tally.result(benchmark, list(marks.values()), facts)
+
+
+def _state_of(extra: Mapping[str, Any]) -> _State:
+    judged = extra.get("judging")
+    return _State(extra.get("adjusted", 0), Judging(**judged) if judged else Judging())
+
+
+def _extra_of(state: _State) -> dict[str, Any]:
+    judging = state.judging
+    return {"adjusted": state.num_adjusted, "judging": judging._asdict() | {"failures": dict(judging.failures)}}
 
 
 def _seconds(rows: Sequence[Mapping[str, float]]) -> float | None:

@@ -18,9 +18,6 @@ from srpo.reflect.judge import Judge
 from srpo.reflect.teacher import Asked, Teacher
 from srpo.reflect.writers import Writers
 
-_FEW = 4
-"""Fewer problems than this may have nothing in common but bad luck."""
-
 
 class Difficulty(Record):
     """How the first attempts at one problem went: a line of `difficulty.jsonl`, for trainers to filter on."""
@@ -85,11 +82,11 @@ class Reflector:
             dropped += found.dropped
             difficulties.append(found.difficulty)
             counts.update(attempts=len(group), graded=found.difficulty.graded, right=found.difficulty.right)
-        _check_alive(self._writers.policy.name, counts["attempts"], errors, num_problems=len(difficulties))
+        intake.check_alive(self._writers.policy.name, counts["attempts"], errors, num_problems=len(difficulties))
         asked, blind = self._with_captions(asked)
         lessons = self._teacher.teach(asked)
         num_problems = len({one.problem.id for one in asked})
-        _check_alive(self._writers.teacher.name, lessons.num_requests, lessons.errors, num_problems=num_problems)
+        intake.check_alive(self._writers.teacher.name, lessons.num_requests, lessons.errors, num_problems=num_problems)
         counts.update(asked=len(asked), requests=lessons.num_requests, verified=len(lessons.accepted))
         return Worked(lessons.accepted, (*dropped, *blind, *lessons.dropped), tuple(difficulties), counts)
 
@@ -182,12 +179,3 @@ def _dropped(problem: Problem, sample: int, text: str, *, reason: str, detail: s
     return Dropped(
         where="attempt", id=problem.id, place=problem.source, sample=sample, reason=reason, detail=detail, text=text
     )
-
-
-def _check_alive(name: str, num_requests: int, errors: Sequence[str], *, num_problems: int) -> None:
-    """One failed request is an accident; when all fail, every problem to come would be lost as well."""
-    if num_problems >= _FEW and len(errors) == num_requests:
-        raise ValueError(
-            f"{name}: all {num_requests} requests about {num_problems} problems failed, the last with: {errors[-1]}. "
-            "None of them is recorded; when the server answers again, the same command goes on"
-        )

@@ -23,7 +23,7 @@ class Judge:
 
     def objections(self, traces: Sequence[Trace]) -> list[str | None]:
         """Why each trace is not good enough, None if it is; the words before the colon are the kind of reason."""
-        requests = [_request(trace) for trace in traces]
+        requests = [request_about(trace) for trace in traces]
         replies = self._generator.generate(requests, self._sampling) if requests else []
         return [self._objection(reply) for (reply,) in replies]
 
@@ -59,7 +59,8 @@ def read_verdict(text: str) -> Verdict | None:
     return Verdict(int(found[1]), " ".join(text[: found.start()].split())[:_WHY_LENGTH])
 
 
-def _request(trace: Trace) -> Request:
+def request_about(trace: Trace) -> Request:
+    """Problem, response and rubric as a conversation."""
     messages = (
         Message(role="user", text=problem_text(trace.problem)),
         Message(role="assistant", text=trace.text),

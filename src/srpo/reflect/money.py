@@ -8,15 +8,14 @@ machine is paid twice: there, sampled texts depend on the whole batch.)
 import concurrent.futures
 import math
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from srpo.config.reflect import ReflectConfig
+from srpo.config.reflect import BudgetConfig
 from srpo.core.budget import Estimate, from_pilot
 from srpo.core.records import Problem
-from srpo.reflect.batches import Reflector
-from srpo.reflect.survey import sample_problems
-from srpo.reflect.writers import Writers
+from srpo.eval.opened import Money
 from srpo.runs.files import write_atomic
 from srpo.runs.interrupt import Stop, Stopped
 from srpo.runs.progress import note
@@ -25,11 +24,12 @@ ESTIMATE = "estimate.json"
 
 
 def pilot(
-    config: ReflectConfig,
+    budget: BudgetConfig,
     folder: Path,
     num_problems: int,
-    reflector: Reflector,
-    writers: Writers,
+    pick: Callable[[int], Sequence[Problem]],
+    work: Callable[[Problem], object],
+    money: Money,
     stop: Stop,
     *,
     begun: bool,
@@ -38,28 +38,38 @@ def pilot(
 
     A run that is `begun` keeps the estimate that it has.
 
+    Args:
+        budget: How many problems, if any.
+        folder: The run directory.
+        num_problems: How many there are in all.
+        pick: So many problems from everywhere in the data.
+        work: Everything that the run asks about one problem.
+        money: What costs.
+        stop: When to give up.
+        begun: Whether the run has recorded something.
+
     Raises:
         Stopped: somebody asked to stop; what was answered so far is in the cache.
     """
-    if not writers.cost_money or not config.budget.pilot or num_problems < 2:
+    if not money.cost_money or not budget.pilot or num_problems < 2:
         return None
     if begun and (folder / ESTIMATE).exists():
         return Estimate.model_validate_json((folder / ESTIMATE).read_bytes())
-    problems = sample_problems(folder, num_problems, config.budget.pilot)
+    problems = pick(budget.pilot)
     with ExitStack() as stack:
-        watched = [stack.enter_context(meter.watch()) for meter in writers.meters]
-        _work_all(problems, reflector, writers, stop)
+        watched = [stack.enter_context(meter.watch()) for meter in money.meters]
+        _work_all(problems, work, money, stop)
         usd = [math.fsum(costs.get(problem.id, 0.0) for costs in watched) for problem in problems]
     estimate = from_pilot(usd, num_problems=num_problems)
     write_atomic(folder / ESTIMATE, estimate.model_dump_json() + "\n")
     return estimate
 
 
-def _work_all(problems: list[Problem], reflector: Reflector, writers: Writers, stop: Stop) -> None:
+def _work_all(problems: Sequence[Problem], work: Callable[[Problem], object], money: Money, stop: Stop) -> None:
     """Each problem by itself, so that its costs are its own."""
     executor = concurrent.futures.ThreadPoolExecutor(len(problems), thread_name_prefix="pilot")
     try:
-        waiting = {executor.submit(reflector.work, [problem]) for problem in problems}
+        waiting = {executor.submit(work, problem) for problem in problems}
         while waiting:
             done, waiting = concurrent.futures.wait(
                 waiting, timeout=0.2, return_when=concurrent.futures.FIRST_EXCEPTION
@@ -69,13 +79,13 @@ def _work_all(problems: list[Problem], reflector: Reflector, writers: Writers, s
             if stop.requested:
                 raise Stopped("in the pilot")
     except BaseException:
-        writers.cancel()
+        money.cancel()
         raise
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
 
 
-def confirm(config: ReflectConfig, estimate: Estimate | None, *, begun: bool) -> None:
+def confirm(budget: BudgetConfig, estimate: Estimate | None, *, begun: bool) -> None:
     """Ask before much money is spent; a run that is `begun` was agreed to.
 
     Raises:
@@ -84,8 +94,8 @@ def confirm(config: ReflectConfig, estimate: Estimate | None, *, begun: bool) ->
     if estimate is None:
         return
     text = f"about ${estimate.usd:.2f} for {estimate.num_problems} problems ({_interval(estimate)}, from a pilot)"
-    bound = config.budget.confirm_usd
-    most = min(estimate.usd, config.budget.max_usd or math.inf)
+    bound = budget.confirm_usd
+    most = min(estimate.usd, budget.max_usd or math.inf)
     if begun or bound is None or most <= bound:
         note(f"srpo: this run costs {text}")
         return
@@ -104,16 +114,16 @@ def confirm(config: ReflectConfig, estimate: Estimate | None, *, begun: bool) ->
 class Projection:
     """Spent, and what it will come to."""
 
-    def __init__(self, estimate: Estimate | None, writers: Writers, num_problems: int) -> None:
+    def __init__(self, estimate: Estimate | None, money: Money, num_problems: int) -> None:
         self._estimate = estimate
-        self._writers = writers
+        self._money = money
         self._num_problems = num_problems
 
     def fields(self, num_done: int) -> dict[str, str]:
         """For the progress bar, after `num_done` problems; nothing where nothing costs money."""
-        if not self._writers.cost_money:
+        if not self._money.cost_money:
             return {}
-        spent = self._writers.spent_usd
+        spent = self._money.spent_usd
         # The pilot's answers and the batches under way are spent, but not done yet: early on they would mislead.
         share = num_done / self._num_problems
         usual = spent / share if share else 0.0

@@ -12,12 +12,12 @@ from srpo.config.server import ServerConfig
 from srpo.core.budget import Calls, Estimate, Price, from_tokens
 from srpo.core.prompts import CAPTION, JUDGE, teacher_prompt, teacher_text, user_text
 from srpo.core.records import Problem, Record
+from srpo.eval.opened import price_of
 from srpo.models.protocol import Message, Request
 from srpo.models.remote_request import RequestBuilder, count_tokens
 from srpo.models.structured import ATTEMPT_BLOCKS
 from srpo.reflect.survey import sample_problems, survey
 from srpo.reflect.teacher import teacher_blocks
-from srpo.reflect.writers import price_of
 
 _SAMPLE = 50
 """Problems, from everywhere in the data, whose prompts are measured."""
@@ -71,8 +71,8 @@ def make_plan(config: ReflectConfig) -> Plan:
         num_problems=found.num_problems,
         prompt=user_text(first, config.prompt),
         teacher_prompt=teacher_text(first, first_is_correct=False, form=config.form),
-        shares=tuple(_share(load, price, found.num_problems) for load, price in zip(loads, prices, strict=True)),
-        estimate=_estimate(loads, prices, found.num_problems) if loads else None,
+        shares=tuple(share_of(load, price, found.num_problems) for load, price in zip(loads, prices, strict=True)),
+        estimate=estimate_of(loads, prices, found.num_problems) if loads else None,
     )
 
 
@@ -82,20 +82,25 @@ def render(plan: Plan) -> str:
     lines += [f"  {line}" for line in plan.prompt.splitlines()]
     lines += ["", "then, about a wrong attempt, the teacher's:"]
     lines += [f"  {line}" for line in plan.teacher_prompt.splitlines()]
-    if plan.estimate is None:
-        return "\n".join([*lines, "", "no server is asked, so it costs nothing"])
-    lines += ["", "at most, with one reply for each attempt and every text as long as it may be:"]
-    for one in plan.shares:
+    return "\n".join([*lines, "", *cost_lines(plan.shares, plan.estimate)])
+
+
+def cost_lines(shares: Sequence[Share], estimate: Estimate | None) -> list[str]:
+    """What servers would be asked, and what that costs."""
+    if estimate is None:
+        return ["no server is asked, so it costs nothing"]
+    lines = ["at most, with one reply for each attempt and every text as long as it may be:"]
+    for one in shares:
         usd = "price not known" if one.usd is None else f"${one.usd:,.2f}"
         lines.append(
             f"  {one.role} {one.model}: {one.requests:,} requests, {one.tokens_in:,} tokens in, "
             f"{one.tokens_out:,} out, {usd}"
         )
-    lines.append(f"  in all ${plan.estimate.usd:,.2f}; retries come on top, a pilot will tell what is usual")
-    return "\n".join([*lines, "", "nothing was sent"])
+    lines.append(f"  in all ${estimate.usd:,.2f}; retries come on top, a pilot will tell what is usual")
+    return [*lines, "", "nothing was sent"]
 
 
-class _Load(NamedTuple):
+class Load(NamedTuple):
     """What one model is asked about one problem, on average."""
 
     role: str
@@ -108,34 +113,34 @@ class _Load(NamedTuple):
     """Most generated tokens of each."""
 
 
-def _loads(config: ReflectConfig, problems: Sequence[Problem]) -> Iterator[_Load]:
+def _loads(config: ReflectConfig, problems: Sequence[Problem]) -> Iterator[Load]:
     attempt, reply = config.max_tokens, config.teacher.max_tokens
     if isinstance(config.model, ServerConfig):
-        num_in = _prompt_tokens(config.model, ATTEMPT_BLOCKS, problems, lambda one: user_text(one, config.prompt))
+        num_in = prompt_tokens(config.model, ATTEMPT_BLOCKS, problems, lambda one: user_text(one, config.prompt))
         # One request for all samples, where the server can do that; else the prompt is paid for each.
         parts = 1 if config.model.n else config.num_samples
-        yield _Load("policy", config.model, parts, num_in, attempt * config.num_samples / parts)
+        yield Load("policy", config.model, parts, num_in, attempt * config.num_samples / parts)
         if config.captions == "policy":
             blind = fmean(bool(one.images) and not one.caption for one in problems)
-            num_in = _prompt_tokens(config.model, (), problems, lambda _: CAPTION.template)
-            yield _Load("captions", config.model, blind, num_in, config.caption_tokens)
+            num_in = prompt_tokens(config.model, (), problems, lambda _: CAPTION.template)
+            yield Load("captions", config.model, blind, num_in, config.caption_tokens)
     teacher = config.model if config.teacher.model == "policy" else config.teacher.model
     if isinstance(teacher, ServerConfig):
         more = attempt + count_tokens(teacher_prompt(False, config.form).template)
         more += config.caption_tokens if not teacher.sends_images else 0
-        num_in = _prompt_tokens(teacher, teacher_blocks(config.form), problems, lambda one: one.question) + more
-        yield _Load("teacher", teacher, config.num_samples, num_in, reply)
+        num_in = prompt_tokens(teacher, teacher_blocks(config.form), problems, lambda one: one.question) + more
+        yield Load("teacher", teacher, config.num_samples, num_in, reply)
     judge = config.judge and (config.model if config.judge.model == "policy" else config.judge.model)
     if isinstance(judge, ServerConfig) and config.judge is not None:
         more = attempt + reply + count_tokens(JUDGE.template)
-        num_in = _prompt_tokens(judge, (), problems, lambda one: one.question) + more
-        yield _Load("judge", judge, config.num_samples, num_in, config.judge.max_tokens)
+        num_in = prompt_tokens(judge, (), problems, lambda one: one.question) + more
+        yield Load("judge", judge, config.num_samples, num_in, config.judge.max_tokens)
 
 
-def _prompt_tokens(
+def prompt_tokens(
     server: ServerConfig, blocks: Sequence[str], problems: Sequence[Problem], text: Callable[[Problem], str]
 ) -> float:
-    """Mean length of the prompts, pictures included; problems that the server cannot take are left out."""
+    """Mean length of the server's prompts, pictures included; problems that the server cannot take are left out."""
     builder = RequestBuilder(server, blocks)
     lengths = []
     for problem in problems:
@@ -149,7 +154,8 @@ def _prompt_tokens(
     return fmean(lengths) if lengths else 0.0
 
 
-def _share(load: _Load, price: Price | None, num_problems: int) -> Share:
+def share_of(load: Load, price: Price | None, num_problems: int) -> Share:
+    """One model's part in all of it."""
     call = _calls(load, price, num_problems)
     return Share(
         role=load.role,
@@ -161,12 +167,13 @@ def _share(load: _Load, price: Price | None, num_problems: int) -> Share:
     )
 
 
-def _estimate(loads: Sequence[_Load], prices: Sequence[Price | None], num_problems: int) -> Estimate:
+def estimate_of(loads: Sequence[Load], prices: Sequence[Price | None], num_problems: int) -> Estimate:
+    """What all models cost together; one without a price counts as nothing."""
     calls = [_calls(load, price, num_problems) for load, price in zip(loads, prices, strict=True)]
     return from_tokens(calls, num_problems=num_problems)
 
 
-def _calls(load: _Load, price: Price | None, num_problems: int) -> Calls:
+def _calls(load: Load, price: Price | None, num_problems: int) -> Calls:
     num_requests = load.requests * num_problems
     return Calls(
         price=price or Price(usd_per_million_in=0, usd_per_million_out=0),

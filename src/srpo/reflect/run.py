@@ -25,14 +25,15 @@ from srpo.core.selection import select
 from srpo.data.images import DRAWN
 from srpo.eval import intake
 from srpo.eval.accounts import REJECTED, Dropped, Ledger, count_dropped, read_dropped
+from srpo.eval.result import Spend
 from srpo.models.local import InspectingGenerator
 from srpo.models.meter import BudgetSpent
 from srpo.models.protocol import Generator
 from srpo.reflect.batches import Reflector, Worked
 from srpo.reflect.money import Projection, confirm, pilot
-from srpo.reflect.survey import Batch, Survey, read_batches, survey
+from srpo.reflect.survey import Batch, Survey, read_batches, sample_problems, survey
 from srpo.reflect.window import in_order
-from srpo.reflect.writers import Spend, StandIns, Writers, open_writers
+from srpo.reflect.writers import StandIns, Writers, open_writers
 from srpo.runs.directory import RunDir
 from srpo.runs.interrupt import Stop, Stopped, stop_signal
 from srpo.runs.progress import progress
@@ -155,8 +156,18 @@ class _Reflection:
 
     def _work_batches(self, batches: Iterator[Batch], ledgers: dict[str, Ledger], stop: Stop, *, begun: bool) -> None:
         writers, total = self._writers, self._found.num_problems
-        estimate = pilot(self._config, self._run.path, total, self._reflector, writers, stop, begun=begun)
-        confirm(self._config, estimate, begun=begun)
+        budget, folder = self._config.budget, self._run.path
+        estimate = pilot(
+            budget,
+            folder,
+            total,
+            lambda count: sample_problems(folder, total, count),
+            lambda problem: self._reflector.work([problem]),
+            writers,
+            stop,
+            begun=begun,
+        )
+        confirm(budget, estimate, begun=begun)
         projection = Projection(estimate, writers, total)
         worked = in_order(self._work, batches, window=writers.window, stop=stop, cancel=writers.cancel)
         with progress(total, "reflect", done=self._num_done) as bar:

@@ -7,6 +7,8 @@
     metrics.py   curves grouped into panels, smoothed and thinned
     figures.py   plotly figures
     page.py      jinja2, autoescaped; `write_report` is what `srpo report` and `srpo demo` call
+    results.py   benchmark results of runs; published.py others' numbers; leaderboard.py puts them together (pure)
+    board.py     a leaderboard as HTML, Markdown and JSON, for `srpo leaderboard` and inside the report
     console.py   the same traces as cards on a terminal, for `srpo show`
 
 The page never asks the network for anything: plotly.js is inlined once, pictures are data URIs, and a content security

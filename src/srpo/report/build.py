@@ -22,10 +22,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, Valida
 
 from srpo.core.records import Trace
 from srpo.core.statistics import StageSummary, paired_difference, summarise
+from srpo.eval.result import BenchmarkResult
 from srpo.report.cards import Sampler
+from srpo.report.leaderboard import lead
 from srpo.report.metrics import curves_of
 from srpo.report.model import Card, Comparison, Curve, ReportData, RunInfo, stage_of
 from srpo.report.pictures import embed
+from srpo.report.published import read_published
+from srpo.report.results import result_of
 from srpo.runs.directory import RunDir
 from srpo.runs.reader import RunReader
 
@@ -79,12 +83,20 @@ class LabelledRun(NamedTuple):
     """True when the run itself was asked for; a demo's stages are in the demo's summary."""
 
 
-def read_report(dirs: Sequence[Path], load: "Callable[[str], Image] | None" = None) -> ReportData:
+def read_report(
+    dirs: Sequence[Path],
+    load: "Callable[[str], Image] | None" = None,
+    *,
+    published: Sequence[Path] = (),
+    shipped: bool = True,
+) -> ReportData:
     """Read run and demo directories, in the order in which they are given.
 
     Args:
         dirs: At least one run directory or demo directory.
         load: Loads a picture from its reference; `srpo.data.images.load_image` unless given.
+        published: Files of published results (`srpo.report.published`), for runs with a benchmark.
+        shipped: Whether the published results that come with srpo are shown too.
 
     Raises:
         ValueError: a directory is neither a run nor a demo, or one of its files cannot be read.
@@ -97,6 +109,7 @@ def read_report(dirs: Sequence[Path], load: "Callable[[str], Image] | None" = No
     scores: dict[str, dict[str, list[bool]]] = {}
     infos: list[RunInfo] = []
     curves: list[Curve] = []
+    results: list[BenchmarkResult] = []
     for label, run, place, alone in runs:
         counts, singles = Counter[str](), 0
         for trace in _note_terms(sampler.add(label, run.traces()), terms):
@@ -118,6 +131,8 @@ def read_report(dirs: Sequence[Path], load: "Callable[[str], Image] | None" = No
         )
         if run.stage in _TRAININGS:
             curves.extend(curves_of(label, rows))
+        if (result := result_of(run)) is not None:
+            results.append(result)
         if alone:
             stages.extend(_stages_of(label, run))
     cards = tuple(
@@ -133,6 +148,7 @@ def read_report(dirs: Sequence[Path], load: "Callable[[str], Image] | None" = No
         curves=tuple(curves),
         term_names=tuple(terms),
         cards=cards,
+        leaderboard=lead(results, read_published(published, shipped=shipped)) if results else None,
     )
 
 

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from srpo.core.records import Record, Trace
 from srpo.core.statistics import StageSummary
+from srpo.report.leaderboard import Leaderboard
 
 
 def stage_of(label: str, stages: Sequence[str]) -> str | None:
@@ -113,3 +114,5 @@ class ReportData(Record):
     term_names: tuple[str, ...] = ()
     """Reward terms that occur in the traces; they decide which curves count as reward terms."""
     cards: tuple[Card, ...] = ()
+    leaderboard: Leaderboard | None = None
+    """The runs' benchmark results beside published ones; None where no run has any."""

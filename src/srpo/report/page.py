@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from srpo.core.records import Attempt, Response, Trace
-from srpo.report import figures, metrics, palette, story, tables
+from srpo.report import board, figures, metrics, palette, story, tables
 from srpo.report.build import read_report
+from srpo.report.datasets import metric_words
 from srpo.report.model import Card, ReportData, stage_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 LONGEST_TEXT: Final = 4000
 """Characters of one block of a response that a card shows."""
@@ -34,12 +36,16 @@ class Choice(NamedTuple):
     num: int
 
 
-def write_report(dirs: Sequence[Path], out: Path) -> Path:
+def write_report(dirs: Sequence[Path], out: Path, *, published: Sequence[Path] = (), shipped: bool = True) -> Path:
     """Read run or demo directories and write their report to `out`; return `out`.
 
     Raises ValueError when a directory is neither a run nor a demo.
     """
-    html = render(read_report(dirs))
+    return write_page(render(read_report(dirs, published=published, shipped=shipped)), out)
+
+
+def write_page(html: str, out: Path) -> Path:
+    """Write a page to `out`, as a whole or not at all, and return `out`."""
     out.parent.mkdir(parents=True, exist_ok=True)
     # A reader who has the old file open, or a full disk, never meets half a report.
     with tempfile.NamedTemporaryFile(dir=out.parent, prefix=out.name, suffix=".part", delete=False) as part:
@@ -54,13 +60,13 @@ def render(data: ReportData) -> str:
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
-    environment = _environment()
     scripts = [get_plotlyjs(), _source("report.js")]
     series = series_of(data)
     groups = [
         (group, [figures.panel_figure(panel, series) for panel in group.panels]) for group in metrics.panel_groups(data)
     ]
-    return environment.get_template("report.html.j2").render(
+    template = environment().get_template("report.html.j2")
+    return template.render(
         data=data,
         story=story.tell(data),
         series=series,
@@ -71,27 +77,36 @@ def render(data: ReportData) -> str:
         matrices=[tables.matrix(stage) for stage in data.stages],
         single=tables.single_attempt(data),
         filters=_filters(data.cards),
-        # Our own files, never data: the only texts on the page that are not escaped.
-        css=Markup(_source("report.css")),  # noqa: S704
-        light=Markup(palette.css_variables(dark=False)),  # noqa: S704
-        dark=Markup(palette.css_variables(dark=True)),  # noqa: S704
-        scripts=[Markup(script) for script in scripts],  # noqa: S704
+        scripts=[Markup(script) for script in scripts],  # noqa: S704  our own files, as in `theme`
         script_hashes=[_csp_hash(script) for script in scripts],
         repaint=palette.dark_of_light(),
+        **theme(),
     )
 
 
-def _environment() -> "Environment":
+def theme() -> "dict[str, Markup]":
+    """How every page looks. Our own files, never data: the only texts on a page that are not escaped."""
+    from markupsafe import Markup
+
+    return {
+        "css": Markup(_source("report.css")),  # noqa: S704
+        "light": Markup(palette.css_variables(dark=False)),  # noqa: S704
+        "dark": Markup(palette.css_variables(dark=True)),  # noqa: S704
+    }
+
+
+def environment() -> "Environment":
+    """The templates of this package, autoescaped, with the filters that they use."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
+    made = Environment(
         loader=PackageLoader("srpo.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
+    made.filters |= {
         "percent": story.percent,
         "compact": story.compact,
         "signed": story.signed,
@@ -100,8 +115,11 @@ def _environment() -> "Environment":
         "clip": clip,
         "blocks": blocks,
         "mark": palette.series_mark,
+        "points": board.points,
+        "metric": metric_words,
+        "linkable": board.is_linkable,
     }
-    return environment
+    return made
 
 
 def duration(seconds: float) -> str:

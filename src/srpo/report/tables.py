@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from srpo.core.records import Outcome
 from srpo.core.statistics import StageSummary
+from srpo.report import board
 from srpo.report.metrics import ends
 from srpo.report.model import ReportData, stage_of
 
@@ -85,8 +86,10 @@ def matrix(stage: StageSummary) -> Matrix:
 
 def as_json(data: ReportData) -> dict[str, Any]:
     """What the report says, without pictures, cards and the points of curves, as a JSON value."""
-    value = data.model_dump(mode="json", exclude={"cards", "curves", "term_names"})
+    value = data.model_dump(mode="json", exclude={"cards", "curves", "term_names", "leaderboard"})
     for run in value["runs"]:
         curves = [curve for curve in data.curves if curve.run == run["label"]]
         run["metrics"] = {curve.key: dict(zip(("first", "last"), ends(curve), strict=True)) for curve in curves}
+    if data.leaderboard is not None:
+        value["leaderboard"] = board.as_json(data.leaderboard)
     return value | {"num_cards": len(data.cards)}

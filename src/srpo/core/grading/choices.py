@@ -51,6 +51,8 @@ _JOINED = re.compile(
     rf"(?:\s?(?:,|/|;|&|\+|and|or|和|或|与|\s)\s?(?:and |or |option )?{_CAPITAL}\.?){{1,12}}"
 )
 _JOINED_SMALL = re.compile(_JOINED.pattern.replace("[A-Z]", "[a-h]"))
+# "A, b, c, d" and "A, A, A, A": an answer to each of several pictures, or a list of guesses
+_LISTED = re.compile(r"[A-Ja-j](?:\s?[,;/]\s?[A-Ja-j]){2,12}\.?")
 _BRACKETED = re.compile(r"(?:[(\[]\s?[A-Z]\s?[)\]]\s?){2,12}")
 _RUN = re.compile(r"[A-J]{2,10}")
 _LETTER = re.compile(r"(?<![A-Za-z0-9'])([A-Z])(?![A-Za-z0-9']|\^)")
@@ -133,6 +135,9 @@ def _stated(text: str) -> frozenset[str] | None:
     match = _BARE.fullmatch(text) or _NAMED.fullmatch(text)
     if match:
         return frozenset((match.group(1).upper(),))
+    if len(text) <= 80 and _LISTED.fullmatch(text):
+        listed = [c for c in text.upper() if c in LETTERS]
+        return frozenset(listed) if len(set(listed)) == len(listed) else frozenset()
     if len(text) <= 80 and (_JOINED.fullmatch(text) or _BRACKETED.fullmatch(text)):
         return frozenset(_LETTER.findall(text))
     if len(text) <= 80 and _JOINED_SMALL.fullmatch(text):
@@ -151,7 +156,7 @@ def _further(text: str, *, labelled: bool) -> frozenset[str]:
         return frozenset(_LETTER.findall(_ARTICLE.sub(" ", claim.group()))) & _USUAL
     found = frozenset(match.group(1) or match.group(2) for match in _LABELLED.finditer(claim.group()))
     last = _THEN_LETTER.fullmatch(text)
-    return found | frozenset(last.groups()) if last else found
+    return found | frozenset((last.group(1).upper(),)) if last else found
 
 
 def _drop_rejected(text: str) -> str:
@@ -202,6 +207,19 @@ def lettered_option(text: str, choices: tuple[str, ...]) -> str | None:
     letter = next(group for group in match.groups() if group).upper()
     index = LETTERS.index(letter)
     return letter if index < len(choices) and same_text(choices[index], text[match.end() :]) else None
+
+
+_FIRST_LINE = re.compile(r"\s{0,9}[(\[*]{0,3}([A-Z])(?:[)\]*.:]{1,3}[^\S\n]{0,3}(?=\S)|[)\]*.:]{0,3}[^\S\n]{0,9}\n)")
+
+
+def opening_letter(text: str, choices: tuple[str, ...]) -> str | None:
+    """The letter that a response opens with, alone in its line or with the text of its option: `B: 15 cm. For ..`"""
+    match = _FIRST_LINE.match(text)
+    index = LETTERS.index(match[1]) if match else len(choices)
+    if match is None or index >= len(choices):
+        return None
+    alone = match.group().endswith("\n")
+    return match[1] if alone or text[match.end() :].startswith(choices[index].strip()) else None
 
 
 def options_meant(text: str, choices: tuple[str, ...]) -> frozenset[int]:

@@ -7,7 +7,15 @@ from functools import lru_cache
 from typing import Literal, NamedTuple, Protocol
 
 from srpo.core.answers import Extraction, extract_answer
-from srpo.core.grading.choices import LETTERS, GoldChoice, chosen_letters, gold_choice, lettered_option, options_meant
+from srpo.core.grading.choices import (
+    LETTERS,
+    GoldChoice,
+    chosen_letters,
+    gold_choice,
+    lettered_option,
+    opening_letter,
+    options_meant,
+)
 from srpo.core.grading.compare import same
 from srpo.core.grading.hedges import affirmed, blurred, negated, unsure
 from srpo.core.grading.reading import read
@@ -197,6 +205,9 @@ def grade(problem: Problem, prediction: str, *, symbolic: SymbolicVerifier | Non
     if len(found.text) > MAX_CHARS:
         return Grade(verdict="incorrect", extracted=shown, reason="the answer is too long")
     right, reason = _decide(gold, found, problem.choices, symbolic)
+    if reason == _NO_OPTION and found.how == "conclusion" and (opening := opening_letter(prediction, problem.choices)):
+        shown = opening
+        right, reason = _decide(gold, Extraction(opening, "conclusion", context=opening), problem.choices, symbolic)
     verdict: Verdict = "correct" if right else "incorrect"
     return Grade(verdict=verdict, extracted=shown, reason=f"{gold.kind}: {reason} ({found.how})")
 
@@ -224,6 +235,8 @@ def _decide(gold: Gold, found: Extraction, choices: tuple[str, ...], symbolic: S
     return _decide_value(gold, text, symbolic)
 
 
+_NO_OPTION = "chooses no option"
+_LETTER_CHARS = 20
 _CONNECTIVE = re.compile(r"\b(?:and|or)\b|[或且]", re.IGNORECASE)
 _EITHER = re.compile(r"\bor\b|或", re.IGNORECASE)
 
@@ -236,10 +249,11 @@ def _decide_choice(gold: Gold, choice: GoldChoice, text: str, choices: tuple[str
         by_text = _decide_option_text(choice, text, choices)
         if by_text is not None:
             return by_text
-    if not chosen.letters:
+    beyond = bool(choices) and all(LETTERS.index(letter) >= len(choices) for letter in chosen.letters)
+    if not chosen.letters or (beyond and (not chosen.stated or len(text) > _LETTER_CHARS)):
         # "AB" may be a segment: "the segment AB" chooses no options, but says the same
         named = several and not choices and not gold.hint and _names_figure(gold.text, text)
-        return Decision(named, "same text" if named else "chooses no option")
+        return Decision(named, "same text" if named else _NO_OPTION)
     names = ", ".join(sorted(chosen.letters))
     if len(chosen.letters) > 1 and _EITHER.search(text):
         return Decision(False, f"chooses {names} as alternatives")

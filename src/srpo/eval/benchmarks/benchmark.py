@@ -10,13 +10,14 @@ reads files and never calls a model.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
 from srpo.config.data import SourceConfig
 from srpo.core.grading import SymbolicVerifier, grade
+from srpo.core.prompts import problem_text
 from srpo.core.records import Grade, Problem, Record
 from srpo.core.statistics import wilson
 from srpo.data.rows import Row
@@ -32,9 +33,9 @@ class Item(Record):
     problem: Problem
     """What is graded; `problem.id` is the id by which recorded responses refer to it. `question` is bare: `prompt` of
     the benchmark puts options and hints around it."""
-    groups: dict[str, str] = {}
+    groups: dict[str, str] = Field(default_factory=dict)
     """Axis -> value by which the official table breaks results down, e.g. {"subject": "algebra", "level": "3"}."""
-    facts: dict[str, JsonValue] = {}
+    facts: dict[str, JsonValue] = Field(default_factory=dict)
     """What the official rule needs beside the gold: precision, tolerance, group keys, the published prompt."""
 
 
@@ -69,11 +70,11 @@ class Cell(Record):
 class Breakdown(Record):
     """What the authors of the benchmark report."""
 
-    metrics: dict[str, float] = {}
+    metrics: dict[str, float] = Field(default_factory=dict)
     """The official headline numbers beside plain accuracy, between 0 and 1: `strict_score`, `aAcc`, ..."""
-    tables: dict[str, dict[str, Cell]] = {}
+    tables: dict[str, dict[str, Cell]] = Field(default_factory=dict)
     """Axis -> value -> accuracy; values in the published order where there is one."""
-    counts: dict[str, int] = {}
+    counts: dict[str, int] = Field(default_factory=dict)
     """How many of what: groups, incomplete groups, ..."""
 
 
@@ -85,8 +86,9 @@ class HubSource(NamedTuple):
     subsets: tuple[str, ...]
     """Configurations that belong to it; ("",) where there is one."""
     split: str
+    """`a+b` where two splits make up the benchmark."""
     revision: str
-    """Commit or tag that this adapter was written against."""
+    """Commit or tag that is read; `main` where no commit is known to us."""
 
 
 class Benchmark(ABC):
@@ -102,6 +104,10 @@ class Benchmark(ABC):
     files: tuple[str, ...] = ()
     """Glob patterns, relative to the folder that is given, at which the published layout keeps its rows; the first
     pattern that matches wins, and all its matches are read in order."""
+    columns: tuple[str, ...] = ()
+    """Columns that every row has; `a|b` is a column with two names. A file in which no row has them is another's."""
+    orders: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Axis -> its values in the published order."""
     citation: str = ""
     """Paper and address."""
     headline: str = "accuracy"
@@ -117,7 +123,7 @@ class Benchmark(ABC):
 
     def prompt(self, item: Item) -> str:
         """The question as the official evaluation puts it, without any instruction on tags."""
-        return item.problem.question
+        return problem_text(item.problem)
 
     def grade(self, item: Item, text: str, symbolic: SymbolicVerifier | None = None) -> Grade:
         """Grade an answer, or a whole response without tags."""
@@ -125,23 +131,60 @@ class Benchmark(ABC):
 
     def breakdown(self, marks: Sequence[Mark]) -> Breakdown:
         """The official tables and numbers."""
-        return Breakdown(tables=tables_of(marks))
+        tables = tables_of(marks)
+        return Breakdown(
+            tables=tables | {axis: in_order(tables[axis], names) for axis, names in self.orders if axis in tables}
+        )
 
 
-def tables_of(marks: Sequence[Mark], axes: Sequence[str] | None = None) -> dict[str, dict[str, Cell]]:
-    """Accuracy by every axis of `Item.groups` (or by those named), values in order of appearance."""
-    found: dict[str, dict[str, list[Mark]]] = {}
+def tables_of(marks: Iterable[Mark], axes: Sequence[str] | None = None) -> dict[str, dict[str, Cell]]:
+    """Accuracy by every axis of `Item.groups` (or by those named), values in order of appearance.
+
+    Marks may come from a file: none of them is kept.
+    """
+    counts: dict[str, dict[str, list[int]]] = {}
     for mark in marks:
         for axis, value in mark.item.groups.items():
             if axes is None or axis in axes:
-                found.setdefault(axis, {}).setdefault(value, []).append(mark)
-    return {axis: {value: cell_of(group) for value, group in values.items()} for axis, values in found.items()}
+                _count(counts.setdefault(axis, {}).setdefault(value, [0, 0]), mark)
+    return {axis: {value: _cell(*count) for value, count in values.items()} for axis, values in counts.items()}
 
 
-def cell_of(marks: Sequence[Mark]) -> Cell:
+def table_by(marks: Iterable[Mark], values_of: Callable[[Item], Iterable[str]]) -> dict[str, Cell]:
+    """Accuracy by something of which an item may have several; it counts for each of them."""
+    counts: dict[str, list[int]] = {}
+    for mark in marks:
+        for value in values_of(mark.item):
+            _count(counts.setdefault(value, [0, 0]), mark)
+    return {value: _cell(*count) for value, count in counts.items()}
+
+
+def in_order(table: Mapping[str, Cell], names: Sequence[str]) -> dict[str, Cell]:
+    """The same table with these values first, in this order."""
+    return {name: table[name] for name in dict.fromkeys((*names, *table)) if name in table}
+
+
+def macro(table: Mapping[str, Cell]) -> float:
+    """Mean of a table's accuracies, each value with the same weight; 0 where nothing was graded."""
+    cells = [cell for cell in table.values() if cell.n]
+    return sum(cell.accuracy for cell in cells) / len(cells) if cells else 0.0
+
+
+def cell_of(marks: Iterable[Mark]) -> Cell:
     """Accuracy over the gradable ones of `marks`."""
-    counted = [mark for mark in marks if mark.final.verdict != "ungradable"]
-    correct = sum(mark.is_correct for mark in counted)
-    n = len(counted)
+    count = [0, 0]
+    for mark in marks:
+        _count(count, mark)
+    return _cell(*count)
+
+
+def _count(count: list[int], mark: Mark) -> None:
+    """Add a mark to [right ones, all]."""
+    if mark.final.verdict != "ungradable":
+        count[0] += mark.is_correct
+        count[1] += 1
+
+
+def _cell(correct: int, n: int) -> Cell:
     low, high = wilson(correct, n)
     return Cell(n=n, correct=correct, accuracy=correct / n if n else 0.0, low=low, high=high)

@@ -1,0 +1,85 @@
+"""HallusionBench: 1,129 yes-no questions about figures that support what is asked (VS) or deceive (VD).
+
+178 questions show no picture. The ids are `category_subcategory_set_figure_question`, with the category because `ocr`
+is a subcategory of both.
+"""
+
+from collections.abc import Sequence
+
+from srpo.config.data import SourceConfig
+from srpo.core.grading import SymbolicVerifier
+from srpo.core.records import Grade
+from srpo.data.fields import RowError
+from srpo.data.rows import Row
+from srpo.eval.benchmarks.benchmark import Benchmark, Breakdown, HubSource, Item, Mark
+from srpo.eval.benchmarks.columns import make_item, needed, pictures, question, text
+from srpo.eval.benchmarks.prose import grade_verdict
+from srpo.eval.official.hallusionbench import hallusion_scores, read_id
+
+_ID = ("category", "subcategory", "set_id", "figure_id", "question_id")
+_GOLDS = {"0": "No", "1": "Yes", "no": "No", "yes": "Yes"}
+_WITHOUT_PICTURE = "0"
+"""`visual_input` of the questions that show nothing."""
+
+
+class HallusionBench(Benchmark):
+    """Official numbers: right answers (aAcc), figures (fAcc), question pairs (qAcc); leaderboards show their mean."""
+
+    name = "hallusionbench"
+    title = "HallusionBench"
+    size = 1129
+    hub = HubSource("lmms-lab/HallusionBench", ("",), "image+non_image", "main")
+    files = (
+        "HallusionBench.json", "hallusion_bench/HallusionBench.json", "data/*image-*.parquet", "*image-*.parquet",
+    )  # fmt: skip
+    columns = (*_ID, "question", "gt_answer")
+    orders = (("category", ("VD", "VS")), ("visual_input", ("none", "original", "edited")))
+    citation = "Guan et al., HallusionBench, CVPR 2024, arXiv 2310.14566"
+    headline = "aAcc"
+
+    def item(self, row: Row, source: SourceConfig, *, pictures: bool) -> Item:
+        """An item; the gold `0` or `1` becomes No or Yes."""
+        answer = needed(row, "gt_answer")
+        if answer.casefold() not in _GOLDS:
+            raise RowError(f"column 'gt_answer': expected 0 or 1, got {answer!r}")
+        shown = text(row, "visual_input") != _WITHOUT_PICTURE
+        return make_item(
+            row,
+            "_".join(needed(row, name) for name in _ID),
+            question(row, "question"),
+            _GOLDS[answer.casefold()],
+            images=_pictures(row, source, wanted=pictures and shown),
+            kind="yes_no",
+            groups={
+                "category": text(row, "category"),
+                "subcategory": text(row, "subcategory"),
+                "visual_input": {"0": "none", "1": "original", "2": "edited"}.get(text(row, "visual_input"), ""),
+            },
+            facts={"gt_answer_details": text(row, "gt_answer_details"), "sample_note": text(row, "sample_note")},
+        )
+
+    def prompt(self, item: Item) -> str:
+        """The question as it is: the authors ask for no form of answer."""
+        return item.problem.question
+
+    def grade(self, item: Item, text: str, symbolic: SymbolicVerifier | None = None) -> Grade:  # noqa: ARG002
+        """Yes or no, read out of the text.
+
+        Where nothing is shown, saying that one cannot tell is right (the official code: VS, figure 0); elsewhere it is
+        wrong.
+        """
+        found = read_id(item.problem.id)
+        return grade_verdict(item.problem, text, unclear_is_right=(found.category, found.figure_id) == ("VS", "0"))
+
+    def breakdown(self, marks: Sequence[Mark]) -> Breakdown:
+        """The three accuracies beside those by category."""
+        found = super().breakdown(marks)
+        scores = hallusion_scores(
+            {mark.item.problem.id: mark.is_correct for mark in marks if mark.final.verdict != "ungradable"}
+        )
+        counts = {"figures": scores.figures, "questions": scores.questions}
+        return found.model_copy(update={"metrics": scores.metrics, "counts": counts})
+
+
+def _pictures(row: Row, source: SourceConfig, *, wanted: bool) -> tuple[str, ...]:
+    return pictures(row, source, ("image", "filename"), wanted=wanted, roots=("hallusion_bench", "images"))

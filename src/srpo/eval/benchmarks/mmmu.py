@@ -1,0 +1,182 @@
+"""MMMU validation and MMMU-Pro: college questions of 30 subjects, with up to seven pictures, also among the options.
+
+Options come as the text of a Python list, and so do golds of open questions that have several right answers. MMMU-Pro
+has two settings, ten options and the whole question in the picture; its score is the mean of both.
+"""
+
+from collections.abc import Sequence
+
+from srpo.config.data import SourceConfig
+from srpo.core.grading import SymbolicVerifier, grade
+from srpo.core.records import Grade
+from srpo.data.fields import RowError, to_choices
+from srpo.data.rows import Row
+from srpo.eval.benchmarks.benchmark import Benchmark, HubSource, Item, Mark, cell_of
+from srpo.eval.benchmarks.columns import lettered, make_item, needed, numbered_pictures, question, repair_escapes, text
+
+DOMAINS = {
+    "Art and Design": ("Art", "Art_Theory", "Design", "Music"),
+    "Business": ("Accounting", "Economics", "Finance", "Manage", "Marketing"),
+    "Science": ("Biology", "Chemistry", "Geography", "Math", "Physics"),
+    "Health and Medicine": (
+        "Basic_Medical_Science", "Clinical_Medicine", "Diagnostics_and_Laboratory_Medicine", "Pharmacy",
+        "Public_Health",
+    ),
+    "Humanities and Social Science": ("History", "Literature", "Sociology", "Psychology"),
+    "Tech and Engineering": (
+        "Agriculture", "Architecture_and_Engineering", "Computer_Science", "Electronics", "Energy_and_Power",
+        "Materials", "Mechanical_Engineering",
+    ),
+}  # fmt: skip
+_DOMAIN_OF = {subject: domain for domain, subjects in DOMAINS.items() for subject in subjects}
+SUBJECTS = tuple(sorted(_DOMAIN_OF))
+_ORDERS = (("domain", tuple(DOMAINS)), ("subject", tuple(_DOMAIN_OF)))
+IN_PICTURE = "Solve the multiple-choice question that is written in the picture."
+_LETTER_ONLY = "Answer with the option's letter from the given choices directly."
+_LAST_LINE = (
+    "The last line of your response should be 'Answer: $LETTER' (without quotes), where LETTER is one of the options. "
+    "Think step by step before answering."
+)
+
+
+class Mmmu(Benchmark):
+    """Official table: accuracy over all, by the six domains and by subject."""
+
+    name = "mmmu"
+    title = "MMMU val"
+    size = 900
+    hub = HubSource("MMMU/MMMU", SUBJECTS, "validation", "main")
+    files = ("validation.jsonl", "validation.json", "*/validation-*.parquet", "validation-*.parquet")
+    columns = ("id", "question", "options", "answer", "question_type")
+    orders = _ORDERS
+    citation = "Yue et al., MMMU, CVPR 2024, arXiv 2311.16502"
+
+    def item(self, row: Row, source: SourceConfig, *, pictures: bool) -> Item:
+        """An item; several golds of an open question are in `facts["golds"]`, the first one is the answer."""
+        choices = to_choices(row.values.get("options"), "options")
+        is_open = text(row, "question_type") == "open"
+        golds = _golds(row) if is_open else (needed(row, "answer"),)
+        subject = _subject(row)
+        return make_item(
+            row,
+            needed(row, "id"),
+            question(row, "question"),
+            golds[0],
+            images=numbered_pictures(row, source, wanted=pictures),
+            choices=() if is_open else choices,
+            kind=None if is_open else "letter",
+            groups={
+                "domain": _DOMAIN_OF.get(subject, ""),
+                "subject": subject,
+                "difficulty": text(row, "topic_difficulty"),
+                "question_type": text(row, "question_type"),
+            },
+            facts={"golds": list(golds)} if len(golds) > 1 else {},
+        )
+
+    def prompt(self, item: Item) -> str:
+        """Question, options one a line, and the request for a letter or a short answer."""
+        problem = item.problem
+        if not problem.choices:
+            return f"{problem.question}\n\nAnswer the question using a single word or phrase."
+        return f"{problem.question}\n{lettered(problem.choices, '{letter}. {text}')}\n\n{_LETTER_ONLY}"
+
+    def grade(self, item: Item, text: str, symbolic: SymbolicVerifier | None = None) -> Grade:
+        """Right is what one of the golds says; numbers are compared to two decimals, as the authors do."""
+        found = super().grade(item, text, symbolic)
+        if found.is_correct or item.problem.choices:
+            return found
+        golds = _all_golds(item)
+        for other in golds[1:]:
+            problem = item.problem.model_copy(update={"answer": other})
+            if (again := grade(problem, text, symbolic=symbolic)).is_correct:
+                return again
+        said = _rounded(found.extracted or "")
+        if said is not None and said in map(_rounded, golds):
+            return found.model_copy(update={"verdict": "correct", "reason": "equal to two decimals"})
+        return found
+
+
+class MmmuPro(Benchmark):
+    """MMMU-Pro, standard setting: up to twelve options."""
+
+    name = "mmmu-pro-standard"
+    title = "MMMU-Pro standard (10 options)"
+    size = 1730
+    hub = HubSource("MMMU/MMMU_Pro", ("standard (10 options)",), "test", "main")
+    files = ("standard (10 options)/test-*.parquet", "test.jsonl", "test.json", "test-*.parquet")
+    columns: tuple[str, ...] = ("id", "question", "options", "answer")
+    orders = _ORDERS
+    citation = "Yue et al., MMMU-Pro, ACL 2025, arXiv 2409.02813"
+
+    def item(self, row: Row, source: SourceConfig, *, pictures: bool) -> Item:
+        """An item; in the vision setting there is no question, it stands in the picture."""
+        subject = text(row, "subject").replace(" ", "_") or _subject(row)
+        choices = to_choices(row.values.get("options"), "options")
+        if not choices:
+            raise RowError("column 'options': no options")
+        return make_item(
+            row,
+            needed(row, "id"),
+            question(row, "question") if text(row, "question") else IN_PICTURE,
+            needed(row, "answer"),
+            images=numbered_pictures(row, source, wanted=pictures),
+            choices=choices,
+            kind="letter",
+            groups={
+                "domain": _DOMAIN_OF.get(subject, ""),
+                "subject": subject,
+                "difficulty": text(row, "topic_difficulty"),
+            },
+        )
+
+    def prompt(self, item: Item) -> str:
+        """Question and options, then how the response is to end."""
+        problem = item.problem
+        return f"{problem.question}\n{lettered(problem.choices, '{letter}. {text}')}\n\n{_LAST_LINE}"
+
+
+class MmmuProVision(MmmuPro):
+    """MMMU-Pro, vision setting: question and options are in the picture alone."""
+
+    name = "mmmu-pro-vision"
+    title = "MMMU-Pro vision"
+    hub = HubSource("MMMU/MMMU_Pro", ("vision",), "test", "main")
+    files = ("vision/test-*.parquet", "test.jsonl", "test.json", "test-*.parquet")
+    columns = ("id", "options", "answer")
+
+    def prompt(self, item: Item) -> str:
+        """The options are not said again: reading them is part of the task."""
+        return f"{item.problem.question} {_LAST_LINE}"
+
+
+def mmmu_pro_score(standard: Sequence[Mark], vision: Sequence[Mark]) -> float:
+    """The score of MMMU-Pro: the mean of the accuracies of its two settings."""
+    return (cell_of(standard).accuracy + cell_of(vision).accuracy) / 2
+
+
+def _golds(row: Row) -> tuple[str, ...]:
+    value = row.values.get("answer")
+    is_list = isinstance(value, (list, tuple)) or (isinstance(value, str) and value.strip().startswith("["))
+    found = to_choices(value, "answer") if is_list else (needed(row, "answer"),)
+    golds = tuple(repair_escapes(gold).strip() for gold in found if gold.strip())
+    if not golds:
+        raise RowError("column 'answer': no answer")
+    return golds
+
+
+def _all_golds(item: Item) -> list[str]:
+    golds = item.facts.get("golds")
+    return [str(gold) for gold in golds] if isinstance(golds, list) else [item.problem.answer]
+
+
+def _rounded(number: str) -> float | None:
+    try:
+        return round(float(number.replace(",", "")), 2)
+    except ValueError:
+        return None
+
+
+def _subject(row: Row) -> str:
+    """`Energy_and_Power` of `validation_Energy_and_Power_7`; empty for ids of another form."""
+    return "_".join(text(row, "id").split("_")[1:-1])

@@ -1,0 +1,96 @@
+"""`srpo eval --dry-run`: what an evaluation would ask and cost, with nothing sent and nothing written."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from srpo.config.eval import EvalConfig
+from srpo.config.server import ServerConfig
+from srpo.core.budget import Estimate
+from srpo.core.prompts import prompt_named
+from srpo.core.records import Problem, Record
+from srpo.eval import intake
+from srpo.eval.material import Material, load_material
+from srpo.eval.opened import price_of
+from srpo.eval.rubrics import PROMPT
+from srpo.models.remote_request import count_tokens
+from srpo.reflect.plan import Load, Share, cost_lines, estimate_of, prompt_tokens, share_of
+
+_SAMPLE = 50
+"""Problems, from everywhere in the data, whose prompts are measured."""
+_SHOWN = 10
+"""Reasons of unusable rows that are listed."""
+
+
+class EvalPlan(Record):
+    """What a dry run finds out."""
+
+    num_rows: int
+    """Rows of the source, as far as `limit` needs them."""
+    num_problems: int
+    """Those that would be asked."""
+    unusable: dict[str, int]
+    """Why the others would not, and how many."""
+    prompt: str
+    """The first prompt; pictures stand before it."""
+    num_pictures: int
+    """Pictures of the first problem."""
+    shares: tuple[Share, ...]
+    """What servers would be asked; empty when all models are on this machine."""
+    estimate: Estimate | None
+    """None when no server would be asked."""
+
+
+def make_plan(config: EvalConfig) -> EvalPlan:
+    """Read the problems and count.
+
+    Raises:
+        ValueError: the source cannot be read, or holds no usable problem.
+    """
+    material = load_material(config)
+    problems = material.problems
+    intake.check_usable(problems, material.label)
+    total = len(problems.problems)
+    loads = list(_loads(config, material, intake.spread(problems.problems, _SAMPLE)))
+    prices = [price_of(load.server, needed=False) for load in loads]
+    return EvalPlan(
+        num_rows=total + len(problems.rejected),
+        num_problems=total,
+        unusable=dict(Counter(row.reason for row in intake.rejected_rows(problems)).most_common()),
+        prompt=_prompt(config, material, problems.problems[0]),
+        num_pictures=len(problems.problems[0].images),
+        shares=tuple(share_of(load, price, total) for load, price in zip(loads, prices, strict=True)),
+        estimate=estimate_of(loads, prices, total) if loads else None,
+    )
+
+
+def render(plan: EvalPlan) -> str:
+    """The plan as text."""
+    lines = [f"problems: {plan.num_problems} (of {plan.num_rows} rows read)"]
+    lines += [f"  not usable: {number} x {reason}" for reason, number in list(plan.unusable.items())[:_SHOWN]]
+    lines += ["", f"first prompt, after {plan.num_pictures} picture{'' if plan.num_pictures == 1 else 's'}:"]
+    lines += [f"  {line}" for line in plan.prompt.splitlines()]
+    return "\n".join([*lines, "", *cost_lines(plan.shares, plan.estimate)])
+
+
+def _prompt(config: EvalConfig, material: Material, problem: Problem) -> str:
+    return prompt_named(config.prompt).template.format(problem=material.question(problem))
+
+
+def _loads(config: EvalConfig, material: Material, problems: list[Problem]) -> Iterator[Load]:
+    if isinstance(config.model, ServerConfig):
+        num_in = prompt_tokens(config.model, (), problems, lambda one: _prompt(config, material, one))
+        # One request for all samples, where the server can do that; else the prompt is paid for each.
+        parts = 1 if config.model.n else config.num_samples
+        yield Load("model", config.model, parts, num_in, config.max_tokens * config.num_samples / parts)
+    judge = config.judge
+    if judge is None or not isinstance(judge.model, ServerConfig):
+        return
+    if judge.answers:
+        # At most every answer of every response, first and final.
+        blind = [problem.model_copy(update={"images": ()}) for problem in problems]
+        num_in = prompt_tokens(judge.model, (), blind, lambda one: one.question) + count_tokens(PROMPT.template)
+        answers = config.num_samples if config.style == "single" else 2 * config.num_samples
+        yield Load("judge of answers", judge.model, answers, num_in, judge.max_tokens)
+    if judge.reflections and config.style != "single":
+        num_in = prompt_tokens(judge.model, (), problems, lambda one: one.question) + config.max_tokens
+        yield Load("judge of reflections", judge.model, config.num_samples, num_in, judge.max_tokens)

@@ -1,0 +1,323 @@
+"""`srpo score`: grade recorded responses of any model to a benchmark, reflective or plain.
+
+    result = score(ScoreConfig(benchmark="mathvision", data=SourceConfig(path="MATH-V"), responses="gpt.jsonl"))
+    result.accuracy, result.breakdown.tables["subject"]
+
+The responses are read and graded first, into a file of their own: nothing is written, and no judge is asked, before
+the last row of the file is known to be right. Only ids and a few numbers of each response are held in memory.
+"""
+
+import hashlib
+import sys
+import tempfile
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from typing import NamedTuple
+
+from srpo import __version__
+from srpo.config.eval import ScoreConfig
+from srpo.core.grading import SymbolicVerifier
+from srpo.core.records import Origin, Trace
+from srpo.core.statistics import summarise
+from srpo.data.rows import Rejected
+from srpo.data.sources import ProblemSet
+from srpo.eval import intake
+from srpo.eval.accounts import REJECTED, Dropped, Ledger, Where, count_dropped
+from srpo.eval.benchmarks.benchmark import Benchmark, Item, Mark
+from srpo.eval.benchmarks.items import iter_items
+from srpo.eval.benchmarks.marking import score_response, style_of
+from srpo.eval.benchmarks.named import benchmark_named
+from srpo.eval.judge import Case, Decided, Judge, open_judge, shared_cache
+from srpo.eval.opened import RESPONSES, Opener, batches_under_way
+from srpo.eval.responses import STDIN, iter_responses
+from srpo.eval.result import BenchmarkResult, EvalResult, Spend
+from srpo.eval.spool import RecordFile
+from srpo.eval.tally import ROWS, Facts, ItemRow, Judging, Tally, light, mark_of, row_of
+from srpo.models.cache import ResponseCache
+from srpo.models.meter import BudgetSpent
+from srpo.models.protocol import Generator
+from srpo.runs.directory import RunDir
+from srpo.runs.files import TEMPORARY
+from srpo.runs.interrupt import Stopped
+from srpo.runs.progress import progress
+
+_AT_ONCE = 128
+"""Responses that are judged and written together."""
+_NONE = -1
+_NO_RESPONSE: tuple[Where, str] = ("response", "no recorded response")
+Sink = Callable[[Sequence[ItemRow]], object]
+_SHOWN_IDS, _LONGEST_ID = 3, 200
+
+
+class Given(NamedTuple):
+    """The benchmark's items, and which response each of them has; everything is in files."""
+
+    items: RecordFile[Item]
+    rejected: tuple[Rejected, ...]
+    traces: RecordFile[Trace]
+    trace_of: "array[int]"
+    """Index of the trace of each item, -1 where there is none."""
+
+
+def score(
+    config: ScoreConfig, *, rows: Path | None = None, run_dir: RunDir | None = None, judge: Generator | None = None
+) -> BenchmarkResult:
+    """Grade all responses.
+
+    Args:
+        config: What to grade.
+        rows: Where to write one `ItemRow` for each response.
+        run_dir: Where to leave the result as an evaluation leaves it: traces, rows, summary.
+        judge: Stands in for the judge that the config names.
+
+    Raises:
+        ValueError: data or responses cannot be read; names file and line.
+        Stopped: the money for the judge is spent.
+    """
+    benchmark = benchmark_named(config.benchmark)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="srpo-score-")))
+        symbolic = stack.enter_context(intake.open_verifier(config.symbolic))
+        items = stack.enter_context(RecordFile(folder / "items", Item))
+        traces = stack.enter_context(RecordFile(folder / "traces", Trace))
+        index, rejected = _read_items(benchmark, config, items)
+        origin = Origin(
+            stage="eval",
+            model=config.name,
+            srpo_version=__version__,
+            commit=run_dir.config.provenance.commit if run_dir else "",
+        )
+        trace_of = _grade(benchmark, config, items, index, traces, origin, symbolic)
+        given = Given(items, rejected, traces, trace_of)
+        marks = stack.enter_context(RecordFile(folder / "marks", Mark))
+        return _Output(config, benchmark, given, rows=rows, run_dir=run_dir, judge=judge).work(marks)
+
+
+def sha256_of(path: str) -> str:
+    """Hash of a file's content; empty for standard input, which can be read once only."""
+    if path == STDIN:
+        return ""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_items(
+    benchmark: Benchmark, config: ScoreConfig, items: RecordFile[Item]
+) -> tuple[dict[str, int], tuple[Rejected, ...]]:
+    index: dict[str, int] = {}
+    rejected: list[Rejected] = []
+    for item in iter_items(benchmark, config.data, pictures=False):
+        if isinstance(item, Rejected):
+            rejected.append(item)
+            continue
+        key, place = item.problem.id, item.problem.source
+        if key in index:
+            raise ValueError(
+                f"{place}: id {key!r} is already used at {items[index[key]].problem.source}; ids must be unique"
+            )
+        index[sys.intern(key)] = items.append(item)
+    # Says how many rows are left out, and that there are none at all.
+    first = (items[0].problem,) if index else ()
+    intake.check_usable(ProblemSet(first, tuple(rejected)), config.data.label)
+    return index, tuple(rejected)
+
+
+def _grade(
+    benchmark: Benchmark,
+    config: ScoreConfig,
+    items: RecordFile[Item],
+    index: dict[str, int],
+    traces: RecordFile[Trace],
+    origin: Origin,
+    symbolic: SymbolicVerifier | None,
+) -> "array[int]":
+    """Grade each response by the rule, into `traces`; returns the index of each item's trace."""
+    trace_of = array("q", [_NONE]) * len(items)
+    line_of = array("q", [0]) * len(items)
+    with progress(len(items), "score") as bar:
+        for one in iter_responses(config.responses):
+            if one.id not in index:
+                raise ValueError(f"{one.place}: unknown id {one.id!r:.80}; {_hint(benchmark, one.id, index)}")
+            number = index[one.id]
+            if trace_of[number] != _NONE:
+                raise ValueError(
+                    f"{one.place}: id {one.id!r} was given in line {line_of[number]} already; one response per item"
+                )
+            line_of[number] = one.line
+            item = items[number]
+            trace_of[number] = traces.append(_trace(benchmark, item, one.text, config, origin, symbolic))
+            bar.advance(1)
+    if not len(traces):
+        raise ValueError(f"{config.responses}: holds no responses; a row is {{id, response}}")
+    return trace_of
+
+
+def _trace(
+    benchmark: Benchmark,
+    item: Item,
+    text: str,
+    config: ScoreConfig,
+    origin: Origin,
+    symbolic: SymbolicVerifier | None,
+) -> Trace:
+    scored = score_response(benchmark, item, text, config.style, symbolic)
+    return Trace(
+        origin=origin,
+        problem=item.problem,
+        style=style_of(text, config.style),
+        text=text,
+        response=scored.response,
+        format_error=scored.format_error,
+        first_grade=scored.first_grade,
+        final_grade=scored.final_grade,
+    )
+
+
+def _hint(benchmark: Benchmark, key: str, index: dict[str, int]) -> str:
+    near = get_close_matches(key, index, n=1, cutoff=0.8) if len(key) < _LONGEST_ID else []
+    shown = ", ".join(map(repr, list(index)[:_SHOWN_IDS]))
+    meant = f"did you mean {near[0]!r}? " if near else ""
+    return f"{meant}ids of {benchmark.name} are {shown}, ... in this data"
+
+
+class _Output:
+    """Judges what is graded, writes it, and adds it up, in the order of the benchmark's items."""
+
+    def __init__(
+        self,
+        config: ScoreConfig,
+        benchmark: Benchmark,
+        given: Given,
+        *,
+        rows: Path | None,
+        run_dir: RunDir | None,
+        judge: Generator | None,
+    ) -> None:
+        self._config = config
+        self._benchmark = benchmark
+        self._given = given
+        self._rows = rows
+        self._run = run_dir
+        self._stand_in = judge
+        self._tally = Tally()
+        self._judging = Judging()
+        self._dropped = intake.rejected_rows(ProblemSet((), given.rejected))
+        self._light: list[Trace] = []
+        """What the stage table needs of the traces, for a run directory."""
+        self._spend: tuple[Spend, ...] = ()
+
+    def work(self, marks: RecordFile[Mark]) -> BenchmarkResult:
+        """Everything; `marks` is an empty file for the marks."""
+        with ExitStack() as stack:
+            sinks = list[Sink]()
+            if self._rows is not None:
+                sinks.append(stack.enter_context(_rows_file(self._rows)))
+            if self._run is not None:
+                rows = stack.enter_context(Ledger(self._run.path / ROWS, num_bytes=0))
+                sinks.append(lambda found: rows.append_lines(row.line() for row in found))
+            opener, judge = self._open_judge(stack)
+            try:
+                for cases in self._batches(_AT_ONCE * opener.window):
+                    self._write(cases, judge, marks, sinks)
+            except BudgetSpent as error:
+                raise Stopped(f"at --max-usd ({error}); what was judged is kept, give more with --max-usd") from error
+            self._spend = opener.spend()
+        result = self._tally.result(self._benchmark, marks, self._facts())
+        if self._run is not None:
+            self._finish(self._run, result)
+        return result
+
+    def _open_judge(self, stack: ExitStack) -> tuple[Opener, Judge | None]:
+        config = self._config
+        path = self._run.path / RESPONSES if self._run else shared_cache()
+        # One job: what earlier tries paid for the same responses counts against the limit.
+        job = f"{config.benchmark}:{config.responses_sha256}"
+        opener = Opener(
+            stack,
+            cache=stack.enter_context(ResponseCache(path, job=job)) if config.servers else None,
+            window=batches_under_way(config.servers, _AT_ONCE),
+            max_usd=config.max_usd,
+        )
+        return opener, open_judge(config.judge, self._benchmark, opener, self._stand_in)
+
+    def _batches(self, size: int) -> Iterator[list[Case]]:
+        """The items that have a response, with it, in order; the others are counted."""
+        cases: list[Case] = []
+        for item, number in zip(self._given.items, self._given.trace_of, strict=True):
+            if number == _NONE:
+                self._dropped.append(self._without_response(item))
+                continue
+            cases.append((item, self._given.traces[number]))
+            if len(cases) == size:
+                yield cases
+                cases = []
+        yield cases
+
+    def _without_response(self, item: Item) -> Dropped:
+        # What cannot be graded is no answer that is missing.
+        found = self._benchmark.grade(item, "")
+        where, reason = ("gold", "gold is ungradable") if found.verdict == "ungradable" else _NO_RESPONSE
+        return Dropped(where=where, id=item.problem.id, place=item.problem.source, reason=reason)
+
+    def _write(self, cases: list[Case], judge: Judge | None, marks: RecordFile[Mark], sinks: list["Sink"]) -> None:
+        decided = [Decided(trace) for _, trace in cases]
+        if judge is not None:
+            decided, judging = judge.decide(cases)
+            self._judging = self._judging.plus(judging)
+        rows = []
+        for (item, _), one in zip(cases, decided, strict=True):
+            mark = mark_of(item, one.trace, one.decided_by)
+            marks.append(mark)
+            rows.append(row_of(mark, score=one.score))
+            self._tally.add(rows[-1], one.trace)
+        for sink in sinks:
+            sink(rows)
+        if self._run is not None:
+            self._run.append_traces(one.trace for one in decided)
+            self._light.extend(light(one.trace) for one in decided)
+
+    def _facts(self) -> Facts:
+        lost = count_dropped(self._dropped)
+        return Facts(
+            model=self._config.name,
+            data=self._config.data.label,
+            style=self._config.style,
+            missing=sum(lost.get("response", {}).values()),
+            unusable=len(self._given.rejected),
+            ungradable_missing=sum(lost.get("gold", {}).values()),
+            judging=self._judging,
+        )
+
+    def _finish(self, run_dir: RunDir, result: BenchmarkResult) -> None:
+        with Ledger(run_dir.path / REJECTED, num_bytes=0) as ledger:
+            ledger.append(self._dropped)
+        missing = sum(row.where != "source" for row in self._dropped)
+        found = EvalResult(
+            stages=(summarise(self._light, self._config.name),),
+            rows=len(self._given.items) + len(self._given.rejected),
+            answered=len(self._given.items) - missing,
+            refused=0,
+            missing=missing,
+            rejected=count_dropped(self._dropped),
+            adjusted_pictures=0,
+            truncation_rate=None,
+            benchmark=result,
+            spend=self._spend,
+        )
+        run_dir.finish(found.model_dump(mode="json"))
+
+
+@contextmanager
+def _rows_file(path: Path) -> Iterator["Sink"]:
+    """Rows appear under their name when all of them are there."""
+    temporary = path.with_name(TEMPORARY + path.name)
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            yield lambda rows: file.writelines(f"{row.line()}\n" for row in rows)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    temporary.replace(path)

@@ -1,0 +1,118 @@
+"""One batch of an evaluation: asked, graded, judged. Nothing here writes: the run commits, in order."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from srpo.config.eval import EvalConfig
+from srpo.core.grading import SymbolicVerifier
+from srpo.core.records import Problem, Style, TokenCounts, Trace
+from srpo.core.response import first_attempt_end
+from srpo.eval import intake
+from srpo.eval.accounts import Dropped
+from srpo.eval.benchmarks.marking import score_response, style_of
+from srpo.eval.judge import Decided, Judge
+from srpo.eval.material import Material
+from srpo.eval.opened import turn_of
+from srpo.eval.scoring import score_text
+from srpo.eval.tally import Judging
+from srpo.models.local import InspectingGenerator
+from srpo.models.protocol import Completion
+from srpo.runs.directory import RunDir
+
+
+class Worked(NamedTuple):
+    """What came of a batch."""
+
+    decided: list[Decided]
+    dropped: list[Dropped]
+    num_adjusted: int
+    judging: Judging
+
+
+class Worker:
+    """Answers, grades and judges one batch; writes nothing, so that batches may be under way together."""
+
+    def __init__(
+        self,
+        config: EvalConfig,
+        run_dir: RunDir,
+        material: Material,
+        *,
+        model: InspectingGenerator,
+        judge: Judge | None,
+        symbolic: SymbolicVerifier | None,
+    ) -> None:
+        self._config = config
+        self._material = material
+        self._model = model
+        self._judge = judge
+        self._symbolic = symbolic
+        self._origin = intake.make_origin(run_dir, "eval", config.model_name, config.prompt, config.sampling)
+
+    def work(self, problems: Sequence[Problem]) -> Worked:
+        """Everything about these problems.
+
+        Raises:
+            ValueError: all requests about them failed.
+        """
+        config, model = self._config, self._model
+        with turn_of(model):
+            taken, dropped = intake.take_all(
+                model, problems, config.prompt, config.num_samples, self._material.question
+            )
+            groups = model.generate([one.request for one in taken], config.sampling) if taken else []
+        errors = [one.error for group in groups for one in group if one.error is not None]
+        num_requests = sum(map(len, groups))
+        intake.check_alive(model.name, num_requests, errors, num_problems=len(taken))
+        traces = []
+        for one, group in zip(taken, groups, strict=True):
+            for sample, completion in enumerate(group):
+                if completion.error is None:
+                    traces.append(self._trace(one, sample, completion))
+                else:
+                    dropped.append(_failed(one.request.problem, sample, completion.error))
+        decided, judging = self._decide(traces)
+        return Worked(decided, dropped, sum(bool(one.notes) for one in taken), judging)
+
+    def _decide(self, traces: Sequence[Trace]) -> tuple[list[Decided], Judging]:
+        if self._judge is None:
+            return [Decided(trace) for trace in traces], Judging()
+        return self._judge.decide([(self._material.items[trace.problem.id], trace) for trace in traces])
+
+    def _trace(self, taken: intake.Taken, sample: int, completion: Completion) -> Trace:
+        problem, text = taken.request.problem, completion.text
+        style = style_of(text, self._config.style)
+        benchmark = self._material.benchmark
+        if benchmark is None:
+            scored = score_text(problem, text, style, self._symbolic)
+        else:
+            scored = score_response(benchmark, self._material.items[problem.id], text, style, self._symbolic)
+        return Trace(
+            origin=self._origin,
+            problem=problem,
+            sample=sample,
+            style=style,
+            text=text,
+            response=scored.response,
+            format_error=scored.format_error,
+            first_grade=scored.first_grade,
+            final_grade=scored.final_grade,
+            tokens=TokenCounts(
+                prompt=taken.num_prompt_tokens,
+                total=completion.num_tokens,
+                first=self._first_tokens(completion, style),
+                truncated=completion.truncated,
+            ),
+        )
+
+    def _first_tokens(self, completion: Completion, style: Style) -> int:
+        if style == "single":
+            return completion.num_tokens
+        end = first_attempt_end(completion.text)
+        return 0 if end is None else self._model.count_tokens(completion.text[:end])
+
+
+def _failed(problem: Problem, sample: int, error: str) -> Dropped:
+    return Dropped(
+        where="response", id=problem.id, place=problem.source, sample=sample, reason="request failed", detail=error
+    )

@@ -1,0 +1,125 @@
+r"""The bare final answer of a response, as harnesses want it: a letter, a number, a word, and nothing around it.
+
+Their parsers take the first `<answer>`, letters out of reflections, or a number with its unit for no number. They never
+see more than this; the whole text stays in our traces.
+
+    >>> bare_answer("<answer>A</answer> <reflection>No.</reflection> <think>..</think> <answer>B. 12 cm</answer>",
+    ...             choices=("10 cm", "12 cm"))
+    'B'
+    >>> bare_answer(r"So it is \boxed{1,250 kg}.", number=True)
+    '1250'
+"""
+
+import re
+from collections.abc import Sequence
+from fractions import Fraction
+
+from srpo.core.answers import extract_answer
+from srpo.core.grading.choices import LETTERS, chosen_letters, lettered_option, options_meant
+from srpo.core.grading.quantities import read_number
+from srpo.core.grading.splitting import trim
+from srpo.core.normalise import clean
+
+_NUMERAL = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|[-+]?\.\d+")
+_OPTION_LINE = re.compile(r"^[ \t]{0,8}[(\[]?([A-Z])[)\].:、．][ \t]{0,4}(\S.*)", re.MULTILINE)
+_LABEL = re.compile(r"(?<![A-Za-z0-9])([AB])[)\].:、．]")
+_LONGEST = 200
+"""Characters of an answer in which a number or an option is looked for."""
+
+
+def bare_answer(text: str, *, choices: Sequence[str] = (), lettered: bool = False, number: bool = False) -> str:
+    """Take the final answer out of a response.
+
+    Args:
+        text: A response, or an answer.
+        choices: The options where they are known; a letter is handed over.
+        lettered: Whether the question has lettered options, where their texts are not known.
+        number: Whether the answer is to be a number; its unit is dropped.
+
+    Returns:
+        The answer; empty when the response has none.
+    """
+    answer = extract_answer(text).text
+    if answer is None:
+        return ""
+    shown = _unwrapped(answer)
+    if len(shown) > _LONGEST:
+        return shown
+    if choices or lettered:
+        return _letter(shown, tuple(choices)) or shown
+    return (_numeral(shown) or shown) if number else shown
+
+
+def has_lettered_options(question: str) -> bool:
+    """Whether a question names options by letters, on lines of their own or not.
+
+    >>> has_lettered_options("Which? Options: A: one, B: two"), has_lettered_options("What is (A) in the picture?")
+    (True, False)
+    """
+    return {"A", "B"} <= set(_LABEL.findall(question))
+
+
+def listed_options(question: str) -> tuple[str, ...]:
+    r"""The texts of the options that a question lists on lines of their own, A first; empty when it lists none.
+
+    >>> listed_options("Which?\n(A) one\n(B) two")
+    ('one', 'two')
+    """
+    found: list[str] = []
+    for match in _OPTION_LINE.finditer(question):
+        if match.group(1) == "A":
+            found = []
+        if match.group(1) == LETTERS[len(found) % 26]:
+            found.append(match.group(2).strip())
+    return tuple(found) if len(found) > 1 else ()
+
+
+def is_number(gold: str) -> bool:
+    """Whether a gold answer is a plain number.
+
+    >>> is_number("-2.5"), is_number("12 cm")
+    (True, False)
+    """
+    return _NUMERAL.fullmatch(gold.strip()) is not None
+
+
+def _unwrapped(answer: str) -> str:
+    """Without dollar signs, bold type and a full stop at the end."""
+    text = answer.strip()
+    for opener, closer in (("**", "**"), ("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]")):
+        inner = text.removesuffix(".").rstrip()
+        if inner.startswith(opener) and inner.endswith(closer) and len(inner) > len(opener) + len(closer):
+            middle = inner[len(opener) : -len(closer)]
+            text = middle.strip() if opener not in middle else text
+    return text.removesuffix(".").rstrip() if not text.endswith("..") else text
+
+
+def _letter(answer: str, choices: tuple[str, ...]) -> str | None:
+    chosen = chosen_letters(answer)
+    if not choices:
+        # Without the options, `12 cm` and a sentence with a letter in it are not told from a choice.
+        return next(iter(chosen.letters)) if len(chosen.letters) == 1 and chosen.stated else None
+    if exact := lettered_option(answer, choices):
+        return exact
+    known = [letter for letter in chosen.letters if LETTERS.index(letter) < len(choices)]
+    if len(known) == len(chosen.letters) == 1 and chosen.stated:
+        return known[0]
+    meant = options_meant(answer, choices)
+    if len(meant) == 1:
+        return LETTERS[min(meant)]
+    return known[0] if len(known) == len(chosen.letters) == 1 else None
+
+
+def _numeral(answer: str) -> str | None:
+    """The one numeral of an answer that says no more than a number with a unit; `2π` and `5 million` say more."""
+    text = trim(clean(answer))
+    found = _NUMERAL.findall(text)
+    number = read_number(text)
+    if len(found) != 1 or number is None:
+        return None
+    plain = found[0].replace(",", "").removeprefix("+")
+    value = number.value
+    if not isinstance(value, int | Fraction):
+        return None
+    wanted = Fraction(plain)
+    return plain if value in (wanted, wanted / 100 if number.percent else wanted) else None

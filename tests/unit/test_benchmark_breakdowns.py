@@ -1,0 +1,119 @@
+"""Official tables and headline numbers out of marks."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from srpo.config.data import SourceConfig
+from srpo.core.records import Grade, Verdict
+from srpo.data.rows import Row
+from srpo.eval.benchmarks.benchmark import Mark
+from srpo.eval.benchmarks.mmmu import mmmu_pro_score
+from srpo.eval.benchmarks.named import benchmark_named
+
+
+def mark(name: str, verdict: bool | Verdict, **values: Any) -> Mark:
+    """A mark with this verdict on the item of this row."""
+    one = benchmark_named(name).item(Row("x:1", "x:1", values, Path()), SourceConfig(path="x"), pictures=False)
+    said: Verdict = verdict if isinstance(verdict, str) else "correct" if verdict else "incorrect"
+    return Mark(item=one, final=Grade(verdict=said, extracted=None, reason=""))
+
+
+def vision(right: bool | Verdict, subject: str, level: int) -> Mark:
+    return mark("mathvision", right, id="1", question="q", options=[], answer="1", level=level, subject=subject)
+
+
+def test_tables_in_the_published_order_without_ungradable_items():
+    marks = [vision(True, "topology", 5), vision(False, "algebra", 1), vision("ungradable", "algebra", 5)]
+    found = benchmark_named("mathvision").breakdown(marks)
+    assert list(found.tables["subject"]) == ["algebra", "topology"]
+    assert list(found.tables["level"]) == ["1", "5"]
+    cell = found.tables["subject"]["algebra"]
+    assert (cell.n, cell.correct, cell.accuracy) == (1, 0, 0.0)
+    assert found.tables["level"]["5"].low < 1.0 == found.tables["level"]["5"].high
+    assert benchmark_named("mathvision").breakdown([]).tables == {}
+
+
+def test_mathvista_counts_a_question_for_each_skill():
+    def vista(right: bool, *skills: str) -> Mark:
+        return mark("mathvista", right, pid="1", question="q", answer="1", question_type="free_form",
+                    answer_type="integer", metadata={"skills": list(skills), "task": "t"})  # fmt: skip
+
+    marks = [vista(True, "logical reasoning", "arithmetic reasoning"), vista(False, "arithmetic reasoning")]
+    skills = benchmark_named("mathvista").breakdown(marks).tables["skill"]
+    assert [(name, cell.n, cell.correct) for name, cell in skills.items()] == [
+        ("arithmetic reasoning", 2, 1),
+        ("logical reasoning", 1, 1),
+    ]
+
+
+def test_mathverse_leaves_text_only_out_of_the_overall_number():
+    def verse(right: bool, version: str) -> Mark:
+        return mark("mathverse", right, sample_index="1", problem_version=version, question="q", answer="1",
+                    question_type="free-form", metadata={})  # fmt: skip
+
+    marks = [verse(True, "Vision Only"), verse(False, "Text Dominant"), verse(False, "Text Only")]
+    found = benchmark_named("mathverse").breakdown(marks)
+    assert found.metrics == {"overall": 0.5}
+    assert list(found.tables["version"]) == ["Text Dominant", "Vision Only", "Text Only"]
+    assert benchmark_named("mathverse").breakdown(marks[2:]).metrics == {"overall": 0.0}
+
+
+def test_wemath_scores_whole_groups():
+    def step(right: bool, identity: str, key: str) -> Mark:
+        return mark("wemath", right, ID=identity, key=key, question="q", option="A. x; B. y", answer="A")
+
+    marks = [step(True, "2steps_1", key) for key in ("2steps_1", "2steps_2", "2steps_multi")]
+    marks += [step(key != "2steps_2", "2steps_2", key) for key in ("2steps_1", "2steps_2", "2steps_multi")]
+    marks += [step(True, "3steps_1", "3steps_1")]
+    found = benchmark_named("wemath").breakdown(marks)
+    assert found.metrics["strict_score"] == 0.5
+    assert found.metrics["loose_score"] == 1.0
+    assert found.counts["groups"] == 2
+    assert found.counts["incomplete_groups"] == 1
+    assert found.counts["RM_strict"] == 1
+    assert {step: cell.n for step, cell in found.tables["step"].items()} == {"one-step": 5, "two-step": 2}
+
+
+def test_hallusionbench_scores_figures_and_pairs():
+    def asked(right: bool, category: str, figure: str, question: str) -> Mark:
+        return mark("hallusionbench", right, category=category, subcategory="ocr", visual_input="1", set_id="0",
+                    figure_id=figure, question_id=question, question="q", gt_answer="1")  # fmt: skip
+
+    marks = [asked(True, "VD", "0", "0"), asked(False, "VD", "1", "0"), asked(True, "VS", "0", "0")]
+    found = benchmark_named("hallusionbench").breakdown(marks)
+    assert found.metrics["aAcc"] == pytest.approx(2 / 3)
+    assert found.metrics["fAcc"] == 0.5
+    assert found.counts["figures"] == 2
+    assert found.metrics["qAcc"] == 0.5
+    assert found.counts["questions"] == 2
+    assert list(found.tables["category"]) == ["VD", "VS"]
+
+
+def test_mmstar_reports_both_means():
+    def star(right: bool, core: str, axis: str) -> Mark:
+        return mark("mmstar", right, index="1", question="q", answer="A", category=core, l2_category=axis)
+
+    marks = [star(True, "math", "geometry"), star(False, "math", "statistics"), star(False, "math", "statistics"),
+             star(True, "coarse perception", "scene")]  # fmt: skip
+    found = benchmark_named("mmstar").breakdown(marks)
+    assert found.metrics == {"macro_cores": pytest.approx((1 / 3 + 1) / 2), "macro_axes": pytest.approx(2 / 3)}
+    assert list(found.tables["category"]) == ["coarse perception", "math"]
+
+
+def test_mmmu_pro_is_the_mean_of_its_settings():
+    def pro(name: str, right: bool) -> Mark:
+        return mark(name, right, id="test_Art_1", question="q", options="['a', 'b']", answer="A", subject="Art")
+
+    standard = [pro("mmmu-pro-standard", right) for right in (True, True, False, False)]
+    vision_marks = [pro("mmmu-pro-vision", right) for right in (True, False, False, False)]
+    assert mmmu_pro_score(standard, vision_marks) == 0.375
+    assert list(benchmark_named("mmmu-pro-standard").breakdown(standard).tables["domain"]) == ["Art and Design"]
+
+
+def test_every_headline_is_a_number_of_the_breakdown():
+    assert benchmark_named("wemath").headline == "strict_score"
+    assert benchmark_named("mathverse").headline == "overall"
+    assert benchmark_named("hallusionbench").headline == "aAcc"
+    assert benchmark_named("mathvision").headline == "accuracy"
