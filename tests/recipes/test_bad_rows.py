@@ -19,7 +19,7 @@ ROWS: dict[str, dict[str, str]] = {
     "picture 'gone.png': no such file": {"id": "b", "question": "How tall is it?", "answer": "12", "image": "gone.png"},
     "empty question": {"id": "c", "question": "  ", "answer": "4", "image": "a.png"},
     "gold 'n/a' is ungradable": {"id": "d", "question": "Which is longest?", "answer": "n/a", "image": "a.png"},
-    "column 'question'": {"id": "e", "frage": "How wide is it?", "answer": "5", "image": "a.png"},
+    "column 'question' is missing": {"id": "e", "frage": "How wide is it?", "answer": "5", "image": "a.png"},
 }
 """What is wrong -> the row; the key `` is the row that is right. Each is on the line of its position."""
 

@@ -14,7 +14,7 @@ from srpo.rl.checks import check_format_rate, gradable
 from srpo.rl.credit import TokenCredit
 from srpo.rl.metrics import rollout_metrics
 from srpo.rl.rollout import Group, Sample, sampling_seed
-from srpo.rl.run import Progress, is_over
+from srpo.rl.run import Progress, is_over, share_done
 from srpo.rl.train import choose_traces
 
 PROMPT = EncodedPrompt(input_ids=torch.tensor([1, 2, 3]))
@@ -179,11 +179,21 @@ def test_a_run_ends_at_steps_or_tokens_whichever_comes_first() -> None:
     assert not is_over(config(steps=None, token_budget=100), Progress(1000, 99))
 
 
+def test_the_share_done_is_that_of_whatever_ends_sooner() -> None:
+    both = config(token_budget=100)
+    assert [share_done(both, Progress(step, tokens)) for step, tokens in ((0, 0), (5, 20), (5, 80), (10, 0))] == [
+        0.0,
+        0.5,
+        0.8,
+        1.0,
+    ]
+    assert share_done(config(steps=None, token_budget=100), Progress(7, 25)) == 0.25
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"steps": None}, "never end"),
-        ({"steps": None, "token_budget": 9, "optim": {"schedule": "cosine"}}, "needs to know where it ends"),
         ({"steps": None, "token_budget": 9, "optim": {"warmup_steps": None}}, "warmup_steps"),
         ({"style": "single"}, "pays for a reflection"),
         ({"style": "single", "preset": "grpo", "credit": "segment"}, "needs two attempts"),

@@ -110,6 +110,11 @@ def test_schedule_warms_up_and_falls_to_zero() -> None:
     assert max(scales) == 1.0
     assert scales[10:] == sorted(scales[10:], reverse=True)
     assert scales[-1] < 0.001
+    # Where the run is measured in tokens, its progress places the cosine, however many steps that takes.
+    by_tokens = OptimConfig(warmup_steps=2)
+    assert [
+        lr_scale(step, None, by_tokens, share) for step, share in ((1, 0.5), (9, 0.5), (900, 1.0))
+    ] == pytest.approx([1.0, 0.5, 0.0])
     constant = OptimConfig(schedule="constant", warmup_steps=2)
     assert [lr_scale(step, None, constant) for step in (0, 1, 2, 1000)] == [0.5, 1.0, 1.0, 1.0]
 

@@ -9,6 +9,7 @@ import pytest
 from killed import DiesAfter
 from srpo.cli.main import main
 from srpo.config.eval import EvalConfig
+from srpo.config.load import load_config
 from srpo.core.records import Sampling
 from srpo.eval.accounts import read_dropped
 from srpo.eval.result import BenchmarkResult, EvalResult
@@ -18,6 +19,7 @@ from srpo.models.fake import FakeGenerator
 from srpo.models.protocol import Completion, Request
 from srpo.runs.directory import RunDir
 
+RECIPES = Path(__file__).parents[2] / "recipes"
 FILES = ("traces.jsonl", "rejected.jsonl", "rows.jsonl")
 
 
@@ -196,3 +198,11 @@ def test_a_dry_run_asks_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str
 def test_configs_that_make_no_sense(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         config("x.jsonl", **settings)
+
+
+@pytest.mark.parametrize(
+    "path", sorted(RECIPES.glob("*/eval*.yaml")), ids=lambda path: f"{path.parent.name}/{path.name}"
+)
+def test_recipes_are_configs(path: Path) -> None:
+    cfg = load_config(EvalConfig, path, [])
+    assert cfg.max_tokens >= (128 if path.parent.name == "tiny" else 2048)

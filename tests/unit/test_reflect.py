@@ -155,6 +155,16 @@ def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+def test_a_source_that_changed_meanwhile_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    cfg = config(data(tmp_path, 10), num_samples=2)
+    teacher = FakeGenerator(good_teacher)
+    with pytest.raises(KeyboardInterrupt):
+        reflect(cfg, tmp_path / "run", DiesAfter(mostly_wrong, 2), teacher)
+    data(tmp_path, 11)
+    assert reflect(cfg, tmp_path / "run", FakeGenerator(mostly_wrong), teacher).rows == 10
+    assert "has changed since this run began; it goes on with the 10 problems" in capsys.readouterr().err
+
+
 class DiesAtTheEnd(RunDir):
     """Stands for a process that is killed after the traces are written and before the summary is."""
 

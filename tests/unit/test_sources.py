@@ -132,7 +132,7 @@ def test_bad_rows_are_rejected_with_line_and_reason(tmp_path: Path):
         ("2:29", "not valid JSON: Expecting ',' delimiter"),
         ("3", "expected a JSON object, got list"),
         ("5", "column 'question': empty question"),
-        ("6", "column 'answer': no answer"),
+        ("6", "column 'answer' is missing; this row has id, question"),
         ("7", f"picture 'images/none.png': no such file under {tmp_path}"),
         ("8", "picture 'images': is a directory"),
         ("9", "picture 'https://host/x.png': is an address on the web; download it and give its path"),
@@ -157,7 +157,7 @@ def test_invalid_utf8_and_byte_order_mark(tmp_path: Path):
 def test_a_first_row_without_a_column_does_not_hide_it(tmp_path: Path):
     found = load(write(tmp_path, {"id": "0", "question": "q"}, ROW))
     assert [problem.id for problem in found.problems] == ["1"]
-    assert found.rejected[0].reason == "column 'answer': no answer"
+    assert found.rejected[0].reason == "column 'answer' is missing; this row has id, question"
 
 
 def test_repeated_ids_are_an_error_with_both_places(tmp_path: Path):

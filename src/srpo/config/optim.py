@@ -22,7 +22,8 @@ class OptimConfig(Record):
     weight_decay: float = Field(default=0.0, ge=0)
     """Decoupled weight decay, on matrices only."""
     schedule: Literal["cosine", "constant"] = "cosine"
-    """What follows the warm-up. `cosine` falls to zero at the last step and so needs a known number of steps."""
+    """What follows the warm-up. `cosine` falls to zero at the end of the run: its last step, or in RL the end of its
+    steps or token budget."""
     warmup_share: float = Field(default=0.1, ge=0, lt=1)
     """Share of all steps in which the rate rises linearly from near zero. Ignored when `warmup_steps` is set."""
     warmup_steps: int | None = Field(default=None, ge=0)

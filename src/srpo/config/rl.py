@@ -132,8 +132,6 @@ class RlConfig(Record):
     def _check(self) -> Self:
         if self.steps is None and self.token_budget is None:
             raise ValueError("neither steps nor token_budget is set, so the run would never end; set one of them")
-        if self.steps is None and self.optim.schedule == "cosine":
-            raise ValueError("optim.schedule 'cosine' needs to know where it ends; set steps, or schedule: constant")
         if self.steps is None and self.optim.warmup_steps is None:
             raise ValueError("without steps the warm-up has no length; set optim.warmup_steps")
         if self.style == "single" and self.preset != "grpo":

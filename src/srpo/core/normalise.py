@@ -280,7 +280,7 @@ def _clean_powers(text: str) -> str:
 _ASCII_SIGNS = (("~", " "), ("<=", "≤"), (">=", "≥"), ("!=", "≠"), ("==", "="))
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2048)
 def clean(text: str) -> str:
     """Return the canonical spelling of an answer (see the module docstring). Linear in the length of the text."""
     text = fold_unicode(repair(text))

@@ -138,7 +138,7 @@ def _fields_of(rows: Sequence[Mapping[str, Any]], source: SourceConfig, *, lenie
     needed = () if adapter else ("question",) if lenient else ("question", "answer")
     found = find_columns(columns, mapping, source.label, needed=needed)
     if adapter is None:
-        return _Fields(found, lambda row: {field: row.get(column) for field, column in found.items()})
+        return _Fields(found, lambda row: _read_columns(row, found, needed))
     common = {field: column for field, column in found.items() if field not in adapter.columns}
     mapped = {field: column for field, column in found.items() if getattr(mapping, field)}
 
@@ -147,6 +147,14 @@ def _fields_of(rows: Sequence[Mapping[str, Any]], source: SourceConfig, *, lenie
         return values | {field: row.get(column) for field, column in mapped.items()}
 
     return _Fields({**common, **adapter.columns, **mapped}, read)
+
+
+def _read_columns(row: Mapping[str, Any], names: Mapping[str, str], needed: Sequence[str]) -> Mapping[str, Any]:
+    """One column per field. A row without a needed column is told from one with nothing in it."""
+    for column in (names[field] for field in needed):
+        if column not in row:
+            raise RowError(f"column {column!r} is missing; this row has {', '.join(row) or 'none'}")
+    return {field: row.get(column) for field, column in names.items()}
 
 
 def find_columns(

@@ -22,12 +22,12 @@ PROMPT: Final = "bare"
 """The tiny model is asked the bare question; SFT teaches it the format."""
 MAX_TOKENS: Final = 208
 """Longer than any target of the scripted teacher."""
-RL_LR: Final = 1.5e-4
-"""Settled on the `dev` split: 1e-4 and 4e-4 gained a little less."""
-
-
-EVAL_SEEDS: Final[dict[Split, int]] = {"train": 3000, "dev": 3000, "test": 4000}
-"""Draws of evaluation problems. The test problems of 3000 were seen by a run that was given up for its RL settings."""
+RL_OPTIM: Final = OptimConfig(lr=2e-4, schedule="cosine", warmup_steps=5)
+"""Settled on the `dev` split, one seed, 1.6 M tokens, with eight optimizer steps a rollout: SFT .670, this .733;
+constant 1.5e-4 with four steps .704; cosine from 3e-4 with four .707. Constant 6e-4 and Muon learned nothing."""
+EVAL_SEEDS: Final[dict[Split, int]] = {"train": 3000, "dev": 3000, "test": 5000}
+"""Draws of evaluation problems. The test problems of 3000 and 4000 were seen by runs that were given up for their RL
+settings after one seed."""
 
 
 class Arm(NamedTuple):
@@ -129,9 +129,8 @@ def rl_config(sizes: Sizes, arm: Arm, model: Path | str, seed: int) -> RlConfig:
         prompt=PROMPT,
         preset=arm.preset,
         credit=arm.credit,
-        # Four optimizer steps per rollout: at equal tokens the final answer gains half as much again (dev split).
-        loss=LossConfig(minibatches=4),
-        optim=OptimConfig(lr=RL_LR, schedule="constant", warmup_steps=5),
+        loss=LossConfig(minibatches=8),
+        optim=RL_OPTIM,
         num_prompts=16,
         group_size=8,
         token_budget=sizes.rl_tokens,

@@ -16,7 +16,7 @@ from srpo.core.records import Problem, Record
 from srpo.data.check import Checker
 from srpo.data.images import DRAWN
 from srpo.data.leakage import Benchmarks
-from srpo.data.rows import Rejected
+from srpo.data.rows import Rejected, stamp
 from srpo.data.sources import iter_problems
 from srpo.eval.accounts import REJECTED, Dropped, Ledger
 from srpo.reflect.twins import Twins
@@ -45,6 +45,8 @@ class Survey(Record):
     """Those in the spool."""
     rejected_bytes: int
     """Length of the ledger with the others."""
+    source: str = ""
+    """Size and time of the data file when it was read (`data.rows.stamp`)."""
 
 
 class Batch(NamedTuple):
@@ -63,10 +65,16 @@ def survey(config: ReflectConfig, folder: Path, *, again: bool = False) -> Surve
     Raises:
         ValueError: the source cannot be read, or holds no usable problem.
     """
+    label, source = config.data.label, stamp(config.data.path)
     if (folder / SURVEY).exists() and not again:
-        return Survey.model_validate_json((folder / SURVEY).read_bytes())
+        found = Survey.model_validate_json((folder / SURVEY).read_bytes())
+        if found.source != source:
+            note(
+                f"srpo: {label} has changed since this run began; it goes on with the {found.num_problems} problems "
+                f"that it read then. For the new ones choose another --out"
+            )
+        return found
     remove_leftovers(folder)
-    label = config.data.label
     reasons: Counter[str] = Counter()
     num_rows = num_problems = 0
     with (
@@ -93,7 +101,7 @@ def survey(config: ReflectConfig, folder: Path, *, again: bool = False) -> Surve
                 break
         spool.flush()
         os.fsync(spool.fileno())
-        found = Survey(num_rows=num_rows, num_problems=num_problems, rejected_bytes=rejected.sync())
+        found = Survey(num_rows=num_rows, num_problems=num_problems, rejected_bytes=rejected.sync(), source=source)
     (folder / f"{TEMPORARY}{SPOOL}").replace(folder / SPOOL)
     remove_leftovers(folder)
     _report(found, reasons, label, folder)

@@ -134,7 +134,9 @@ def open_session(
         reference = load_policy(
             config.model, device=config.device, dtype=config.dtype, autocast=config.autocast, trainable=False
         )
-    optimizer = Optimizer(policy.model, config.optim, config.steps)
+    # One rollout is several optimizer steps, each of which the warm-up counts.
+    updates = config.loss.inner_epochs * config.loss.minibatches
+    optimizer = Optimizer(policy.model, config.optim, config.steps and config.steps * updates)
     if checkpoint:
         optimizer.load(checkpoint.path)
     sampling = Sampling(temperature=config.temperature, max_tokens=config.max_tokens)
@@ -161,6 +163,7 @@ def _train(session: Session, run_dir: RunDir, data: Data, checkpoint: Checkpoint
         if step == 0:
             _log_evaluation(session, run_dir, data, 0, {})
         while not is_over(config, Progress(step, tokens)):
+            session.optimizer.progress = share_done(config, Progress(step, tokens))
             step += 1
             collected = sample_groups(session, step)
             if step == 1:
@@ -179,6 +182,13 @@ def is_over(config: RlConfig, reached: Progress) -> bool:
     steps_left = config.steps is None or reached.step < config.steps
     tokens_left = config.token_budget is None or reached.tokens < config.token_budget
     return not (steps_left and tokens_left)
+
+
+def share_done(config: RlConfig, reached: Progress) -> float:
+    """How much of the run is over, between 0 and 1: of its steps or its tokens, whichever end sooner."""
+    by_steps = reached.step / config.steps if config.steps else 0.0
+    by_tokens = reached.tokens / config.token_budget if config.token_budget else 0.0
+    return max(by_steps, by_tokens)
 
 
 def _check_start(session: Session, collected: Collected) -> None:

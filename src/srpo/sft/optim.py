@@ -1,6 +1,6 @@
 """Optimizer and learning-rate schedule of both training stages.
 
-The schedule is a pure function of the step, so that a resumed run needs nothing but the step's number.
+The schedule is a pure function of step and progress, so that a resumed run needs nothing but these numbers.
 
     >>> [round(lr_scale(step, 10, OptimConfig(warmup_steps=2)), 2) for step in (0, 1, 2, 6, 9)]
     [0.5, 1.0, 1.0, 0.5, 0.04]
@@ -26,14 +26,20 @@ def warmup_length(total_steps: int | None, config: OptimConfig) -> int:
     return math.ceil((total_steps or 0) * config.warmup_share)
 
 
-def lr_scale(step: int, total_steps: int | None, config: OptimConfig) -> float:
-    """Factor on the peak learning rate at `step` (counted from 0): linear warm-up, then cosine to 0 or constant."""
+def lr_scale(step: int, total_steps: int | None, config: OptimConfig, progress: float | None = None) -> float:
+    """Factor on the peak learning rate at `step` (counted from 0): linear warm-up, then cosine to 0 or constant.
+
+    `progress`, the share of the run that is done, places the cosine where steps are not what the run is measured in.
+    """
     warmup = warmup_length(total_steps, config)
     if step < warmup:
         return (step + 1) / warmup
-    if config.schedule == "constant" or total_steps is None:
+    if config.schedule == "constant":
         return 1.0
-    progress = (step - warmup) / max(1, total_steps - warmup)
+    if progress is None:
+        if total_steps is None:
+            return 1.0
+        progress = (step - warmup) / max(1, total_steps - warmup)
     return 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
 
 
@@ -44,6 +50,8 @@ class Optimizer:
         self.config = config
         self.total_steps = total_steps
         self.num_steps = 0
+        self.progress: float | None = None
+        """Share of the run that is done, for runs that end by something else than a number of steps; see `lr_scale`."""
         self._weights = [weight for weight in model.parameters() if weight.requires_grad]
         if not self._weights:
             raise ValueError("every weight of the model is frozen; there is nothing to train")
@@ -52,7 +60,7 @@ class Optimizer:
     @property
     def lr(self) -> float:
         """Learning rate that the next `step` uses (AdamW's)."""
-        return self.config.lr * lr_scale(self.num_steps, self.total_steps, self.config)
+        return self.config.lr * lr_scale(self.num_steps, self.total_steps, self.config, self.progress)
 
     def step(self) -> float:
         """Clip, update, clear the gradients; returns the norm of the gradient before clipping.
@@ -61,7 +69,7 @@ class Optimizer:
         all weights into NaN.
         """
         norm = float(nn.utils.clip_grad_norm_(self._weights, self.config.grad_clip))
-        scale = lr_scale(self.num_steps, self.total_steps, self.config)
+        scale = lr_scale(self.num_steps, self.total_steps, self.config, self.progress)
         for part in self._parts:
             for group in part.param_groups:
                 group["lr"] = group["peak_lr"] * scale

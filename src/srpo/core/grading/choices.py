@@ -107,7 +107,7 @@ _THEN_LETTER = re.compile(
 _ARTICLE = re.compile(r"\bA(?=\s(?!(?:and|or|is|because|since|plus|then|also|as|vs|versus|to)\b)[a-z])|\bI\b")
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2048)
 def chosen_letters(text: str) -> Chosen:
     """Work out which letters `text` chooses."""
     text = trim(clean(text)) if len(text) <= 4000 else ""
@@ -191,7 +191,7 @@ def _mentioned(text: str) -> Chosen:
 _OPTION_LABEL = re.compile(r"[(\[]?([A-Z])[)\].:]\s?(?=\S)")
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def _option_text(option: str, index: int) -> str:
     """An option without the letter that some data sets leave in front of it."""
     match = _OPTION_LABEL.match(option.strip())

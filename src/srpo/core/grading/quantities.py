@@ -37,7 +37,7 @@ _MIXED = re.compile(r"(\d{1,6}) and (\d{1,4})\s?/\s?([1-9]\d{0,3})")
 _RIGHT_ANGLES = Fraction(180)
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2048)
 def read_number(text: str) -> Number | None:
     """Read all of a clean text as a constant with an optional unit, percent sign or currency; None otherwise."""
     if "(" not in text and "[" not in text:

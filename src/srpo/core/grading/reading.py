@@ -49,7 +49,7 @@ _TRAILING_UNIT = re.compile(
 )
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=2048)
 def read(text: str, want: str = "") -> Answer:
     """Read a raw answer text. `want` is the kind that the gold has; it decides what is ambiguous (`3:15`)."""
     if len(text) > MAX_CHARS:

@@ -102,7 +102,7 @@ def _hint(kind: str | None) -> str:
     return "letter" if name.startswith("mcq") else name if name in _HINTS else ""
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2048)
 def read_gold(gold: str, choices: tuple[str, ...], kind: str | None) -> Gold:  # noqa: PLR0911 - one return a kind
     """Read a gold answer; `error` is set when it cannot be graded against."""
     hint = _hint(kind)

@@ -345,7 +345,7 @@ def _is_letter(text: str) -> bool:
     return len(text) == 1 and text.isalpha() and ("Α" <= text <= "ω" or text in "ħħ")
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2048)
 def parse(text: str) -> Node | None:
     """Read all of `text` as an expression with variables; None when it is not one."""
     try:
@@ -356,7 +356,7 @@ def parse(text: str) -> Node | None:
         return None
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2048)
 def parse_constant_prefix(text: str) -> Prefix | None:
     """Read a constant at the start of `text`; None when it does not start with one."""
     try:

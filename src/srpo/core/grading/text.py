@@ -53,7 +53,7 @@ def _singular(word: str) -> str:
     return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")) else word
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2048)
 def fold(text: str) -> str:
     """Normal form of a text: case, articles, hyphens, plurals, punctuation and British spelling do not count."""
     text = text.casefold().translate(_TRADITIONAL).strip()

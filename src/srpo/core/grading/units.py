@@ -290,7 +290,7 @@ _TRAILERS = re.compile(r"\s(?:in total|altogether|in all|total|each|long|tall|hi
 _WORDS = re.compile(r"[A-Za-z][A-Za-z'-]*(?: [A-Za-z][A-Za-z'-]*){0,3}")
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def read_unit(text: str) -> Unit | None:
     """Read all of `text` as a unit or as a label of counted things; None when it is neither."""
     text = text.strip(" .,;")
