@@ -163,7 +163,8 @@ def test_unclear_is_named_and_right_only_where_nothing_is_shown() -> None:
 def test_a_caveat_takes_nothing_back() -> None:
     text = "The age gap is 10 years. However, it is difficult to determine the exact age gap."
     assert read_number(text, "What is the age gap?").value == 10
-    assert refuses("A dog is not visible.") and not refuses("A dog is not visible.", "Can you see a dog?")
+    assert refuses("A dog is not visible.")
+    assert not refuses("A dog is not visible.", "Can you see a dog?")
 
 
 def test_only_the_models_own_turn_counts() -> None:
@@ -180,12 +181,28 @@ def test_small_talk_code_and_tables_are_no_statements() -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["the answer is ", "3 or ", "(A) ", "if so, ", "1.", "= 4 ", "not ", "<answer>", "e.g. ", "- ", "* ", "9"]
+    "piece",
+    [
+        "the answer is ",
+        "3 or ",
+        "(A) ",
+        "if so, ",
+        "1.",
+        "= 4 ",
+        "not ",
+        "<answer>",
+        "e.g. ",
+        "- ",
+        "* ",
+        "9",
+        "so,",
+        "(a) ",
+    ],
 )
 def test_hostile_texts_take_linear_time(piece: str) -> None:
-    text = piece * (1_000_000 // len(piece))
+    text = piece * (200_000 // len(piece))
     started = time.process_time()
     grade_option(LEAF, text)
     grade_number(COUNT, text, None)
     grade_verdict(DOG, text)
-    assert time.process_time() - started < 5
+    assert time.process_time() - started < 2

@@ -15,7 +15,6 @@ import math
 import re
 from fractions import Fraction
 
-from srpo.core.grading import grade_gold
 from srpo.core.grading.text import gold_yes_no, same_text
 from srpo.core.normalise import clean
 from srpo.core.records import Grade, Problem
@@ -32,13 +31,14 @@ _LIST = re.compile(r"[\[(]([^\[\]()]{1,400})[\])]")
 
 def grade_option(problem: Problem, text: str) -> Grade:
     """Grade by the text of the chosen option; an option that is listed twice is one."""
-    if why := grade_gold(problem):
-        return Grade(verdict="ungradable", extracted=None, reason=why)
+    if not any(same_text(problem.answer, option) for option in problem.choices):
+        reason = f"the gold answer {problem.answer!r} is none of the {len(problem.choices)} options"
+        return Grade(verdict="ungradable", extracted=None, reason=reason)
     found = read_choice(text, problem.question, problem.choices)
     if found.index is None:
         return Grade(verdict="incorrect", extracted=None, reason=f"no answer: {found.reason}")
     chosen = problem.choices[found.index]
-    right = chosen == problem.answer or same_text(chosen, problem.answer)
+    right = same_text(chosen, problem.answer)
     return Grade(verdict="correct" if right else "incorrect", extracted=chosen, reason=f"option: {found.reason}")
 
 

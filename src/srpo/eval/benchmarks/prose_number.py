@@ -58,8 +58,9 @@ def _marked(text: str, wanted: Wanted) -> NumberRead | None:
     found = marked_answer(text)
     said = (found.text or "") if found else text if len(text) <= BARE_CHARS else ""
     answer = read(said).value if said.strip() else None
-    if isinstance(answer, Number) and isinstance(answer.value, Fraction | int | float) and math.isfinite(answer.value):
-        return NumberRead(Fraction(answer.value), found.how if found else "whole text")
+    value = answer.value if isinstance(answer, Number) else None
+    if isinstance(value, Fraction | int) or (isinstance(value, float) and math.isfinite(value)):
+        return NumberRead(Fraction(value), found.how if found else "whole text")
     if found is None:
         return None
     if NOTHING.match(said):
@@ -67,8 +68,8 @@ def _marked(text: str, wanted: Wanted) -> NumberRead | None:
     said = clean(said)
     if RANGE.search(said) or EITHER.search(said):
         return NumberRead(None, "several numbers")
-    value = _single(amounts(said, wanted))
-    return None if value is None else NumberRead(value, found.how)
+    single = _single(amounts(said, wanted))
+    return None if single is None else NumberRead(single, found.how)
 
 
 def _ranked(found: Sequence[Statement], wanted: Wanted) -> list[Statement]:

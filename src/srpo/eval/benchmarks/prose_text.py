@@ -225,4 +225,8 @@ def marked_answer(text: str) -> Extraction | None:
     if found.text is None or found.how not in ("answer block", "box", "marker"):
         foreign = list(_FOREIGN.finditer(text[-_TAIL_CHARS:]))
         return Extraction(_FOREIGN_END.split(foreign[-1]["said"])[0].strip(), "marker") if foreign else None
-    return None if found.how == "marker" and _IF.search(found.lead) else found
+    if found.how == "marker":
+        end = text.rfind(found.text)
+        if _IF.search(text[max(0, end - _SENTENCE_CHARS) : max(0, end)]):
+            return None
+    return found

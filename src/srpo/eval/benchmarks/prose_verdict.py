@@ -34,10 +34,10 @@ _YES_WORDS = words("yes yeah yep yup true sí oui ja sim да はい 예 네 ن�
 _NO_WORDS = words("nope no false nein não non нет いいえ 아니요 아니오 لا خیر نه")
 _OPENINGS = any_of(
     "so; therefore; thus; hence; well; sure; overall; in conclusion; (?:the )?(?:final |correct )?answer(?: is)?",
-    r"based on (?:the|this) \w+(?: (?:provided|given|shown))?; [a-b]\); \([a-b]\); [a-b]\.",
+    r"based on (?:the|this) \w+(?: (?:provided|given|shown))?; [ab][).]",
 )
 _LEADING = re.compile(
-    rf"\W*(?:{_OPENINGS}[,:]?\W*)*({'|'.join((*_YES_WORDS, *_NO_WORDS))})"
+    rf"\W*+(?:{_OPENINGS}\W*+){{0,4}}+({'|'.join((*_YES_WORDS, *_NO_WORDS))})"
     r"(?=\s?[,.;:!)\"'—-]|\s?$|\s(?:it|the|there|this|that|because|since|i)\b|\n)",
     re.IGNORECASE,
 )
@@ -50,6 +50,7 @@ _UNSURE = re.compile(rf"\b{_UNSURE_WORDS}\b", re.IGNORECASE)
 _ACTUALLY = re.compile(r"\b(?:actually|in fact|in reality)\b", re.IGNORECASE)
 _SEEMING = re.compile(r"\b(?:might|may|could|illusion|perceived?|trick|seemingly)\b", re.IGNORECASE)
 _PURPOSE = re.compile(r"^\W*to (?:answer|determine|find|know)\b[^,]*$|^\W*to \w+[^,]*,\s?", re.IGNORECASE)
+_TAKEN_BACK = re.compile(r"\b(?:wait|correction|scratch that|on second thought)\b", re.IGNORECASE)
 _OPEN = re.compile(r"\b(?:whether|to (?:determine|check|see|find out) if)\b|^\W*if\b", re.IGNORECASE)
 
 
@@ -83,6 +84,8 @@ def _says_so(made: Sequence[Statement], text: str, question: str) -> YesNo | Non
         for index, one in enumerate(made)
     ]
     concluded = [verdict for one, verdict in zip(made[1:], said[1:], strict=True) if one.concludes and verdict]
+    if said[0] and _TAKEN_BACK.search(made[0].whole):
+        return next((verdict for verdict in reversed(said[1:]) if verdict), None)
     if concluded or said[0]:
         return concluded[-1] if concluded else said[0]
     short = len(text) <= SHORT_CHARS
