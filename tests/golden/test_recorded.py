@@ -75,7 +75,7 @@ def _rows(name: str, path: str, model: str) -> list[Row]:
             ours=mark_text(benchmark, items[row["id"]], row["response"] or "").is_correct,
             official=row["official_correct"],
         )
-        for row in _recorded(path.split("/")[0], model)
+        for row in _recorded(path.split("/", maxsplit=1)[0], model)
         if row["id"] in items
     ]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from srpo.core.grading import grade
 from srpo.core.records import Problem
 from srpo.eval.benchmarks.prose import grade_list, grade_number, grade_option, grade_verdict
 from srpo.eval.benchmarks.prose_choice import read_choice
@@ -37,7 +38,7 @@ def _found(case: dict[str, object]) -> object:
     text, question = str(case["text"]), str(case["question"])
     options = case.get("options")
     if isinstance(options, list):
-        index = read_choice(text, question, tuple(options)).index
+        index = read_choice(text, question, tuple(options)).number
         return None if index is None else options[index]
     value = read_number(text, question).value
     return None if value is None else float(value)
@@ -88,8 +89,8 @@ def test_a_letter_wins_over_the_text_beside_it() -> None:
     assert (found.verdict, found.extracted) == ("correct", "elm")
     # options that are letters in brackets: as they are spelled first, by their place else
     options = ("(c)", "(d)", "(a)", "(b)", "(e)")
-    assert read_choice("The answer is (b).", "Which image?", options).index == 3
-    assert read_choice("Thus, the answer would be B (a).", "Which image?", options).index == 1
+    assert read_choice("The answer is (b).", "Which image?", options).number == 3
+    assert read_choice("Thus, the answer would be B (a).", "Which image?", options).number == 1
 
 
 def test_an_option_that_is_listed_twice_is_one() -> None:
@@ -206,3 +207,13 @@ def test_hostile_texts_take_linear_time(piece: str) -> None:
     grade_number(COUNT, text, None)
     grade_verdict(DOG, text)
     assert time.process_time() - started < 2
+
+
+def test_lists_of_letters_and_opening_letters_in_the_core_grader() -> None:
+    letters = Problem(id="3", question="Which?", answer="A", choices=("12 cm", "15 cm", "18 cm", "21 cm"))
+    for text in ("A, b, c, d", "A, A, A, A, A", "A, A, A"):
+        assert grade(letters, text).verdict == "incorrect"
+    opened = "A: 12 cm\nExplanation: the " + "long side " * 60 + "is measured. Therefore it is the long one."
+    assert grade(letters, opened).verdict == "correct"
+    assert grade(letters, opened.replace("A:", "B:")).verdict == "incorrect"
+    assert "chooses no option" in grade(letters, "Therefore, the speed V(R) of the mass is constant.").reason

@@ -35,9 +35,9 @@ def grade_option(problem: Problem, text: str) -> Grade:
         reason = f"the gold answer {problem.answer!r} is none of the {len(problem.choices)} options"
         return Grade(verdict="ungradable", extracted=None, reason=reason)
     found = read_choice(text, problem.question, problem.choices)
-    if found.index is None:
+    if found.number is None:
         return Grade(verdict="incorrect", extracted=None, reason=f"no answer: {found.reason}")
-    chosen = problem.choices[found.index]
+    chosen = problem.choices[found.number]
     right = same_text(chosen, problem.answer)
     return Grade(verdict="correct" if right else "incorrect", extracted=chosen, reason=f"option: {found.reason}")
 

@@ -3,9 +3,9 @@
 A letter behind `the answer is` decides, also where the text next to it is another option's. Without a letter, the
 statement that takes up the question best decides by the one option that it names and does not reject.
 
->>> read_choice("The owl population would decrease.", "What happens to owls?", ("increase", "decrease")).index
+>>> read_choice("The owl population would decrease.", "What happens to owls?", ("increase", "decrease")).number
 1
->>> read_choice("It is either an increase or a decrease.", "What happens?", ("increase", "decrease")).index is None
+>>> read_choice("It is either an increase or a decrease.", "What happens?", ("increase", "decrease")).number is None
 True
 """
 
@@ -36,7 +36,7 @@ NO_OPTION = "no statement names one option"
 class ChoiceRead(NamedTuple):
     """Index of the chosen option; None when none is, with the reason."""
 
-    index: int | None
+    number: int | None
     reason: str
 
 
@@ -187,11 +187,11 @@ def _worded(made: Sequence[Statement], question: str, options: Options) -> Choic
             claim = claim.replace(">", " larger than ").replace("<", " smaller than ")
         named = mentions(claim, options)
         turned = " than " in claim and turns_round(claim, question)
-        held = {mention.index for mention in named if mention.rejected == turned}
+        held = {mention.number for mention in named if mention.rejected == turned}
         if len(held) > 1 and _OR.search(claim):
             return ChoiceRead(None, "names several options")
         if len(held) > 1:
-            held = {mention.index for part in one.bold for mention in mentions(part, options)}
+            held = {mention.number for part in one.bold for mention in mentions(part, options)}
         if len(held) == 1:
             return ChoiceRead(held.pop(), "names the option")
     return None

@@ -1,7 +1,7 @@
 """Which options of a question a statement names by their words, and which of them it rejects.
 
 >>> options = ("plants decrease", "plants increase", "none of the above")
->>> [found.index for found in mentions("the plants would increase", options)]
+>>> [found.number for found in mentions("the plants would increase", options)]
 [1]
 """
 
@@ -49,7 +49,7 @@ _LETTER_OPTION = re.compile(r"\(?[A-Za-z]\)?")
 class Mention(NamedTuple):
     """One option named in a statement, by the position of its words."""
 
-    index: int
+    number: int
     start: int
     end: int
     rejected: bool
@@ -112,4 +112,4 @@ def _match(said: tuple[str, ...], start: int, key: tuple[str, ...]) -> int:
 
 def _inside(one: Mention, other: Mention) -> bool:
     longer = other.end - other.start > one.end - one.start
-    return longer and one.index != other.index and other.start <= one.start and one.end <= other.end
+    return longer and one.number != other.number and other.start <= one.start and one.end <= other.end
