@@ -81,7 +81,7 @@ def evaluate(cfg: EvalConfig, out: Path, generator: FakeGenerator) -> EvalResult
 
 
 def test_result_and_files(tmp_path: Path):
-    cfg = config(data(tmp_path, 10, {"id": "bad", "question": ""}))
+    cfg = config(data(tmp_path, 10, {"id": "bad", "question": "", "answer": "1"}))
     generator = FakeGenerator(right_when_even, refuse=lambda r: "too long" if r.problem.id == "p9" else None)
     result = evaluate(cfg, tmp_path / "run", generator)
     row = result.summary
@@ -110,7 +110,7 @@ def test_result_and_files(tmp_path: Path):
 
 
 def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path):
-    cfg = config(data(tmp_path, 10, {"id": "bad", "question": ""}))
+    cfg = config(data(tmp_path, 10, {"id": "bad", "question": "", "answer": "1"}))
     whole = evaluate(cfg, tmp_path / "whole", FakeGenerator(right_when_even))
     for batches in (0, 1, 2):
         with pytest.raises(KeyboardInterrupt):
