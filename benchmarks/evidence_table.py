@@ -8,6 +8,7 @@ from typing import Any
 
 from srpo.core.statistics import accuracy_by_problem, seed_difference
 from srpo.demo.plan import Sizes
+from srpo.eval.run import vote
 from srpo.runs.directory import RunDir
 from srpo.runs.files import write_atomic
 from srpo.runs.provenance import provenance
@@ -120,22 +121,7 @@ def _accuracy(out: Path, name: str, seed: int, label: str) -> Mapping[str, float
     traces = RunDir.read(_eval_dir(out, name, seed, label)).traces()
     if name != "majority":
         return accuracy_by_problem(traces)
-    votes: dict[str, list[Any]] = {}
-    for trace in traces:
-        votes.setdefault(trace.problem.id, []).append(trace)
-    return {problem: float(_vote(found)) for problem, found in votes.items()}
-
-
-def _vote(traces: Sequence[Any]) -> bool:
-    """Whether the most frequent answer is right; among equals the one seen first."""
-    counts: dict[str, int] = {}
-    right: dict[str, bool] = {}
-    for trace in traces:
-        answer = trace.final_grade.extracted
-        if answer is not None:
-            counts[answer] = counts.get(answer, 0) + 1
-            right.setdefault(answer, trace.final_grade.is_correct)
-    return bool(counts) and right[max(counts, key=lambda answer: counts[answer])]
+    return {problem: float(right) for problem, right in vote(traces).items()}
 
 
 def _markdown(document: Mapping[str, Any]) -> str:
