@@ -283,16 +283,19 @@ def _hold_caps(pool: _Pool, caps: Mapping[str, int], wrong_share: float | None) 
         share = wrong_share if wrong_share is not None else num_wrong / max(1, num_wrong + num_right)
         left[0][group] = min(num_wrong, max(math.floor(cap * share + 0.5), cap - num_right))
         left[1][group] = cap - left[0][group]
-    kept = array("I"), array("I")
     for side, indices in enumerate((pool.wrong, pool.right)):
+        num_kept = 0
         for index in indices:
             group = pool.groups[index]
             if left[side][group]:
                 left[side][group] -= 1
-                kept[side].append(index)
+                # In place: a second array of every position would be a third of what selection holds.
+                indices[num_kept] = index
+                num_kept += 1
             else:
                 pool.decisions[index] = Decision.CAP
-    return kept
+        del indices[num_kept:]
+    return pool.wrong, pool.right
 
 
 def _is_copy(reflection: str, think: str) -> bool:
