@@ -29,7 +29,7 @@ test: unit
 	$(ONE_THREAD) $(PYTEST) -m "not gpu" --ignore tests/unit tests
 
 unit: install
-	$(ONE_THREAD) $(PYTEST) tests/unit
+	$(ONE_THREAD) $(PYTEST) --dist worksteal tests/unit
 
 check: install
 	$(BIN)/ruff check $(wildcard $(CODE))
