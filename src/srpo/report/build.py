@@ -118,17 +118,7 @@ def read_report(
             counts[trace.outcome or "ungradable"] += 1
             singles += trace.style == "single"
         rows = list(run.metrics())
-        num_traces = counts.total()
-        infos.append(
-            RunInfo(
-                label=label,
-                path=place,
-                num_traces=num_traces,
-                num_steps=len(rows),
-                counts=dict(counts),
-                single=0 < num_traces == singles,
-            )
-        )
+        infos.append(_run_info(label, place, counts, num_single=singles, num_steps=len(rows)))
         if run.stage in _TRAININGS:
             curves.extend(curves_of(label, rows))
         if (result := result_of(run)) is not None:
@@ -149,6 +139,18 @@ def read_report(
         term_names=tuple(terms),
         cards=cards,
         leaderboard=lead(results, read_published(published, shipped=shipped)) if results else None,
+    )
+
+
+def _run_info(label: str, place: str, counts: Counter[str], *, num_single: int, num_steps: int) -> RunInfo:
+    num_traces = counts.total()
+    return RunInfo(
+        label=label,
+        path=place,
+        num_traces=num_traces,
+        num_steps=num_steps,
+        counts=dict(counts),
+        single=0 < num_traces == num_single,
     )
 
 
