@@ -111,24 +111,16 @@ def test_a_request_that_fails_for_good_is_a_completion_with_its_error() -> None:
         assert (sum(server.received.values()), meter.usage.num_retries, meter.usage.num_failed) == (3, 2, 1)
 
 
-def test_a_refused_request_is_not_sent_again() -> None:
-    def refuse(_body: dict[str, Any], _sample: int) -> str:
-        return "never sent"
-
-    with FaultServer(refuse, faults=Faults(rate=1.0, kinds=("400",), most_per_request=99)) as server:
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [pytest.param("400", "HTTP 400", id="refused"), pytest.param("quota", "HTTP 429", id="no money on the account")],
+)
+def test_what_no_retry_can_mend_is_not_sent_again(kind: str, error: str) -> None:
+    with FaultServer(faults=Faults(rate=1.0, kinds=(kind,), most_per_request=99)) as server:
         with connected(server) as generator:
             ((one,),) = generator.generate([ask("a")], SAMPLING)
         assert one.error is not None
-        assert one.error.startswith("HTTP 400")
-        assert sum(server.received.values()) == 1
-
-
-def test_an_account_without_money_is_not_asked_again() -> None:
-    with FaultServer(faults=Faults(rate=1.0, kinds=("quota",), most_per_request=99)) as server:
-        with connected(server) as generator:
-            ((one,),) = generator.generate([ask("a")], SAMPLING)
-        assert one.error is not None
-        assert one.error.startswith("HTTP 429")
+        assert one.error.startswith(error)
         assert sum(server.received.values()) == 1
 
 
