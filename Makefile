@@ -42,7 +42,7 @@ evidence: install
 	$(BIN)/python benchmarks/evidence.py $(ARGS)
 
 base: install
-	$(BIN)/python -m srpo.policy.base --out src/srpo/assets/tiny-base
+	$(BIN)/python -m srpo.tiny.base --out src/srpo/assets/tiny-base
 
 # Needs SRPO_VLLM_PYTHON, a python that has vLLM: docs/vllm.md. The run is in runs/vllm; remove it to do it again.
 PICTURES ?= ../shared/data/mmk12

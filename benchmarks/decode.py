@@ -25,7 +25,7 @@ from srpo.policy.decode import sample
 from srpo.policy.load import load_policy
 from srpo.policy.policy import Policy
 from srpo.policy.processor import EncodedPrompt
-from srpo.policy.tiny import TinyConfig, build_tiny
+from srpo.tiny.model import TinyConfig, build_tiny
 
 CELLS = [(84, 16, 8, 90), (224, 8, 8, 128), (448, 4, 8, 128)]  # image side, prompts, samples, token limit
 END_CHANCE = {"full": 0.0, "early": 1 / 40}

@@ -23,11 +23,11 @@ from pydantic import BaseModel
 
 from srpo.config.load import to_yaml
 from srpo.data.drawn import drawn_problems
-from srpo.demo import plan
 from srpo.policy.load import TINY_BASE, shipped_base
 from srpo.runs.directory import RunDir
+from srpo.tiny import settings
 
-SIZES = plan.Sizes(num_problems=9000, num_traces=9000, rl_problems=8000, rl_tokens=1_600_000, eval_problems=1000)
+SIZES = settings.Sizes(num_problems=9000, num_traces=9000, rl_problems=8000, rl_tokens=1_600_000, eval_problems=1000)
 REFLECTIVE_ARMS = ("final", "srpo", "srpo-segment")
 
 
@@ -44,25 +44,25 @@ class Job:
     """Instead of a stage: a command of this script."""
 
 
-def jobs_of(out: Path, seeds: Iterable[int], split: str, sizes: plan.Sizes) -> list[Job]:
+def jobs_of(out: Path, seeds: Iterable[int], split: str, sizes: settings.Sizes) -> list[Job]:
     """Everything that the table needs, in an order in which it can run."""
     base = TINY_BASE
     jobs = [*evals("base", base, "single", split, sizes, 0)]
     for seed in seeds:
         s = f"s{seed}"
-        jobs.append(Job(name=f"reflect-{s}", stage="reflect", config=plan.reflect_config(sizes, base, seed)))
-        sft = plan.sft_config(base, out / f"reflect-{s}", seed)
+        jobs.append(Job(name=f"reflect-{s}", stage="reflect", config=settings.reflect_config(sizes, base, seed)))
+        sft = settings.sft_config(base, out / f"reflect-{s}", seed)
         jobs.append(Job(name=f"sft-{s}", stage="sft", config=sft, after=(f"reflect-{s}",)))
         jobs += evals(f"sft-{s}", out / f"sft-{s}" / "model", "reflective", split, sizes, seed)
         for name in REFLECTIVE_ARMS:
             jobs.append(_rl(out, sizes, name, f"sft-{s}", seed))
             jobs += evals(f"{name}-{s}", out / f"{name}-{s}" / "model", "reflective", split, sizes, seed)
-        grpo = plan.rl_config(sizes, plan.ARMS["grpo"], base, seed)
+        grpo = settings.rl_config(sizes, settings.ARMS["grpo"], base, seed)
         jobs.append(Job(name=f"grpo-{s}", stage="rl", config=grpo))
         jobs += evals(f"grpo-{s}", out / f"grpo-{s}" / "model", "single", split, sizes, seed)
         make = (sys.executable, __file__, "--make-long", str(out / f"long-{s}"), str(out / f"reflect-{s}"), str(seed))
         jobs.append(Job(name=f"long-{s}", stage="", config=None, after=(f"reflect-{s}",), command=make))
-        long = plan.sft_config(base, out / f"long-{s}", seed, style="single")
+        long = settings.sft_config(base, out / f"long-{s}", seed, style="single")
         jobs.append(Job(name=f"sft-long-{s}", stage="sft", config=long, after=(f"long-{s}",)))
         jobs += evals(f"sft-long-{s}", out / f"sft-long-{s}" / "model", "single", split, sizes, seed)
         jobs.append(_rl(out, sizes, "grpo-long", f"sft-long-{s}", seed))
@@ -78,14 +78,14 @@ def jobs_of(out: Path, seeds: Iterable[int], split: str, sizes: plan.Sizes) -> l
     return jobs
 
 
-def evals(name: str, model: Path | str, style: Any, split: Any, sizes: plan.Sizes, seed: int) -> list[Job]:
+def evals(name: str, model: Path | str, style: Any, split: Any, sizes: settings.Sizes, seed: int) -> list[Job]:
     """Temperature 1 and greedy."""
     after = () if name == "base" else (name,)
     return [
         Job(
             name=f"eval-{name}-{label}",
             stage="eval",
-            config=plan.eval_config(
+            config=settings.eval_config(
                 name, model, style, split=split, count=sizes.eval_problems, temperature=temperature, seed=seed
             ),
             after=after,
@@ -94,17 +94,17 @@ def evals(name: str, model: Path | str, style: Any, split: Any, sizes: plan.Size
     ]
 
 
-def _rl(out: Path, sizes: plan.Sizes, arm: str, start: str, seed: int) -> Job:
-    config = plan.rl_config(sizes, plan.ARMS[arm], out / start / "model", seed)
+def _rl(out: Path, sizes: settings.Sizes, arm: str, start: str, seed: int) -> Job:
+    config = settings.rl_config(sizes, settings.ARMS[arm], out / start / "model", seed)
     return Job(name=f"{arm}-s{seed}", stage="rl", config=config, after=(start,))
 
 
-def _majority(out: Path, base: str, s: str, split: Any, sizes: plan.Sizes, seed: int) -> Any:
+def _majority(out: Path, base: str, s: str, split: Any, sizes: settings.Sizes, seed: int) -> Any:
     """The base model's vote with as many tokens per problem as SRPO's response has."""
     ours = RunDir.read(out / f"eval-srpo-{s}-t1").summary()["stages"][0]["mean_tokens"]
     one = RunDir.read(out / "eval-base-t1").summary()["stages"][0]["mean_tokens"]
     votes = max(2, round(ours / one))
-    return plan.eval_config(
+    return settings.eval_config(
         "majority",
         base,
         "single",
@@ -122,17 +122,17 @@ def make_long_traces(out: Path, reflect: Path, seed: int) -> None:
 
     Prompt and target tokens both count, because both are computed.
     """
-    from srpo.core.grading import grade
     from srpo.core.prompts import user_text
     from srpo.core.records import Origin, Trace
     from srpo.core.response import render, render_attempt
+    from srpo.grading import grade
     from srpo.models.scripted import long_attempt
     from srpo.policy.processor import load_processor
 
     tokenizer = load_processor(shipped_base()).tokenizer
 
     def cost(problem: Any, text: str) -> int:
-        return len(tokenizer(user_text(problem, plan.PROMPT) + text)["input_ids"]) + 9 + 10
+        return len(tokenizer(user_text(problem, settings.PROMPT) + text)["input_ids"]) + 9 + 10
 
     budget = sum(cost(t.problem, render(t.response)) for t in RunDir.read(reflect).traces())
     lines: list[str] = []

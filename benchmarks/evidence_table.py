@@ -7,11 +7,11 @@ from statistics import fmean
 from typing import Any
 
 from srpo.core.statistics import accuracy_by_problem, seed_difference
-from srpo.demo.plan import Sizes
 from srpo.eval.run import vote
 from srpo.runs.directory import RunDir
 from srpo.runs.files import write_atomic
 from srpo.runs.provenance import provenance
+from srpo.tiny.settings import Sizes
 
 ROWS = (
     ("base", "base model, one attempt"),

@@ -50,8 +50,8 @@ def _seconds(run: Callable[[], object]) -> float:
 
 
 def _srpo(pairs: list[tuple[str, str, str]]) -> float:
-    from srpo.core.grading import grade
     from srpo.core.records import Problem
+    from srpo.grading import grade
 
     problems = [Problem(id=str(i), question="", answer=gold) for i, (_, gold, _) in enumerate(pairs)]
     return _seconds(lambda: [grade(problem, pair[2]).verdict for problem, pair in zip(problems, pairs, strict=True)])

@@ -31,10 +31,10 @@ sys.path.insert(0, str(ROOT / "tests"))
 from fault_server import Body, Faults, FaultServer  # noqa: E402
 from reflect_world import answer, config, write_problems  # noqa: E402
 from srpo.config.load import to_yaml  # noqa: E402
-from srpo.eval.accounts import read_dropped  # noqa: E402
 from srpo.models.protocol import Message  # noqa: E402
 from srpo.models.remote_request import _key  # noqa: E402
 from srpo.runs.reader import read_traces  # noqa: E402
+from srpo.runs.rejects import read_dropped  # noqa: E402
 
 SAMPLES = 3
 FILES = ("traces.jsonl", "verified.jsonl", "rejected.jsonl", "difficulty.jsonl")

@@ -45,9 +45,9 @@ def main() -> int:
 
 
 def measure(count: int) -> dict[str, float]:
-    from srpo.config.reflect import ReflectConfig
     from srpo.models.fake import FakeGenerator
     from srpo.models.protocol import Completion, Request
+    from srpo.reflect.config import ReflectConfig
     from srpo.reflect.run import run
     from srpo.runs.directory import RunDir
 

@@ -55,9 +55,9 @@ def measure(num: int, work: Callable[[], object]) -> Speed:
 
 
 def ours(url: str, num: int, *, cached: bool) -> Speed:
-    from srpo.config.server import ServerConfig
     from srpo.core.records import Problem, Sampling
     from srpo.models.cache import ResponseCache
+    from srpo.models.config import ServerConfig
     from srpo.models.meter import Meter
     from srpo.models.protocol import Message, Request
     from srpo.models.remote import RemoteGenerator

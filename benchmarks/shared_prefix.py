@@ -34,7 +34,7 @@ def measure(
 
     from srpo.policy.load import load_policy
     from srpo.policy.prefix import completion_logprobs, plain_logprobs
-    from srpo.policy.tiny import TinyConfig, build_tiny
+    from srpo.tiny.model import TinyConfig, build_tiny
 
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as directory:

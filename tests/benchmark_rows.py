@@ -6,7 +6,7 @@ from typing import Any
 
 from PIL import Image
 
-from srpo.config.data import SourceConfig
+from srpo.data.config import SourceConfig
 from srpo.data.rows import Row
 from srpo.eval.benchmarks.benchmark import Item
 from srpo.eval.benchmarks.named import benchmark_named

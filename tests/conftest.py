@@ -28,7 +28,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str],
         if family not in built:
             import torch
 
-            from srpo.policy.tiny import TinyConfig, build_tiny
+            from srpo.tiny.model import TinyConfig, build_tiny
 
             torch.set_num_threads(1)
             config = TinyConfig(family=family, hidden_size=64, num_layers=2, num_merges=30, initializer_range=0.15)

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from fault_server import Body, FaultServer, prompt_text
-from srpo.config.reflect import ReflectConfig
+from srpo.reflect.config import ReflectConfig
 
 
 def write_problems(folder: Path, count: int) -> Path:

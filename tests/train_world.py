@@ -3,18 +3,18 @@
 from pathlib import Path
 from typing import Any
 
-from srpo.config.rl import RlConfig
-from srpo.config.sft import SftConfig
 from srpo.core.records import Attempt, Grade, Origin, Problem, Response, Trace
 from srpo.core.response import render
+from srpo.rl.config import RlConfig
 from srpo.runs.directory import RunDir
+from srpo.sft.config import SftConfig
 
 SOURCE = {"drawn": {"families": ["bars"], "levels": [1], "count": 24}}
 OPTIM = {"lr": 3e-3, "schedule": "constant", "warmup_steps": 2}
 
 
 def problems() -> list[Problem]:
-    from srpo.config.data import SourceConfig
+    from srpo.data.config import SourceConfig
     from srpo.data.sources import load_problems
 
     return list(load_problems(SourceConfig.model_validate(SOURCE)).problems)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from srpo.config.data import SourceConfig
 from srpo.core.records import Grade
+from srpo.data.config import SourceConfig
 from srpo.eval.benchmarks.benchmark import Mark
 from srpo.eval.benchmarks.items import load_items
 from srpo.eval.benchmarks.named import benchmark_named

@@ -4,8 +4,8 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from srpo.core.grading import grade
 from srpo.core.records import Problem
+from srpo.grading import grade
 
 CASES = [
     json.loads(line)

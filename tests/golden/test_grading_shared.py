@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from srpo.core.grading import grade
 from srpo.core.records import Problem
+from srpo.grading import grade
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 pytestmark = pytest.mark.skipif(not (DATA / "grading").is_dir(), reason="the shared benchmark data is not here")

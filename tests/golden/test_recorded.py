@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from srpo.config.data import SourceConfig
+from srpo.data.config import SourceConfig
 from srpo.eval.benchmarks.benchmark import Item
 from srpo.eval.benchmarks.items import load_items
 from srpo.eval.benchmarks.marking import mark_text

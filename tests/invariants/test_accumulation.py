@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from srpo.policy.load import load_policy
+from srpo.policy.optim import Optimizer
 from srpo.policy.policy import Policy
+from srpo.policy.prompts import PromptEncoder
 from srpo.rl.train import Clock, Learnable, Session, accumulate_gradients
 from srpo.sft.examples import make_examples
-from srpo.sft.optim import Optimizer
-from srpo.sft.prompts import PromptEncoder
 from srpo.sft.train import accumulate_gradients as accumulate_sft
 from train_world import problems, rl_config, sft_config, trace
 

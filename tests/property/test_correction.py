@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from srpo.core.correction import FirstToFinal, Sample, correction_metrics, read_sample
 from srpo.core.records import Grade
+from srpo.eval.metrics.correction import FirstToFinal, Sample, correction_metrics, read_sample
 
 RIGHT = Grade(verdict="correct", extracted="7", reason="")
 GRADES = st.sampled_from(

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from srpo.core.grading import grade
 from srpo.core.records import Problem
+from srpo.grading import grade
 
 
 def problem(gold: str) -> Problem:

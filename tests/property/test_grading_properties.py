@@ -3,9 +3,9 @@ from fractions import Fraction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from srpo.core.answers import extract_answer
-from srpo.core.grading import grade, grade_gold
 from srpo.core.records import Problem
+from srpo.grading import grade, grade_gold
+from srpo.grading.answers import extract_answer
 
 settings.register_profile("quick", max_examples=60, deadline=None)
 settings.load_profile("quick")

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from fault_server import Body, FaultServer, prompt_text
-from srpo.eval.accounts import read_dropped
+from srpo.runs.rejects import read_dropped
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,23 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from srpo.demo import plan
+from srpo.tiny import settings
 
 
 def test_sizes_follow_the_minutes_and_nothing_else():
-    short, usual, long = (plan.sizes_for(minutes) for minutes in (3, 10, 60))
+    short, usual, long = (settings.sizes_for(minutes) for minutes in (3, 10, 60))
     assert short.rl_tokens < usual.rl_tokens < long.rl_tokens
     assert short.num_traces < usual.num_traces <= long.num_traces
-    assert plan.sizes_for(10) == usual
+    assert settings.sizes_for(10) == usual
     with pytest.raises(ValueError, match="too short"):
-        plan.sizes_for(0)
+        settings.sizes_for(0)
     with pytest.raises(ValueError, match="too short"):
-        plan.sizes_for(float("nan"))
+        settings.sizes_for(float("nan"))
 
 
 def test_every_arm_gets_the_same_tokens_and_settings():
-    sizes = plan.sizes_for(10)
-    configs = {name: plan.rl_config(sizes, arm, "m", seed=3) for name, arm in plan.ARMS.items()}
+    sizes = settings.sizes_for(10)
+    configs = {name: settings.rl_config(sizes, arm, "m", seed=3) for name, arm in settings.ARMS.items()}
     assert {config.token_budget for config in configs.values()} == {sizes.rl_tokens}
     assert {config.optim for config in configs.values()} == {configs["srpo"].optim}
     assert configs["srpo"].preset == "paper"

@@ -9,12 +9,12 @@ import pytest
 
 from fault_server import Body, Faults, FaultServer, prompt_text
 from srpo.cli.main import main
-from srpo.config.eval import MAY_CHANGE, EvalConfig
 from srpo.config.load import to_yaml
-from srpo.eval.opened import RESPONSES
+from srpo.eval.config import MAY_CHANGE, EvalConfig
 from srpo.eval.result import BenchmarkResult, EvalResult
 from srpo.eval.run import run
 from srpo.models.cache import ResponseCache
+from srpo.models.pool import RESPONSES
 from srpo.runs.directory import RunDir
 from srpo.runs.interrupt import Stopped
 

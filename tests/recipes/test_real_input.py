@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srpo.config.reflect import ReflectConfig
 from srpo.core.records import Problem, Sampling
-from srpo.eval.accounts import read_dropped
 from srpo.models.fake import FakeGenerator
 from srpo.models.local import LocalGenerator
 from srpo.models.protocol import Message, Request
+from srpo.reflect.config import ReflectConfig
 from srpo.reflect.run import run as reflect
 from srpo.runs.directory import RunDir
+from srpo.runs.rejects import read_dropped
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +33,7 @@ needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from srpo.policy.tiny import TinyConfig, build_tiny
+    from srpo.tiny.model import TinyConfig, build_tiny
 
     texts = [
         "How many bars are higher than 3? As shown in the figure, find the length of the line segment.",

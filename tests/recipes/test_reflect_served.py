@@ -16,16 +16,17 @@ from fault_server import Body, Faults, FaultServer, prompt_text
 from reflect_world import answer, config, write_problems
 from srpo.cli.main import main
 from srpo.config.load import to_yaml
-from srpo.config.reflect import MAY_CHANGE, ReflectConfig
 from srpo.core.records import Response
-from srpo.eval.accounts import read_dropped
-from srpo.eval.opened import RESPONSES
 from srpo.models.cache import ResponseCache
+from srpo.models.config import MAY_CHANGE
+from srpo.models.pool import RESPONSES
+from srpo.reflect.config import ReflectConfig
 from srpo.reflect.plan import make_plan
 from srpo.reflect.plan import render as render_plan
 from srpo.reflect.run import DIFFICULTY, VERIFIED, ReflectResult, run
 from srpo.runs.directory import RunDir
 from srpo.runs.interrupt import Stopped
+from srpo.runs.rejects import read_dropped
 
 FILES = ("traces.jsonl", "rejected.jsonl", VERIFIED, DIFFICULTY)
 

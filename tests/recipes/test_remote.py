@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from fault_server import Answer, Faults, FaultServer, numbered, prompt_text
-from srpo.config.server import ServerConfig
 from srpo.core.budget import Price
 from srpo.core.records import Problem, Sampling
 from srpo.models.cache import ResponseCache
+from srpo.models.config import ServerConfig
 from srpo.models.meter import BudgetSpent, Meter
 from srpo.models.protocol import Completion, Message, Request
 from srpo.models.remote import Cancelled, RemoteGenerator

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from srpo.symbolic import SymbolicPool, is_risky
+from srpo.grading.symbolic import SymbolicPool, is_risky
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +39,7 @@ def test_answers_survive_a_missed_deadline_and_leave_nothing_running() -> None:
 
 def test_workers_end_with_their_parent() -> None:
     program = (
-        "from srpo.symbolic import SymbolicPool\n"
+        "from srpo.grading.symbolic import SymbolicPool\n"
         "pool = SymbolicPool()\n"
         "assert pool.verify('1', '1')\n"
         "print(pool._alive[0].process.pid)\n"

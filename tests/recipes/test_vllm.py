@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from srpo.core.records import Trace
-from srpo.eval.accounts import read_dropped
+from srpo.runs.rejects import read_dropped
 
 ROOT = Path(__file__).parents[2]
 SERVE = ROOT / "scripts/serve_tiny.py"

@@ -8,10 +8,10 @@ import torch
 from srpo.core.records import Attempt
 from srpo.core.response import parse_attempt
 from srpo.data.drawn import FAMILIES, drawn_problems, scene_of
-from srpo.policy.base import BaseConfig, Stage, learn, measure_skills, pictures, pretrain
-from srpo.policy.curriculum import Mix, check_item, drill_items, items, practice_item, work_item
 from srpo.policy.load import load_policy
 from srpo.policy.prefix import completion_logprobs
+from srpo.tiny.base import BaseConfig, Stage, learn, measure_skills, pictures, pretrain
+from srpo.tiny.curriculum import Mix, check_item, drill_items, items, practice_item, work_item
 
 EVERYTHING = Mix(describe=1, practice=1, guess=1, drill=1, check=1, work=1)
 

@@ -17,8 +17,8 @@ from srpo.policy.load import load_policy, save_policy
 from srpo.policy.policy import Policy
 from srpo.policy.prefix import completion_logprobs
 from srpo.policy.threads import configure_threads
-from srpo.policy.tiny import TinyConfig, build_tiny
 from srpo.policy.vision_check import MIN_EFFECT, image_effect
+from srpo.tiny.model import TinyConfig, build_tiny
 
 
 def picture(seed: int, width: int = 84, height: int = 84) -> Image.Image:
@@ -151,7 +151,7 @@ def test_threads_are_configured_without_torch() -> None:
     code = (
         "import os, sys\n"
         "from srpo.policy.threads import configure_threads\n"
-        "import srpo.policy.tiny\n"
+        "import srpo.tiny.model\n"
         "assert 'torch' not in sys.modules and 'transformers' not in sys.modules\n"
         "print(configure_threads(1), [os.environ[k] for k in ('OMP_NUM_THREADS', 'OMP_WAIT_POLICY', 'GOMP_SPINCOUNT')])"
     )

@@ -8,8 +8,8 @@ from PIL import Image
 
 from srpo.core.records import Problem
 from srpo.policy.policy import Policy
+from srpo.policy.prompts import PromptEncoder
 from srpo.rl.rollout import readable
-from srpo.sft.prompts import PromptEncoder
 
 
 def problem(name: str, image: Path) -> Problem:

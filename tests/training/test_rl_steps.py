@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import torch
 
-from srpo.config.rl import RlConfig
 from srpo.core.records import Attempt, FormatError, Grade, Origin, Problem, Response, Reward, Term, TokenCounts, Trace
 from srpo.policy.processor import EncodedPrompt
 from srpo.rl.batches import ProblemStream, collect, is_worth_learning
 from srpo.rl.checks import check_format_rate, gradable
+from srpo.rl.config import RlConfig
 from srpo.rl.credit import TokenCredit
 from srpo.rl.metrics import rollout_metrics
 from srpo.rl.rollout import Group, Sample, sampling_seed

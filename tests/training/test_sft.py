@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from srpo.config.optim import OptimConfig
-from srpo.config.sft import SftConfig
 from srpo.core.records import Attempt, Grade, Origin, Problem, Response, Trace
 from srpo.core.response import render, render_attempt
-from srpo.sft.batches import plan_batches, split
+from srpo.policy.config import OptimConfig
+from srpo.policy.optim import Optimizer, lr_scale
+from srpo.policy.prompts import split
+from srpo.sft.batches import plan_batches
+from srpo.sft.config import SftConfig
 from srpo.sft.examples import Example, load_traces, make_examples
-from srpo.sft.optim import Optimizer, lr_scale
 from srpo.sft.train import loss_mask
 
 PROBLEM = Problem(id="1", question="How many bars?", answer="3")

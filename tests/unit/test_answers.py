@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from srpo.core.answers import extract_answer
+from srpo.grading.answers import extract_answer
 
 FIVE_BLOCKS = "<think>a</think> <answer>3</answer> <reflection>no</reflection> <think>b</think> <answer>5</answer>"
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from srpo.config.data import SourceConfig
 from srpo.core.records import Grade, Verdict
+from srpo.data.config import SourceConfig
 from srpo.data.rows import Row
 from srpo.eval.benchmarks.benchmark import Mark
 from srpo.eval.benchmarks.mmmu import mmmu_pro_score

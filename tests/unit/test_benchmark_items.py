@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from srpo.config.data import DrawnConfig, FieldMapping, SourceConfig
+from srpo.data.config import DrawnConfig, FieldMapping, SourceConfig
 from srpo.data.rows import Rejected
 from srpo.eval.benchmarks.items import ItemSet, iter_items, load_items, published
 from srpo.eval.benchmarks.named import NAMES, benchmark_named

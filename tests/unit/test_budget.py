@@ -2,8 +2,8 @@
 
 import pytest
 
-from srpo.config.server import ServerConfig
 from srpo.core.budget import Calls, Price, cost, from_pilot, from_tokens, t95
+from srpo.models.config import ServerConfig
 from srpo.models.meter import BudgetSpent, Meter
 from srpo.models.prices import find_price
 

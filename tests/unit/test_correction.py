@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from srpo.core.correction import Sample, correction_metrics, read_sample, same_answer
 from srpo.core.records import Grade, Origin, Problem, TokenCounts, Trace
-from srpo.core.reflections import reflection_kind
+from srpo.eval.metrics.correction import Sample, correction_metrics, read_sample, same_answer
+from srpo.eval.metrics.reflections import reflection_kind
 
 RIGHT = Grade(verdict="correct", extracted="7", reason="")
 NONE = Grade(verdict="incorrect", extracted=None, reason="no answer")

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from srpo.cli.data import run
-from srpo.config.data import SourceConfig
 from srpo.core.records import Problem
 from srpo.data.check import check_gold, check_source
+from srpo.data.config import SourceConfig
 
 
 def picture(path: Path, color: str = "red", size: tuple[int, int] = (5, 5)) -> str:

@@ -4,10 +4,10 @@ import random
 
 import pytest
 
-from srpo.core.grading import grade
 from srpo.data.drawn import FAMILIES, LEVELS, draw_problem, drawn_problems, render_ref, scene_of
 from srpo.data.drawn.handwriting import digit_image
 from srpo.data.drawn.splits import split_of
+from srpo.grading import grade
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 
 from killed import DiesAfter
-from srpo.config.eval import EvalConfig
 from srpo.core.records import Problem
-from srpo.eval.accounts import read_dropped
+from srpo.eval.config import EvalConfig
 from srpo.eval.result import EvalResult
 from srpo.eval.run import run
-from srpo.eval.scoring import score_text
 from srpo.eval.table import render
+from srpo.grading.responses import score_text
 from srpo.models.fake import FakeGenerator
 from srpo.models.protocol import Request
 from srpo.runs.directory import RunDir
+from srpo.runs.rejects import read_dropped
 
 SEVEN = Problem(id="1", question="3+4?", answer="7")
 

@@ -8,16 +8,16 @@ import pytest
 
 from killed import DiesAfter
 from srpo.cli.main import main
-from srpo.config.eval import EvalConfig
 from srpo.config.load import load_config
 from srpo.core.records import Sampling
-from srpo.eval.accounts import read_dropped
+from srpo.eval.config import EvalConfig
 from srpo.eval.result import BenchmarkResult, EvalResult
 from srpo.eval.run import run
 from srpo.eval.table import render
 from srpo.models.fake import FakeGenerator
 from srpo.models.protocol import Completion, Request
 from srpo.runs.directory import RunDir
+from srpo.runs.rejects import read_dropped
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 FILES = ("traces.jsonl", "rejected.jsonl", "rows.jsonl")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from srpo.core.grading import classify_gold, grade, grade_gold
 from srpo.core.records import Problem
+from srpo.grading import classify_gold, grade, grade_gold
 
 
 def problem(gold: str, choices: tuple[str, ...] = (), kind: str | None = None) -> Problem:

@@ -9,15 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srpo.data.images import (
-    MAX_ASPECT,
-    ImageError,
-    check_image,
-    image_hash,
-    load_image,
-    read_image,
-    store_image,
-)
+from srpo.data.images import MAX_ASPECT, ImageError, check_image, image_hash, load_image, read_image, store_image
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 

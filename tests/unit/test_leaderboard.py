@@ -15,10 +15,10 @@ from srpo.core.statistics import summarise, wilson
 from srpo.eval.benchmarks.benchmark import Breakdown
 from srpo.eval.benchmarks.named import NAMES, benchmark_named
 from srpo.eval.result import BenchmarkResult, Headline
-from srpo.report.board import as_json, as_markdown, render
-from srpo.report.datasets import DATASETS
-from srpo.report.leaderboard import Leaderboard, lead
-from srpo.report.published import Published, read_published
+from srpo.report.leaderboard.board import as_json, as_markdown, render
+from srpo.report.leaderboard.datasets import DATASETS
+from srpo.report.leaderboard.published import Published, read_published
+from srpo.report.leaderboard.rank import Leaderboard, lead
 from srpo.runs.directory import RunDir
 
 SEVEN = ("mathvista", "mmmu", "mathverse", "wemath", "mmstar", "charxiv", "hallusionbench")

@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from srpo.config.data import SourceConfig
 from srpo.core.records import Problem
 from srpo.data.check import check_gold
+from srpo.data.config import SourceConfig
 from srpo.data.sources import ProblemSet, load_problems
 
 CONTENT = (

@@ -13,7 +13,7 @@ from srpo.core.prompts import (
 )
 from srpo.core.records import Attempt, Problem, Response
 from srpo.core.response import parse, parse_attempt
-from srpo.reflect.judge import read_verdict
+from srpo.models.rubric import read_verdict
 
 FREE = Problem(id="1", question="How many {red} bars? {answer}", answer="7")
 CHOICE = Problem(id="2", question="Which one?", answer="B", choices=("a cat", "a dog"))

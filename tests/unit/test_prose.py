@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from srpo.core.grading import grade
 from srpo.core.records import Problem
-from srpo.eval.benchmarks.prose import grade_list, grade_number, grade_option, grade_verdict
-from srpo.eval.benchmarks.prose_choice import read_choice
-from srpo.eval.benchmarks.prose_number import read_number
-from srpo.eval.benchmarks.prose_refusals import refuses
-from srpo.eval.benchmarks.prose_text import own_turn, statements
-from srpo.eval.benchmarks.prose_verdict import read_verdict
+from srpo.grading import grade
+from srpo.grading.prose.choice import read_choice
+from srpo.grading.prose.grade import grade_list, grade_number, grade_option, grade_verdict
+from srpo.grading.prose.number import read_number
+from srpo.grading.prose.refusals import refuses
+from srpo.grading.prose.text import own_turn, statements
+from srpo.grading.prose.verdict import read_verdict
 
 CASES = [
     json.loads(line)

@@ -8,16 +8,16 @@ import pytest
 from pydantic import ValidationError
 
 from killed import DiesAfter
-from srpo.config.reflect import ReflectConfig
 from srpo.core.records import Response
 from srpo.data.drawn import scene_of
-from srpo.eval.accounts import read_dropped
 from srpo.models.fake import FakeGenerator
 from srpo.models.protocol import Generator, Request
 from srpo.models.scripted import ScriptedTeacher
+from srpo.reflect.config import ReflectConfig
 from srpo.reflect.run import VERIFIED, ReflectResult, run
 from srpo.reflect.table import render
 from srpo.runs.directory import RunDir
+from srpo.runs.rejects import read_dropped
 
 
 def attempt(answer: str) -> str:

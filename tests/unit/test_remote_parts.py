@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from srpo.config.load import ConfigError, load_config
-from srpo.config.server import ServerConfig
 from srpo.core.records import Problem, Sampling
+from srpo.models.config import ServerConfig
 from srpo.models.meter import Meter
 from srpo.models.protocol import Message, Request
 from srpo.models.remote import RemoteGenerator

@@ -16,9 +16,10 @@ from srpo.report import write_report
 from srpo.report.build import read_report
 from srpo.report.cards import Sampler
 from srpo.report.model import ReportData, stage_of
-from srpo.report.page import clip, duration, render, series_of
+from srpo.report.page import render, series_of
+from srpo.report.pages import clip, duration
 from srpo.report.pictures import embed
-from srpo.report.tables import as_json
+from srpo.report.summary import as_json
 
 
 class Page(HTMLParser):

@@ -13,10 +13,10 @@ from srpo.cli import show as show_command
 from srpo.core.statistics import StageSummary, summarise
 from srpo.report import metrics
 from srpo.report.console import parse_outcome, print_card
-from srpo.report.figures import number
 from srpo.report.model import Comparison, Curve, ReportData
 from srpo.report.palette import OUTCOME_MARKS, PAGE, SERIES, css_variables, dark_of_light
-from srpo.report.story import compact, signed, tell
+from srpo.report.summary import tell
+from srpo.report.text import compact, number, signed
 
 values = st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=900)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from srpo.config.data import SourceConfig
+from srpo.data.config import SourceConfig
 from srpo.data.json_array import iter_json_array
 from srpo.data.sources import load_problems
 

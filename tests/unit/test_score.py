@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 
 from srpo.cli.main import main
-from srpo.config.data import SourceConfig
-from srpo.config.eval import EvalJudgeConfig, ScoreConfig
 from srpo.core.records import Trace
-from srpo.eval.accounts import read_dropped
+from srpo.data.config import SourceConfig
+from srpo.eval.config import EvalJudgeConfig, ScoreConfig
 from srpo.eval.result import BenchmarkResult, EvalResult
 from srpo.eval.score import score
-from srpo.eval.spool import RecordFile
 from srpo.models.fake import FakeGenerator
 from srpo.models.protocol import Request
 from srpo.runs.directory import RunDir
+from srpo.runs.record_file import RecordFile
+from srpo.runs.rejects import read_dropped
 
 ITEMS = [
     {"id": "a", "question": "3+4?", "answer": "7", "family": "sum", "level": 1},

@@ -2,14 +2,14 @@
 
 import pytest
 
-from srpo.config.eval import EvalJudgeConfig
 from srpo.core.records import Origin, Problem, Trace
 from srpo.eval.benchmarks.benchmark import Item
 from srpo.eval.benchmarks.marking import style_of
 from srpo.eval.benchmarks.named import benchmark_named
+from srpo.eval.config import EvalJudgeConfig
 from srpo.eval.judge import Judge, answers_of, doubtful_answers
 from srpo.eval.rubrics import check_judged, prompt_text, read_ruling
-from srpo.eval.scoring import score_text
+from srpo.grading.responses import score_text
 from srpo.models.fake import FakeGenerator
 from srpo.models.protocol import Completion
 

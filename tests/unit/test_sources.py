@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from srpo.config.data import DrawnConfig, FieldMapping, SourceConfig
 from srpo.core.records import Problem
+from srpo.data.config import DrawnConfig, FieldMapping, SourceConfig
 from srpo.data.images import load_image
 from srpo.data.sources import ProblemSet, Rejected, iter_problems, load_problems
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from srpo.core.records import Problem
-from srpo.reflect.twins import Twins
+from srpo.reflect.near_duplicates import Twins
 
 LONG = "In the figure, what is the length of the side of the square?"
 SHORT = "Find x."

@@ -6,7 +6,16 @@ from collections import Counter
 import pytest
 
 from srpo.core.records import Grade, Origin, Problem, TokenCounts, Trace
-from srpo.core.voting import RIGHT, Drawn, drawn_by_problem, maj_at_k, mean_cost, token_budgets, token_curve, vote_at
+from srpo.eval.metrics.voting import (
+    RIGHT,
+    Drawn,
+    drawn_by_problem,
+    maj_at_k,
+    mean_cost,
+    token_budgets,
+    token_curve,
+    vote_at,
+)
 
 
 def drawn(votes: str, tokens: int | None) -> list[Drawn]:

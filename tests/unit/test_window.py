@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from srpo.reflect.window import in_order
 from srpo.runs.interrupt import Stop
+from srpo.runs.ordered import in_order
 
 
 @pytest.mark.parametrize("window", [1, 2, 5, 50])

@@ -43,8 +43,8 @@ def run(argv: list[str]) -> int:
         check.add_argument(f"--mapping.{field}", metavar="COLUMN", help=f"column with the {field}")
     arguments = vars(parser.parse_args(argv))
 
-    from srpo.config.data import SourceConfig  # pydantic only when it is wanted
     from srpo.data.check import check_source
+    from srpo.data.config import SourceConfig
     from srpo.data.leakage import Benchmarks
     from srpo.runs.progress import progress
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from srpo.cli.stage import Planned, run_stage
-from srpo.config.eval import MAY_CHANGE, EvalConfig
+from srpo.eval.config import MAY_CHANGE, EvalConfig
 
 if TYPE_CHECKING:
     from srpo.eval.result import EvalResult
@@ -28,7 +28,7 @@ def run(argv: list[str]) -> int:
 
 
 def _work(config: EvalConfig, run_dir: "RunDir") -> "EvalResult":
-    from srpo.eval.run import run as evaluate  # torch comes in only here
+    from srpo.eval.run import run as evaluate
 
     return evaluate(config, run_dir)
 

@@ -15,8 +15,8 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from srpo.core.grading import SymbolicVerifier, grade
 from srpo.core.records import Grade, Problem
+from srpo.grading import SymbolicVerifier, grade
 
 HELP = "grade predictions against gold answers (JSONL in, verdicts out)"
 
@@ -168,6 +168,6 @@ def run(argv: list[str]) -> int:
 def _symbolic(*, enabled: bool) -> AbstractContextManager[SymbolicVerifier | None]:
     if not enabled:
         return nullcontext(None)
-    from srpo.symbolic import SymbolicPool  # only where it may be used
+    from srpo.grading.symbolic import SymbolicPool
 
     return SymbolicPool()

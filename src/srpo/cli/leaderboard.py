@@ -22,10 +22,10 @@ def run(argv: list[str]) -> int:
     form.add_argument("--json", action="store_true", help="print everything as JSON, write nothing")
     arguments = parser.parse_args(argv)
 
-    from srpo.report import board
-    from srpo.report.leaderboard import lead
-    from srpo.report.published import read_published
-    from srpo.report.results import results_in
+    from srpo.report.leaderboard import board
+    from srpo.report.leaderboard.published import read_published
+    from srpo.report.leaderboard.rank import lead
+    from srpo.report.leaderboard.results import results_in
     from srpo.runs.progress import note
 
     results, without = results_in(arguments.runs)

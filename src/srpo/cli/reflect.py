@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING
 
 from srpo.cli.stage import Planned, run_stage
-from srpo.config.reflect import MAY_CHANGE, ReflectConfig
+from srpo.models.config import MAY_CHANGE
+from srpo.reflect.config import ReflectConfig
 
 if TYPE_CHECKING:
     from srpo.reflect.run import ReflectResult
@@ -28,7 +29,7 @@ def run(argv: list[str]) -> int:
 
 
 def _work(config: ReflectConfig, run_dir: "RunDir") -> "ReflectResult":
-    from srpo.reflect.run import run as reflect  # torch comes in only here
+    from srpo.reflect.run import run as reflect
 
     return reflect(config, run_dir)
 

@@ -26,7 +26,7 @@ from srpo.core.response import first_attempt_end, parse
 from srpo.core.rewards import Preset, reward
 
 if TYPE_CHECKING:
-    from srpo.eval.scoring import Scored
+    from srpo.grading.responses import Scored
 
 HELP = "what recorded responses earn under a reward preset, term by term"
 
@@ -81,7 +81,7 @@ def run(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     rows = list(_read(options.file))
     # Graders are loaded when they are needed; neither `--help` nor a bad row needs them.
-    from srpo.eval.scoring import score_text
+    from srpo.grading.responses import score_text
 
     results = [reward_row(row, options.preset, options.style, score_text) for row in rows]
     if options.json:

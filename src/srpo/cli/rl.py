@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from srpo.cli.stage import run_stage
 
 if TYPE_CHECKING:
-    from srpo.config.rl import RlConfig
+    from srpo.rl.config import RlConfig
     from srpo.runs.directory import RunDir
     from srpo.runs.reader import RunReader
 
@@ -14,7 +14,7 @@ HELP = "train with GRPO and a reflection-aware reward (stage 2)"
 
 def run(argv: list[str]) -> int:
     """Run the command and return its exit code."""
-    from srpo.config.rl import RlConfig
+    from srpo.rl.config import RlConfig
 
     return run_stage(argv, stage="rl", config_class=RlConfig, work=_work, limit_field="steps", show=_show)
 

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from srpo.config.data import SourceConfig
-from srpo.eval.benchmarks.benchmark import MarkStyle
+from srpo.core.records import MarkStyle
+from srpo.data.config import SourceConfig
 from srpo.eval.benchmarks.named import NAMES, benchmark_named
 
 if TYPE_CHECKING:
-    from srpo.config.eval import EvalJudgeConfig, ScoreConfig
+    from srpo.eval.config import EvalJudgeConfig, ScoreConfig
     from srpo.eval.result import BenchmarkResult
 
 HELP = "grade recorded responses of any model to a benchmark; accuracy, official tables, self-correction"
@@ -34,7 +34,7 @@ def run(argv: list[str]) -> int:
         return 0 if stop.code in (0, None) else 2
     benchmark_named(options.benchmark)  # a wrong name is told before anything is read
 
-    from srpo.config.eval import ScoreConfig
+    from srpo.eval.config import ScoreConfig
     from srpo.eval.score import sha256_of
 
     judge = _judge(options.judge, options.max_usd)
@@ -62,7 +62,7 @@ def run(argv: list[str]) -> int:
 
 
 def _score(config: "ScoreConfig", rows: Path | None, out: Path | None) -> "BenchmarkResult":
-    from srpo.config.eval import SCORE_MAY_CHANGE
+    from srpo.eval.config import SCORE_MAY_CHANGE
     from srpo.eval.result import EvalResult
     from srpo.eval.score import score
     from srpo.runs.directory import RunDir
@@ -87,8 +87,8 @@ def _judge(path: str | None, max_usd: float | None) -> "EvalJudgeConfig | None":
         if max_usd is not None:
             raise ValueError(f"--max-usd {max_usd}: only a judge costs money; give --judge, or leave it out")
         return None
-    from srpo.config.eval import EvalJudgeConfig
     from srpo.config.load import load_config
+    from srpo.eval.config import EvalJudgeConfig
 
     return load_config(EvalJudgeConfig, Path(path), [])
 

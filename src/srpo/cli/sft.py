@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING
 from srpo.cli.stage import run_stage
 
 if TYPE_CHECKING:
-    from srpo.config.sft import SftConfig
     from srpo.runs.directory import RunDir
     from srpo.runs.reader import RunReader
+    from srpo.sft.config import SftConfig
 
 HELP = "teach a model the reflective format from the traces of `srpo reflect` (stage 1b)"
 
 
 def run(argv: list[str]) -> int:
     """Run the command and return its exit code."""
-    from srpo.config.sft import SftConfig
+    from srpo.sft.config import SftConfig
 
     return run_stage(argv, stage="sft", config_class=SftConfig, work=_work, limit_field="max_steps", show=_show)
 

@@ -17,12 +17,13 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print one trace per line as JSON")
     arguments = parser.parse_args(argv)
 
-    from srpo.report import build, console
+    from srpo.report import console
+    from srpo.report.open import runs_in
 
     if arguments.limit < 1:
         raise ValueError(f"--limit {arguments.limit} shows nothing; give a number of at least 1")
     outcome = console.parse_outcome(arguments.outcome) if arguments.outcome is not None else None
-    runs = [found for path in arguments.runs for found in build.runs_in(path)]
+    runs = [found for path in arguments.runs for found in runs_in(path)]
     traces = ((found.label, trace) for found in runs for trace in found.run.traces())
     shown = 0
     for label, trace in console.pick(traces, outcome=outcome, family=arguments.family, limit=arguments.limit):

@@ -1,7 +1,7 @@
 """What `srpo reflect | sft | rl | eval` have in common: a configuration, a run directory, and what is printed.
 
 def run(argv: list[str]) -> int:
-    from srpo.config.sft import SftConfig
+    from srpo.sft.config import SftConfig
 
     return run_stage(argv, stage="sft", config_class=SftConfig, work=_work, limit_field="max_steps")
 

@@ -207,3 +207,11 @@ def outcome_of(first: Grade, final: Grade) -> Outcome | None:
             return "right→wrong"
         case _:
             return "wrong→wrong"
+
+
+DRAWN = "drawn:"
+"""References with this beginning are drawn, not read."""
+
+
+MarkStyle = Literal["auto", "reflective", "single"]
+"""`auto`: reflective when the text opens a reflection block, else single."""

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from srpo.config.data import SourceConfig
-from srpo.core.grading import grade, grade_gold
 from srpo.core.records import Problem
+from srpo.data.config import SourceConfig
 from srpo.data.images import ImageError, image_hash, read_image
 from srpo.data.leakage import Benchmarks
 from srpo.data.seen import Seen
 from srpo.data.sources import Rejected, iter_problems
+from srpo.grading import grade, grade_gold
 
 MAX_FINDINGS = 100_000
 """Findings and notes kept one by one; more are counted only."""

@@ -8,8 +8,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from srpo.config.data import SourceConfig
-from srpo.data.images import DRAWN, ImageError, store_image
+from srpo.core.records import DRAWN
+from srpo.data.config import SourceConfig
+from srpo.data.images import ImageError, store_image
 from srpo.data.rows import Row
 
 _PLACEHOLDER = re.compile(r"<image ?\d{0,3}>")

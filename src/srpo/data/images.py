@@ -18,8 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-DRAWN = "drawn:"
-"""References with this beginning are drawn, not read."""
+from srpo.core.records import DRAWN
 
 MAX_PIXELS = 89_478_485
 """Larger files are refused before they are decoded (a decompression bomb is a few kB on disk); Pillow's own bound."""
@@ -120,7 +119,7 @@ def store_image(data: bytes, directory: Path) -> Path:
 
 
 def _draw(ref: str) -> Image.Image:
-    from srpo.data.drawn import render_ref  # the families are not needed for files
+    from srpo.data.drawn import render_ref
 
     try:
         return render_ref(ref).convert("RGB")

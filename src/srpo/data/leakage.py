@@ -19,8 +19,8 @@ from typing import Self
 
 from PIL import Image
 
-from srpo.config.data import SourceConfig
 from srpo.core.records import Problem
+from srpo.data.config import SourceConfig
 from srpo.data.images import ImageError, load_image
 from srpo.data.sources import Rejected, iter_questions
 

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from srpo.config.data import AdapterName
+from srpo.data.config import AdapterName
 from srpo.data.fields import RowError
 
 Values = Mapping[str, Any]

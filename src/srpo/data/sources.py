@@ -10,8 +10,8 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from srpo.config.data import DrawnConfig, FieldMapping, SourceConfig
 from srpo.core.records import Problem
+from srpo.data.config import DrawnConfig, FieldMapping, SourceConfig
 from srpo.data.fields import RowError, to_answer, to_choices, to_images, to_level, to_question, to_text
 from srpo.data.pools import detect, named
 from srpo.data.rows import Rejected, Row, read_hub, read_rows
@@ -87,7 +87,7 @@ def iter_questions(source: SourceConfig) -> Iterator[Problem | Rejected]:
 
 
 def _draw(drawn: DrawnConfig) -> Iterator[Problem | Rejected]:
-    from srpo.data.drawn import FAMILIES, LEVELS, drawn_problems  # not needed for files
+    from srpo.data.drawn import FAMILIES, LEVELS, drawn_problems
 
     yield from drawn_problems(
         drawn.split,

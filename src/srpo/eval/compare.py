@@ -16,9 +16,9 @@ from rich.table import Table
 
 from srpo.core.records import Record, Trace
 from srpo.core.statistics import Answer, Estimate, mcnemar_exact, paired_difference, share_interval
-from srpo.core.voting import RIGHT, AtTokens, Drawn, drawn_of, mean_cost, point_of, token_budgets, vote_at
-from srpo.eval.table import text_of
+from srpo.eval.metrics.voting import RIGHT, AtTokens, Drawn, drawn_of, mean_cost, point_of, token_budgets, vote_at
 from srpo.runs.reader import RunReader
+from srpo.runs.tables import text_of
 
 
 class Side(Record):

@@ -19,17 +19,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from srpo.config.eval import EvalJudgeConfig
-from srpo.core.answers import extract_answer
 from srpo.core.prompts import problem_text
 from srpo.core.records import Attempt, Grade, Response, Sampling, Trace
 from srpo.core.response import pieces
+from srpo.eval.aggregate import Judging
 from srpo.eval.benchmarks.benchmark import Benchmark, DecidedBy, Item
-from srpo.eval.opened import Opener
+from srpo.eval.config import EvalJudgeConfig
 from srpo.eval.rubrics import BLOCKS, check_judged, prompt_text, read_ruling
-from srpo.eval.tally import Judging
+from srpo.grading.answers import extract_answer
+from srpo.models.pool import Opener
 from srpo.models.protocol import Completion, Generator, Message, Request
-from srpo.reflect.judge import read_verdict, request_about
+from srpo.models.rubric import read_verdict, request_about
 
 _LAST_WORDS = 60
 _LONGEST = 2000

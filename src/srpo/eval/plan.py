@@ -3,17 +3,17 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from srpo.config.eval import EvalConfig
-from srpo.config.server import ServerConfig
 from srpo.core.budget import Estimate
 from srpo.core.prompts import prompt_named
 from srpo.core.records import Problem, Record
-from srpo.eval import intake
-from srpo.eval.material import Material, load_material
-from srpo.eval.opened import price_of
+from srpo.data.usable import check_usable, rejected_rows, spread
+from srpo.eval.config import EvalConfig
+from srpo.eval.dataset import Material, load_material
 from srpo.eval.rubrics import PROMPT
+from srpo.models.config import ServerConfig
+from srpo.models.estimate import Load, Share, cost_lines, estimate_of, prompt_tokens, share_of
+from srpo.models.pool import price_of
 from srpo.models.remote_request import count_tokens
-from srpo.reflect.plan import Load, Share, cost_lines, estimate_of, prompt_tokens, share_of
 
 _SAMPLE = 50
 """Problems, from everywhere in the data, whose prompts are measured."""
@@ -48,14 +48,14 @@ def make_plan(config: EvalConfig) -> EvalPlan:
     """
     material = load_material(config)
     problems = material.problems
-    intake.check_usable(problems, material.label)
+    check_usable(problems, material.label)
     total = len(problems.problems)
-    loads = list(_loads(config, material, intake.spread(problems.problems, _SAMPLE)))
+    loads = list(_loads(config, material, spread(problems.problems, _SAMPLE)))
     prices = [price_of(load.server, needed=False) for load in loads]
     return EvalPlan(
         num_rows=total + len(problems.rejected),
         num_problems=total,
-        unusable=dict(Counter(row.reason for row in intake.rejected_rows(problems)).most_common()),
+        unusable=dict(Counter(row.reason for row in rejected_rows(problems)).most_common()),
         prompt=_prompt(config, material, problems.problems[0]),
         num_pictures=len(problems.problems[0].images),
         shares=tuple(share_of(load, price, total) for load, price in zip(loads, prices, strict=True)),

@@ -6,10 +6,11 @@ result.accuracy, result.interval, result.headline
 
 from pydantic import Field
 
-from srpo.core.correction import CorrectionMetrics
-from srpo.core.records import Record
+from srpo.core.records import MarkStyle, Record
 from srpo.core.statistics import StageSummary
-from srpo.eval.benchmarks.benchmark import Breakdown, MarkStyle
+from srpo.eval.benchmarks.benchmark import Breakdown
+from srpo.eval.metrics.correction import CorrectionMetrics
+from srpo.models.meter import Spend
 
 
 class Headline(Record):
@@ -105,18 +106,6 @@ class BenchmarkResult(Record):
     """Generated tokens per response; None where nobody counted them."""
     truncation_rate: float | None = None
     """Share of responses that ran into the limit of tokens; None where it is not known."""
-
-
-class Spend(Record):
-    """What one served model was asked, over all processes of the run."""
-
-    model: str
-    requests: int
-    """Answers paid for."""
-    tokens_in: int
-    tokens_out: int
-    usd: float
-    """0 where the price is not known."""
 
 
 class EvalResult(Record):

@@ -15,28 +15,29 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from srpo.config.eval import EvalConfig
 from srpo.core.records import Problem, Trace
 from srpo.core.statistics import majority_vote, summarise, wilson
-from srpo.core.voting import RIGHT
-from srpo.eval import intake
-from srpo.eval.accounts import REJECTED, Ledger, count_dropped, fingerprint, read_dropped
+from srpo.data.usable import check_usable, rejected_rows, split_batches, spread
+from srpo.eval.aggregate import ROWS, Facts, ItemRow, Judging, Tally, light, mark_of, read_rows, row_of
 from srpo.eval.benchmarks.benchmark import Mark
+from srpo.eval.config import EvalConfig
+from srpo.eval.dataset import Material, load_material
 from srpo.eval.judge import Decided, open_judge
-from srpo.eval.material import Material, load_material
-from srpo.eval.opened import RESPONSES, Opener, batches_under_way
-from srpo.eval.result import BenchmarkResult, EvalResult, Spend
-from srpo.eval.tally import ROWS, Facts, ItemRow, Judging, Tally, light, mark_of, read_rows, row_of
+from srpo.eval.metrics.voting import RIGHT
+from srpo.eval.result import BenchmarkResult, EvalResult
 from srpo.eval.worker import Worked, Worker
+from srpo.grading.symbolic import open_verifier
 from srpo.models.cache import ResponseCache
-from srpo.models.local import InspectingGenerator
-from srpo.models.meter import BudgetSpent
-from srpo.models.protocol import Generator
-from srpo.reflect.money import Projection, confirm, pilot
-from srpo.reflect.window import in_order
+from srpo.models.meter import BudgetSpent, Spend
+from srpo.models.pool import RESPONSES, Opener, batches_under_way
+from srpo.models.protocol import Generator, InspectingGenerator
+from srpo.models.spending import Projection, confirm, pilot
 from srpo.runs.directory import RunDir
 from srpo.runs.interrupt import Stop, Stopped, stop_signal
+from srpo.runs.ordered import in_order
+from srpo.runs.origin import check_same_data
 from srpo.runs.progress import progress
+from srpo.runs.rejects import REJECTED, Ledger, count_dropped, fingerprint, read_dropped
 
 _LEDGERS = (REJECTED, ROWS)
 
@@ -58,7 +59,7 @@ def run(
     if run_dir.finished:
         return EvalResult.model_validate(run_dir.summary())
     material = load_material(config)
-    intake.check_usable(material.problems, material.label)
+    check_usable(material.problems, material.label)
     with ExitStack() as stack:
         servers = config.servers
         opener = Opener(
@@ -72,7 +73,7 @@ def run(
         )
         model = generator or opener.open(config.model)
         decider = open_judge(config.judge, material.benchmark, opener, judge)
-        symbolic = stack.enter_context(intake.open_verifier(config.symbolic))
+        symbolic = stack.enter_context(open_verifier(config.symbolic))
         worker = Worker(config, run_dir, material, model=model, judge=decider, symbolic=symbolic)
         state = _Evaluation(config, run_dir, material, worker=worker, opener=opener).work()
         spend = opener.spend()
@@ -114,11 +115,11 @@ class _Evaluation:
     def work(self) -> _State:
         """Answer what is not answered yet, batch by batch."""
         problems = self._material.problems
-        batches = intake.split_batches(problems.problems, self._config.batch_size)
+        batches = split_batches(problems.problems, self._config.batch_size)
         self._run.total_steps = len(batches)
         checkpoint = self._run.latest_checkpoint()
         done, extra = (checkpoint.step, checkpoint.extra) if checkpoint else (0, {})
-        intake.check_same_data(extra, self._digest, self._material.label)
+        check_same_data(extra, self._digest, self._material.label)
         self._number, self._state = done, _state_of(extra)
         with ExitStack() as stack:
             ledgers = {
@@ -126,7 +127,7 @@ class _Evaluation:
                 for name in (_LEDGERS if self._material.benchmark else _LEDGERS[:1])
             }
             if not done:
-                ledgers[REJECTED].append(intake.rejected_rows(problems))
+                ledgers[REJECTED].append(rejected_rows(problems))
             left = [_Batch(number, batch) for number, batch in enumerate(batches, start=1)][done:]
             try:
                 with stop_signal() as stop:
@@ -149,7 +150,7 @@ class _Evaluation:
             budget,
             self._run.path,
             total,
-            lambda count: intake.spread(problems, count),
+            lambda count: spread(problems, count),
             lambda problem: self._worker.work([problem]),
             opener,
             stop,

@@ -18,31 +18,32 @@ from pathlib import Path
 from typing import NamedTuple
 
 from srpo import __version__
-from srpo.config.eval import ScoreConfig
-from srpo.core.grading import SymbolicVerifier
 from srpo.core.records import Origin, Trace
 from srpo.core.statistics import summarise
 from srpo.data.rows import Rejected
 from srpo.data.sources import ProblemSet
-from srpo.eval import intake
-from srpo.eval.accounts import REJECTED, Dropped, Ledger, Where, count_dropped
+from srpo.data.usable import check_usable, rejected_rows
+from srpo.eval.aggregate import ROWS, Facts, ItemRow, Judging, Tally, light, mark_of, row_of
 from srpo.eval.benchmarks.benchmark import Benchmark, Item, Mark
 from srpo.eval.benchmarks.items import iter_items
 from srpo.eval.benchmarks.marking import score_response, style_of
 from srpo.eval.benchmarks.named import benchmark_named
+from srpo.eval.config import ScoreConfig
 from srpo.eval.judge import Case, Decided, Judge, open_judge, shared_cache
-from srpo.eval.opened import RESPONSES, Opener, batches_under_way
 from srpo.eval.responses import STDIN, iter_responses
-from srpo.eval.result import BenchmarkResult, EvalResult, Spend
-from srpo.eval.spool import RecordFile
-from srpo.eval.tally import ROWS, Facts, ItemRow, Judging, Tally, light, mark_of, row_of
+from srpo.eval.result import BenchmarkResult, EvalResult
+from srpo.grading import SymbolicVerifier
+from srpo.grading.symbolic import open_verifier
 from srpo.models.cache import ResponseCache
-from srpo.models.meter import BudgetSpent
+from srpo.models.meter import BudgetSpent, Spend
+from srpo.models.pool import RESPONSES, Opener, batches_under_way
 from srpo.models.protocol import Generator
 from srpo.runs.directory import RunDir
 from srpo.runs.files import TEMPORARY
 from srpo.runs.interrupt import Stopped
 from srpo.runs.progress import progress
+from srpo.runs.record_file import RecordFile
+from srpo.runs.rejects import REJECTED, Dropped, Ledger, Where, count_dropped
 
 _AT_ONCE = 128
 """Responses that are judged and written together."""
@@ -80,7 +81,7 @@ def score(
     benchmark = benchmark_named(config.benchmark)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="srpo-score-")))
-        symbolic = stack.enter_context(intake.open_verifier(config.symbolic))
+        symbolic = stack.enter_context(open_verifier(config.symbolic))
         items = stack.enter_context(RecordFile(folder / "items", Item))
         traces = stack.enter_context(RecordFile(folder / "traces", Trace))
         index, rejected = _read_items(benchmark, config, items)
@@ -121,7 +122,7 @@ def _read_items(
         index[sys.intern(key)] = items.append(item)
     # Says how many rows are left out, and that there are none at all.
     first = (items[0].problem,) if index else ()
-    intake.check_usable(ProblemSet(first, tuple(rejected)), config.data.label)
+    check_usable(ProblemSet(first, tuple(rejected)), config.data.label)
     return index, tuple(rejected)
 
 
@@ -204,7 +205,7 @@ class _Output:
         self._stand_in = judge
         self._tally = Tally()
         self._judging = Judging()
-        self._dropped = intake.rejected_rows(ProblemSet((), given.rejected))
+        self._dropped = rejected_rows(ProblemSet((), given.rejected))
         self._light: list[Trace] = []
         """What the stage table needs of the traces, for a run directory."""
         self._spend: tuple[Spend, ...] = ()

@@ -1,18 +1,18 @@
 """An evaluation on the terminal."""
 
 from collections.abc import Mapping
-from io import StringIO
 from typing import TYPE_CHECKING
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 
 from srpo.core.records import OUTCOMES
+from srpo.runs.tables import count_lines, text_of
 
 if TYPE_CHECKING:
-    from srpo.core.correction import CorrectionMetrics
     from srpo.core.statistics import Estimate
     from srpo.eval.benchmarks.benchmark import Cell
+    from srpo.eval.metrics.correction import CorrectionMetrics
     from srpo.eval.result import BenchmarkResult, EvalResult
 
 
@@ -135,23 +135,6 @@ def _cells(axis: str, cells: "Mapping[str, Cell]") -> Table:
         shown = (f"{cell.accuracy:.4f}", _interval((cell.low, cell.high))) if cell.n else ("", "")
         table.add_row(value, *shown, str(cell.correct), str(cell.n))
     return table
-
-
-def count_lines(rejected: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """One line for each place and reason of rejection."""
-    return [
-        f"rejected, {where}: {number} x {why}" for where, found in rejected.items() for why, number in found.items()
-    ]
-
-
-def text_of(*parts: RenderableType) -> str:
-    """What rich makes of the parts, as text of 100 columns without colour."""
-    console = Console(file=StringIO(), width=100, color_system=None, highlight=False)
-    for part in parts:
-        console.print(part, markup=False, soft_wrap=isinstance(part, str))
-    file = console.file
-    assert isinstance(file, StringIO)
-    return file.getvalue().rstrip()
 
 
 def _interval(interval: tuple[float, float]) -> str:

@@ -3,21 +3,21 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from srpo.config.eval import EvalConfig
-from srpo.core.grading import SymbolicVerifier
 from srpo.core.records import Problem, Style, TokenCounts, Trace
 from srpo.core.response import first_attempt_end
-from srpo.eval import intake
-from srpo.eval.accounts import Dropped
+from srpo.eval.aggregate import Judging
 from srpo.eval.benchmarks.marking import score_response, style_of
+from srpo.eval.config import EvalConfig
+from srpo.eval.dataset import Material
 from srpo.eval.judge import Decided, Judge
-from srpo.eval.material import Material
-from srpo.eval.opened import turn_of
-from srpo.eval.scoring import score_text
-from srpo.eval.tally import Judging
-from srpo.models.local import InspectingGenerator
-from srpo.models.protocol import Completion
+from srpo.grading import SymbolicVerifier
+from srpo.grading.responses import score_text
+from srpo.models import asking
+from srpo.models.pool import turn_of
+from srpo.models.protocol import Completion, InspectingGenerator
 from srpo.runs.directory import RunDir
+from srpo.runs.origin import make_origin
+from srpo.runs.rejects import Dropped
 
 
 class Worked(NamedTuple):
@@ -47,7 +47,7 @@ class Worker:
         self._model = model
         self._judge = judge
         self._symbolic = symbolic
-        self._origin = intake.make_origin(run_dir, "eval", config.model_name, config.prompt, config.sampling)
+        self._origin = make_origin(run_dir, "eval", config.model_name, config.prompt, config.sampling)
 
     def work(self, problems: Sequence[Problem]) -> Worked:
         """Everything about these problems.
@@ -57,13 +57,13 @@ class Worker:
         """
         config, model = self._config, self._model
         with turn_of(model):
-            taken, dropped = intake.take_all(
+            taken, dropped = asking.take_all(
                 model, problems, config.prompt, config.num_samples, self._material.question
             )
             groups = model.generate([one.request for one in taken], config.sampling) if taken else []
         errors = [one.error for group in groups for one in group if one.error is not None]
         num_requests = sum(map(len, groups))
-        intake.check_alive(model.name, num_requests, errors, num_problems=len(taken))
+        asking.check_alive(model.name, num_requests, errors, num_problems=len(taken))
         traces = []
         for one, group in zip(taken, groups, strict=True):
             for sample, completion in enumerate(group):
@@ -79,7 +79,7 @@ class Worker:
             return [Decided(trace) for trace in traces], Judging()
         return self._judge.decide([(self._material.items[trace.problem.id], trace) for trace in traces])
 
-    def _trace(self, taken: intake.Taken, sample: int, completion: Completion) -> Trace:
+    def _trace(self, taken: asking.Taken, sample: int, completion: Completion) -> Trace:
         problem, text = taken.request.problem, completion.text
         style = style_of(text, self._config.style)
         benchmark = self._material.benchmark

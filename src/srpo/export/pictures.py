@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from PIL import ExifTags, Image
 
-from srpo.data.images import DRAWN, image_hash, read_image
+from srpo.core.records import DRAWN
+from srpo.data.images import image_hash, read_image
 
 _PLAIN_FORMATS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
 _PLAIN_MODES = frozenset({"RGB", "L"})

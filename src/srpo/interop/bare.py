@@ -14,11 +14,11 @@ import re
 from collections.abc import Sequence
 from fractions import Fraction
 
-from srpo.core.answers import extract_answer
-from srpo.core.grading.choices import LETTERS, chosen_letters, lettered_option, options_meant
-from srpo.core.grading.quantities import read_number
-from srpo.core.grading.splitting import trim
-from srpo.core.normalise import clean
+from srpo.grading.answers import extract_answer
+from srpo.grading.normalise import clean
+from srpo.grading.rules.choices import LETTERS, chosen_letters, lettered_option, options_meant
+from srpo.grading.rules.quantities import read_number
+from srpo.grading.rules.splitting import trim
 
 _NUMERAL = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|[-+]?\.\d+")
 _OPTION_LINE = re.compile(r"^[ \t]{0,8}[(\[]?([A-Z])[)\].:、．][ \t]{0,4}(\S.*)", re.MULTILINE)

@@ -18,12 +18,11 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError, model_validator
 
-from srpo.config.server import ServerConfig
 from srpo.core.prompts import PromptName, prompt_named, user_text
 from srpo.core.records import Grade, Problem, Record, Sampling, TokenCounts, Trace
 from srpo.interop.bare import bare_answer, has_lettered_options, is_number, listed_options
-from srpo.models.local import InspectingGenerator
-from srpo.models.protocol import Completion, Message, Request
+from srpo.models.config import ServerConfig
+from srpo.models.protocol import Completion, InspectingGenerator, Message, Request
 from srpo.runs.directory import RunDir
 from srpo.runs.progress import note, progress
 
@@ -116,8 +115,8 @@ class Bridge:
         Raises:
             ValueError: the model cannot be opened, or `trace_dir` holds something already.
         """
-        from srpo.eval.intake import make_origin
-        from srpo.eval.opened import Opener
+        from srpo.models.pool import Opener
+        from srpo.runs.origin import make_origin
 
         if config.trace_dir.exists() and any(config.trace_dir.iterdir()):
             raise ValueError(f"trace_dir {str(config.trace_dir)!r} is not empty; choose a new directory")
@@ -173,7 +172,7 @@ class Bridge:
         return found
 
     def _trace(self, asked: Asked, completion: Completion, bare: str, num_prompt: int) -> Trace:
-        from srpo.eval.scoring import score_with
+        from srpo.grading.responses import score_with
 
         reason = _TOOK_OVER if completion.error is None else f"no answer: {completion.error}"
 

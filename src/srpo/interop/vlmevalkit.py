@@ -17,11 +17,11 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from srpo.core.grading.choices import LETTERS
 from srpo.core.records import Record, Trace
+from srpo.grading.rules.choices import LETTERS
 from srpo.interop.bare import bare_answer, is_number
-from srpo.report.build import read_run
-from srpo.report.results import result_of
+from srpo.report.leaderboard.results import result_of
+from srpo.report.open import read_run
 from srpo.runs.files import make_directory_atomic
 from srpo.runs.reader import RunReader
 

@@ -10,8 +10,7 @@
 from collections.abc import Callable, Sequence
 
 from srpo.core.records import Sampling
-from srpo.models.local import PromptInfo
-from srpo.models.protocol import Completion, Request
+from srpo.models.protocol import Completion, PromptInfo, Request
 
 
 class FakeGenerator:

@@ -10,38 +10,15 @@ the batch, up to rounding; sampled ones do, because a batch shares one random st
 
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from srpo.core.records import Sampling
 from srpo.data.images import read_image
-from srpo.models.protocol import Completion, Generator, Request
+from srpo.models.protocol import Completion, PromptInfo, Request
 
 if TYPE_CHECKING:
     from srpo.policy.policy import Policy
     from srpo.policy.processor import EncodedPrompt
-
-
-class PromptInfo(NamedTuple):
-    """What a generator makes of a request before it generates."""
-
-    num_tokens: int
-    """Length of the prompt, image tokens included; 0 when it cannot be used."""
-    reason: str | None = None
-    """Why the request cannot be answered, None when it can."""
-    notes: tuple[str, ...] = ()
-    """What had to be done to the pictures."""
-
-
-class InspectingGenerator(Generator, Protocol):
-    """A generator that can be asked about a request first: the stages refuse by name what it cannot take."""
-
-    def inspect(self, request: Request) -> PromptInfo:
-        """Encode the request without generating."""
-        ...
-
-    def count_tokens(self, text: str) -> int:
-        """Length of a text in the model's tokens."""
-        ...
 
 
 class LocalGenerator:
@@ -124,3 +101,12 @@ def batch_seed(requests: Sequence[Request], sampling: Sampling) -> int:
 def _max_positions(policy: "Policy") -> int | None:
     config = policy.model.config
     return getattr(getattr(config, "text_config", config), "max_position_embeddings", None)
+
+
+def load_generator(
+    model: str, *, device: str, dtype: Literal["float32", "bfloat16", "float16"], max_pixels: int | None
+) -> LocalGenerator:
+    """Load a checkpoint for sampling alone."""
+    from srpo.policy.load import load_policy
+
+    return LocalGenerator(load_policy(model, device=device, dtype=dtype, trainable=False), max_pixels=max_pixels)

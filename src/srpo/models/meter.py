@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import NamedTuple, Self
 
 from srpo.core.budget import Price, cost
+from srpo.core.records import Record
 
 
 class BudgetSpent(Exception):  # noqa: N818  an outcome, not a fault
@@ -169,3 +170,15 @@ class Meter:
     def _watch(self, problem: str, usd: float) -> None:
         if self._watched is not None:
             self._watched[problem] += usd
+
+
+class Spend(Record):
+    """What one served model was asked, over all processes of the run."""
+
+    model: str
+    requests: int
+    """Answers paid for."""
+    tokens_in: int
+    tokens_out: int
+    usd: float
+    """0 where the price is not known."""

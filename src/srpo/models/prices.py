@@ -1,14 +1,14 @@
 """What a served model costs: the user's own table first, then the genai-prices package.
 
->>> from srpo.config.server import ServerConfig
+>>> from srpo.models.config import ServerConfig
 >>> find_price(ServerConfig(model="mine", usd_per_million_in=0.5, usd_per_million_out=1.5)).usd_per_million_out
 1.5
 """
 
 from urllib.parse import urlsplit
 
-from srpo.config.server import ServerConfig
 from srpo.core.budget import Price
+from srpo.models.config import ServerConfig
 from srpo.models.remote_request import base_url
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})

@@ -49,3 +49,26 @@ class Generator(Protocol):
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Completion]]:
         """Return, for each request in order, its `num_samples` completions."""
         ...
+
+
+class PromptInfo(NamedTuple):
+    """What a generator makes of a request before it generates."""
+
+    num_tokens: int
+    """Length of the prompt, image tokens included; 0 when it cannot be used."""
+    reason: str | None = None
+    """Why the request cannot be answered, None when it can."""
+    notes: tuple[str, ...] = ()
+    """What had to be done to the pictures."""
+
+
+class InspectingGenerator(Generator, Protocol):
+    """A generator that can be asked about a request first: the stages refuse by name what it cannot take."""
+
+    def inspect(self, request: Request) -> PromptInfo:
+        """Encode the request without generating."""
+        ...
+
+    def count_tokens(self, text: str) -> int:
+        """Length of a text in the model's tokens."""
+        ...

@@ -14,12 +14,11 @@ from concurrent.futures import CancelledError, Future, wait
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from srpo.config.server import ServerConfig
 from srpo.core.records import Sampling
 from srpo.models.cache import Answer, Choice, ResponseCache
-from srpo.models.local import PromptInfo
+from srpo.models.config import ServerConfig
 from srpo.models.meter import Meter
-from srpo.models.protocol import Completion, Request
+from srpo.models.protocol import Completion, PromptInfo, Request
 from srpo.models.remote_request import Prepared, RequestBuilder, base_url, count_tokens
 from srpo.models.structured import blocks_in_tags
 
@@ -193,7 +192,7 @@ class RemoteGenerator:
         return Completion(text, num_tokens, truncated=choice.finish == "length")
 
     async def _connect(self) -> "Client":
-        from srpo.models.remote_client import Client  # openai and aiohttp take a second to import
+        from srpo.models.remote_client import Client
 
         return Client(self._server, cache=self._cache, meter=self._meter, stopped=self._cancelled.is_set)
 

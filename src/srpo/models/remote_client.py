@@ -15,8 +15,8 @@ import httpx2
 import openai
 from pydantic import BaseModel, Field
 
-from srpo.config.server import ServerConfig
 from srpo.models.cache import Answer, Choice, ResponseCache
+from srpo.models.config import ServerConfig
 from srpo.models.meter import Meter
 from srpo.models.remote_limits import Rate, backoff_s, retry_after_s
 from srpo.models.remote_request import Prepared, base_url, count_tokens

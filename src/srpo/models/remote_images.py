@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from srpo.config.server import ImageFormat
-from srpo.data.images import DRAWN, image_hash, read_image
+from srpo.core.records import DRAWN
+from srpo.data.images import image_hash, read_image
+from srpo.models.config import ImageFormat
 
 _JPEG_QUALITY = 92
 _AS_IS = {b"\xff\xd8\xff": "jpeg", b"\x89PNG\r\n\x1a\n": "png", b"GIF8": "gif", b"RIFF": "webp"}

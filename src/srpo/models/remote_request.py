@@ -7,8 +7,8 @@ import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from srpo.config.server import ServerConfig
 from srpo.core.records import Sampling
+from srpo.models.config import ServerConfig
 from srpo.models.protocol import Message, Request
 from srpo.models.remote_images import EncodedPicture, PictureEncoder
 from srpo.models.structured import instruction, response_format

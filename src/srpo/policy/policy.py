@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from srpo.core.response import first_attempt_end
 from srpo.policy.processor import EncodedPrompt, Processor
 
 CONTROL_TOKENS = (
@@ -122,3 +123,12 @@ class Policy:
             else:
                 low = middle + 1
         return low
+
+
+def first_attempt_tokens(policy: "Policy", token_ids: Sequence[int], text: str) -> int | None:
+    """Tokens of the first attempt of a response whose decoding is `text`; None when no first answer ends.
+
+    A token that holds the last character of the first `</answer>` still belongs to the first attempt.
+    """
+    end = first_attempt_end(text)
+    return None if end is None else policy.token_index(token_ids, end)

@@ -4,19 +4,19 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from srpo.config.reflect import ReflectConfig
-from srpo.core.grading import SymbolicVerifier
 from srpo.core.records import Attempt, FormatError, Grade, Origin, Problem, Record, Trace
 from srpo.core.response import parse_attempt, render_attempt
-from srpo.eval import intake
-from srpo.eval.accounts import Dropped
-from srpo.eval.scoring import score_text
+from srpo.grading import SymbolicVerifier
+from srpo.grading.responses import score_text
+from srpo.models import asking
 from srpo.models.protocol import Completion
 from srpo.models.structured import ATTEMPT_BLOCKS, blocks_in_tags
 from srpo.reflect.captions import Captions
+from srpo.reflect.config import ReflectConfig
 from srpo.reflect.judge import Judge
+from srpo.reflect.models import Writers
 from srpo.reflect.teacher import Asked, Teacher
-from srpo.reflect.writers import Writers
+from srpo.runs.rejects import Dropped
 
 
 class Difficulty(Record):
@@ -82,26 +82,26 @@ class Reflector:
             dropped += found.dropped
             difficulties.append(found.difficulty)
             counts.update(attempts=len(group), graded=found.difficulty.graded, right=found.difficulty.right)
-        intake.check_alive(self._writers.policy.name, counts["attempts"], errors, num_problems=len(difficulties))
+        asking.check_alive(self._writers.policy.name, counts["attempts"], errors, num_problems=len(difficulties))
         asked, blind = self._with_captions(asked)
         lessons = self._teacher.teach(asked)
         num_problems = len({one.problem.id for one in asked})
-        intake.check_alive(self._writers.teacher.name, lessons.num_requests, lessons.errors, num_problems=num_problems)
+        asking.check_alive(self._writers.teacher.name, lessons.num_requests, lessons.errors, num_problems=num_problems)
         counts.update(asked=len(asked), requests=lessons.num_requests, verified=len(lessons.accepted))
         return Worked(lessons.accepted, (*dropped, *blind, *lessons.dropped), tuple(difficulties), counts)
 
     def _sample(
         self, problems: Sequence[Problem], dropped: list[Dropped]
-    ) -> list[tuple[intake.Taken, list[Completion]]]:
+    ) -> list[tuple[asking.Taken, list[Completion]]]:
         """First attempts at the problems that the policy can take; the others go to `dropped`."""
         config, policy = self._config, self._writers.policy
         with self._writers.policy_turn:
-            taken, refused = intake.take_all(policy, problems, config.prompt, config.num_samples)
+            taken, refused = asking.take_all(policy, problems, config.prompt, config.num_samples)
             dropped += refused
             groups = policy.generate([one.request for one in taken], config.sampling) if taken else []
         return list(zip(taken, groups, strict=True))
 
-    def _attempts(self, taken: intake.Taken, group: Sequence[Completion]) -> "_Attempts":
+    def _attempts(self, taken: asking.Taken, group: Sequence[Completion]) -> "_Attempts":
         """Those that can be read, graded and are new go to the teacher."""
         problem = taken.request.problem
         read = [self._read(problem, sample, completion) for sample, completion in enumerate(group)]

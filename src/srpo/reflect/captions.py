@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from srpo.config.reflect import ReflectConfig
 from srpo.core.prompts import CAPTION
 from srpo.core.records import Problem, Sampling
-from srpo.models.local import InspectingGenerator
-from srpo.models.protocol import Completion, Message, Request
+from srpo.models.protocol import Completion, InspectingGenerator, Message, Request
+from srpo.reflect.config import ReflectConfig
 
 
 class Captions:

@@ -18,26 +18,24 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from srpo.config.reflect import LOCAL, ReflectConfig
-from srpo.config.server import ServerConfig
-from srpo.core.records import Problem, Record, Trace
+from srpo.core.records import DRAWN, Problem, Record, Trace
 from srpo.core.selection import select
-from srpo.data.images import DRAWN
-from srpo.eval import intake
-from srpo.eval.accounts import REJECTED, Dropped, Ledger, count_dropped, read_dropped
-from srpo.eval.result import Spend
-from srpo.models.local import InspectingGenerator
-from srpo.models.meter import BudgetSpent
-from srpo.models.protocol import Generator
+from srpo.grading.symbolic import open_verifier
+from srpo.models.config import LOCAL, ServerConfig
+from srpo.models.meter import BudgetSpent, Spend
+from srpo.models.protocol import Generator, InspectingGenerator
+from srpo.models.spending import Projection, confirm, pilot
 from srpo.reflect.batches import Reflector, Worked
-from srpo.reflect.money import Projection, confirm, pilot
-from srpo.reflect.survey import Batch, Survey, read_batches, sample_problems, survey
-from srpo.reflect.window import in_order
-from srpo.reflect.writers import StandIns, Writers, open_writers
+from srpo.reflect.config import ReflectConfig
+from srpo.reflect.models import StandIns, Writers, open_writers
+from srpo.reflect.prepare import Batch, Survey, read_batches, sample_problems, survey
 from srpo.runs.directory import RunDir
 from srpo.runs.interrupt import Stop, Stopped, stop_signal
+from srpo.runs.ordered import in_order
+from srpo.runs.origin import make_origin
 from srpo.runs.progress import progress
 from srpo.runs.reader import read_traces
+from srpo.runs.rejects import REJECTED, Dropped, Ledger, count_dropped, read_dropped
 
 VERIFIED, DIFFICULTY = "verified.jsonl", "difficulty.jsonl"
 _LEDGERS = (REJECTED, VERIFIED, DIFFICULTY)
@@ -96,9 +94,9 @@ def run(
     if teacher is None:
         _check_teacher(config, run_dir.path)
     given = StandIns(policy=policy, teacher=teacher, judge=judge)
-    with open_writers(config, run_dir.path, given) as writers, intake.open_verifier(config.symbolic) as symbolic:
+    with open_writers(config, run_dir.path, given) as writers, open_verifier(config.symbolic) as symbolic:
         model = config.model.model if isinstance(config.model, ServerConfig) else config.model
-        origin = intake.make_origin(run_dir, "reflect", model, config.prompt, config.sampling)
+        origin = make_origin(run_dir, "reflect", model, config.prompt, config.sampling)
         reflector = Reflector(config, writers, origin=origin, symbolic=symbolic)
         _Reflection(config, run_dir, found, writers=writers, reflector=reflector).work()
         spend = writers.spend()

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from srpo.eval.table import count_lines, text_of
+from srpo.runs.tables import count_lines, text_of
 
 if TYPE_CHECKING:
     from srpo.reflect.run import ReflectResult

@@ -8,18 +8,17 @@ and the judge, if there is one; a reply that does not is asked for again with th
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from srpo.config.reflect import ReflectConfig
-from srpo.core.grading import SymbolicVerifier
 from srpo.core.prompts import Form, problem_text, teacher_prompt, teacher_text
 from srpo.core.records import Attempt, Grade, Origin, Problem, Response, Sampling, TokenCounts, Trace
 from srpo.core.response import render, render_attempt
 from srpo.core.selection import verify_trace
-from srpo.eval.accounts import Dropped
-from srpo.eval.scoring import score_text
-from srpo.models.local import InspectingGenerator
-from srpo.models.protocol import Completion, Generator, Message, Request
+from srpo.grading import SymbolicVerifier
+from srpo.grading.responses import score_text
+from srpo.models.protocol import Completion, Generator, InspectingGenerator, Message, Request
 from srpo.models.structured import TEACHER_BLOCKS, blocks_in_tags
+from srpo.reflect.config import ReflectConfig
 from srpo.reflect.judge import Judge
+from srpo.runs.rejects import Dropped
 
 
 class Asked(NamedTuple):

@@ -10,33 +10,31 @@ Run paths are taken relative to the demo directory; fields that the report does 
 to the stage whose name is a word of its label: `srpo` and `eval srpo` both to stage `srpo`.
 """
 
-import json
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from srpo.core.records import Trace
 from srpo.core.statistics import StageSummary, paired_difference, summarise
 from srpo.eval.result import BenchmarkResult
 from srpo.report.cards import Sampler
-from srpo.report.leaderboard import lead
+from srpo.report.leaderboard.published import read_published
+from srpo.report.leaderboard.rank import lead
+from srpo.report.leaderboard.results import result_of
 from srpo.report.metrics import curves_of
 from srpo.report.model import Card, Comparison, Curve, ReportData, RunInfo, stage_of
+from srpo.report.open import DemoSummary, LabelledRun, _rows, read_demo, runs_in
 from srpo.report.pictures import embed
-from srpo.report.published import read_published
-from srpo.report.results import result_of
-from srpo.runs.directory import RunDir
 from srpo.runs.reader import RunReader
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-SUMMARY = "summary.json"
 CARD_SEED = 0
 """Seeds the choice of cards, so that the same runs give the same report."""
 
@@ -44,43 +42,6 @@ _EVALUATIONS = ("base", "eval")
 """Stages of runs whose traces are answers to held-out problems by one policy."""
 _TRAININGS = ("sft", "rl")
 """Stages whose steps follow from each other; those of the others are batches in any order, and make no curve."""
-
-
-def _rows(stages: object) -> object:
-    """The stages as a list of what `StageSummary` knows: their writers may add fields for other readers."""
-    found = [{"name": name} | row for name, row in stages.items()] if isinstance(stages, dict) else stages
-    if not isinstance(found, list | tuple):
-        return found
-    known = StageSummary.model_fields.keys()
-    return [{key: row[key] for key in row if key in known} if isinstance(row, dict) else row for row in found]
-
-
-class DemoSummary(BaseModel):
-    """What a report needs of a demo directory's `summary.json`."""
-
-    model_config = ConfigDict(frozen=True)
-
-    title: str
-    runs: dict[str, str]
-    """Label -> run directory."""
-    stages: Annotated[tuple[StageSummary, ...], BeforeValidator(_rows)] = ()
-    """A mapping by name, as a demo writes it, or a list, as an evaluation does."""
-    created: str = ""
-    command: str = ""
-    seed: int | None = None
-    hardware: str = ""
-    versions: dict[str, str] = {}
-
-
-class LabelledRun(NamedTuple):
-    """A run and the name it has in the report."""
-
-    label: str
-    run: RunReader
-    place: str
-    """Where it is, as whoever named it wrote it."""
-    alone: bool
-    """True when the run itself was asked for; a demo's stages are in the demo's summary."""
 
 
 def read_report(
@@ -95,7 +56,7 @@ def read_report(
     Args:
         dirs: At least one run directory or demo directory.
         load: Loads a picture from its reference; `srpo.data.images.load_image` unless given.
-        published: Files of published results (`srpo.report.published`), for runs with a benchmark.
+        published: Files of published results (`srpo.report.leaderboard.published`), for runs with a benchmark.
         shipped: Whether the published results that come with srpo are shown too.
 
     Raises:
@@ -152,40 +113,6 @@ def _run_info(label: str, place: str, counts: Counter[str], *, num_single: int, 
         counts=dict(counts),
         single=0 < num_traces == num_single,
     )
-
-
-def read_run(path: Path) -> RunReader:
-    """Open a run directory; ValueError that says what was expected when `path` is not one."""
-    if not path.is_dir():
-        raise ValueError(f"{str(path)!r} is not a directory; give a run directory (the --out of a stage) or a demo's")
-    return RunDir.read(path)
-
-
-def read_demo(path: Path) -> DemoSummary | None:
-    """The summary of a demo directory, or None when `path` is not one.
-
-    Raises:
-        ValueError: `summary.json` says that it is a demo but cannot be read; names the field.
-    """
-    file = path / SUMMARY
-    if not file.is_file() or (path / "config.json").exists():
-        return None
-    try:
-        return DemoSummary.model_validate(json.loads(file.read_text(encoding="utf-8")))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{str(file)!r} is not a demo's summary: {field}: {first['msg']}") from error
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{str(file)!r}, line {error.lineno}: not JSON ({error.msg})") from error
-
-
-def runs_in(path: Path) -> list[LabelledRun]:
-    """The run at `path`, or the runs of the demo at `path`."""
-    demo = read_demo(path)
-    if demo is None:
-        return [LabelledRun(path.resolve().name, read_run(path), str(path), alone=True)]
-    return [LabelledRun(label, read_run(path / run), run, alone=False) for label, run in demo.runs.items()]
 
 
 def _open(dirs: Sequence[Path]) -> tuple[DemoSummary | None, list[StageSummary], list[LabelledRun]]:

@@ -5,7 +5,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from srpo.core.records import OUTCOMES, Trace
-from srpo.report.page import blocks, clip
+from srpo.report.pages import blocks, clip
 from srpo.report.palette import OUTCOME_MARKS
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from srpo.core.statistics import StageSummary
-from srpo.report import story, tables
+from srpo.report import tables
 from srpo.report.metrics import Panel, ends, smooth, thin
 from srpo.report.model import Curve
 from srpo.report.palette import PAGE, series_mark
+from srpo.report.text import number, percent
 
 _FONT = "ui-sans-serif, system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 
@@ -83,7 +84,7 @@ def family_figure(stages: Sequence[StageSummary], series: Mapping[str, int]) -> 
     figure.update_yaxes(showgrid=False)
     for at in range(len(rows) - 1):
         figure.add_hline(y=at + 0.5, line={"color": PAGE["grid"].light, "width": 1})
-    legend = tuple(LegendLine(stage.name, series[stage.name], story.percent(stage.final_accuracy)) for stage in stages)
+    legend = tuple(LegendLine(stage.name, series[stage.name], percent(stage.final_accuracy)) for stage in stages)
     return Figure("Final accuracy by family", "", legend, height, _spec(figure))
 
 
@@ -115,11 +116,6 @@ def panel_figure(panel: Panel, series: Mapping[str, int]) -> Figure:
     rangemode = "tozero" if panel.is_share else "normal"
     figure.update_yaxes(nticks=5, tickformat="~g", rangemode=rangemode, **_axis())
     return Figure(panel.key, panel.words, tuple(legend), height, _spec(figure))
-
-
-def number(value: float) -> str:
-    """A metric's value as short text: three significant digits, no needless zeros."""
-    return (f"{value:.3g}" if abs(value) < 1e3 else f"{value:,.0f}").replace("-", "−")
 
 
 def _ends_text(curve: Curve) -> str:

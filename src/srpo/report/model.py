@@ -6,7 +6,7 @@ from pydantic import Field
 
 from srpo.core.records import Record, Trace
 from srpo.core.statistics import StageSummary
-from srpo.report.leaderboard import Leaderboard
+from srpo.report.leaderboard.rank import Leaderboard
 
 
 def stage_of(label: str, stages: Sequence[str]) -> str | None:

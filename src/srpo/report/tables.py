@@ -1,12 +1,10 @@
 """The tables of a report as rows of values: families by stage, and the transition matrix of each stage."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from srpo.core.records import Outcome
 from srpo.core.statistics import StageSummary
-from srpo.report import board
-from srpo.report.metrics import ends
 from srpo.report.model import ReportData, stage_of
 
 
@@ -82,14 +80,3 @@ def matrix(stage: StageSummary) -> Matrix:
         rows=rows,
         net=rows[1][0].share - rows[0][1].share,
     )
-
-
-def as_json(data: ReportData) -> dict[str, Any]:
-    """What the report says, without pictures, cards and the points of curves, as a JSON value."""
-    value = data.model_dump(mode="json", exclude={"cards", "curves", "term_names", "leaderboard"})
-    for run in value["runs"]:
-        curves = [curve for curve in data.curves if curve.run == run["label"]]
-        run["metrics"] = {curve.key: dict(zip(("first", "last"), ends(curve), strict=True)) for curve in curves}
-    if data.leaderboard is not None:
-        value["leaderboard"] = board.as_json(data.leaderboard)
-    return value | {"num_cards": len(data.cards)}

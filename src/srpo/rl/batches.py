@@ -4,9 +4,9 @@ import random
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from srpo.config.rl import RlConfig
 from srpo.core.advantages import keep_group
 from srpo.core.records import Problem, Trace
+from srpo.rl.config import RlConfig
 from srpo.rl.credit import carries_signal
 from srpo.rl.rollout import Group
 

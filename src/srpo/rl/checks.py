@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from srpo.core.grading import grade_gold
 from srpo.core.records import Problem, Style, Trace
+from srpo.grading import grade_gold
 from srpo.policy.vision_check import MIN_EFFECT, image_effect
 from srpo.rl.rollout import Group
 

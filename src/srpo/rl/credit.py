@@ -15,10 +15,10 @@ which the large ones are saturated.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from srpo.config.rl import Credit
 from srpo.core.advantages import group_advantages, has_signal
 from srpo.core.records import Reward
 from srpo.core.rewards import segment_rewards
+from srpo.rl.config import Credit
 
 
 class Credited(NamedTuple):

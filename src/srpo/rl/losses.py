@@ -26,7 +26,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from srpo.config.rl import LossVariant
+from srpo.rl.config import LossVariant
 
 
 class Normalizer(NamedTuple):

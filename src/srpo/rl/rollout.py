@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from srpo.config.rl import RlConfig
 from srpo.core.records import Origin, Problem, Sampling, TokenCounts, Trace
 from srpo.core.rewards import reward
 from srpo.data.images import ImageError
-from srpo.eval.scoring import score_text
+from srpo.grading.responses import score_text
 from srpo.policy.decode import SampledCompletion, sample
+from srpo.policy.policy import first_attempt_tokens
+from srpo.policy.prompts import PromptEncoder
+from srpo.rl.config import RlConfig
 from srpo.rl.credit import Credited
 from srpo.runs.progress import note
-from srpo.sft.examples import first_attempt_tokens
-from srpo.sft.prompts import PromptEncoder
 
 if TYPE_CHECKING:
-    from srpo.core.grading import SymbolicVerifier
+    from srpo.grading import SymbolicVerifier
     from srpo.policy.policy import Policy
     from srpo.policy.processor import EncodedPrompt
 

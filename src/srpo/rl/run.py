@@ -11,25 +11,27 @@ optimizer moments, the position in the stream of problems and the token count, a
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from srpo.config.rl import RlConfig
 from srpo.core.records import Problem, Record, Sampling
 from srpo.data.sources import load_problems
-from srpo.eval import intake
-from srpo.eval.accounts import fingerprint
+from srpo.data.usable import check_usable
+from srpo.grading.symbolic import open_verifier
 from srpo.policy.load import load_policy, save_policy
+from srpo.policy.optim import Optimizer
+from srpo.policy.prompts import PromptEncoder
 from srpo.rl.batches import Collected, ProblemStream
 from srpo.rl.checks import check_format_rate, check_image_effect, gradable
+from srpo.rl.config import RlConfig
 from srpo.rl.rollout import Judge
 from srpo.rl.train import Clock, Session, evaluate, learn_from, sample_groups
 from srpo.runs.checkpoint import Checkpoint
 from srpo.runs.directory import RunDir
 from srpo.runs.interrupt import Stop, Stopped, stop_signal
+from srpo.runs.origin import check_same_data, make_origin
 from srpo.runs.progress import Bar, note, progress
-from srpo.sft.optim import Optimizer
-from srpo.sft.prompts import PromptEncoder
+from srpo.runs.rejects import fingerprint
 
 if TYPE_CHECKING:
-    from srpo.core.grading import SymbolicVerifier
+    from srpo.grading import SymbolicVerifier
 
 
 class RlSummary(Record):
@@ -79,7 +81,7 @@ def run(config: RlConfig, run_dir: RunDir) -> RlSummary:
         return RlSummary.model_validate(run_dir.summary())
     data = load_data(config)
     checkpoint = run_dir.latest_checkpoint()
-    with intake.open_verifier(config.symbolic) as symbolic:
+    with open_verifier(config.symbolic) as symbolic:
         session = open_session(config, run_dir, data, checkpoint, symbolic)
         reached = _train(session, run_dir, data, checkpoint)
     run_dir.save_model(lambda path: save_policy(session.policy, path))
@@ -101,7 +103,7 @@ def run(config: RlConfig, run_dir: RunDir) -> RlSummary:
 def load_data(config: RlConfig) -> Data:
     """Read the problems, leave out those that cannot be graded, and say so."""
     found = load_problems(config.data)
-    intake.check_usable(found, config.data.label)
+    check_usable(found, config.data.label)
     train = gradable(found.problems, config.data.label)
     if train.ungradable:
         first_id, reason = train.ungradable[0]
@@ -121,7 +123,7 @@ def open_session(
 ) -> Session:
     """Load models and optimizer, at the checkpoint if there is one."""
     extra = checkpoint.extra if checkpoint else {}
-    intake.check_same_data(extra, data.digest, config.data.label)
+    check_same_data(extra, data.digest, config.data.label)
     policy = load_policy(
         checkpoint.path if checkpoint else config.model,
         device=config.device,
@@ -140,7 +142,7 @@ def open_session(
     if checkpoint:
         optimizer.load(checkpoint.path)
     sampling = Sampling(temperature=config.temperature, max_tokens=config.max_tokens)
-    origin = intake.make_origin(run_dir, "rl", config.model, config.prompt, sampling)
+    origin = make_origin(run_dir, "rl", config.model, config.prompt, sampling)
     return Session(
         config=config,
         policy=policy,

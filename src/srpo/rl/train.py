@@ -14,17 +14,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from srpo.config.rl import RlConfig
 from srpo.core.records import Problem, Trace
+from srpo.policy.optim import Optimizer
 from srpo.policy.prefix import Logprobs, completion_logprobs
+from srpo.policy.prompts import PromptEncoder, split
 from srpo.rl.batches import Collected, ProblemStream, collect
+from srpo.rl.config import RlConfig
 from srpo.rl.credit import TokenCredit, assign_credit
 from srpo.rl.losses import LossStats, Normalizer, policy_loss
 from srpo.rl.metrics import accuracy_metrics, rollout_metrics
 from srpo.rl.rollout import Group, Judge, readable, roll_out, sampling_seed
-from srpo.sft.batches import split
-from srpo.sft.optim import Optimizer
-from srpo.sft.prompts import PromptEncoder
 
 if TYPE_CHECKING:
     from srpo.policy.policy import Policy

@@ -30,9 +30,3 @@ def plan_batches(
             rng.shuffle(cut)
             batches += cut
     return batches
-
-
-def split(indices: Sequence[int], size: int | None) -> list[list[int]]:
-    """Cut a batch into micro-batches of at most `size`; None leaves it whole."""
-    step = size or max(1, len(indices))
-    return [list(indices[at : at + step]) for at in range(0, len(indices), step)]

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from srpo.config.sft import FirstAttemptLoss, SftConfig
 from srpo.core.records import Attempt, Problem, Response, Trace
-from srpo.core.response import first_attempt_end, render, render_attempt
+from srpo.core.response import render, render_attempt
+from srpo.policy.policy import first_attempt_tokens
 from srpo.runs.reader import read_traces
+from srpo.sft.config import FirstAttemptLoss, SftConfig
 
 if TYPE_CHECKING:
     from srpo.policy.policy import Policy
@@ -84,15 +85,6 @@ def make_examples(traces: Sequence[Trace], policy: "Policy", config: SftConfig) 
             f"({_describe(dropped)}); check style and max_tokens, or run `srpo reflect` again"
         )
     return Examples(tuple(kept), dict(dropped))
-
-
-def first_attempt_tokens(policy: "Policy", token_ids: Sequence[int], text: str) -> int | None:
-    """Tokens of the first attempt of a response whose decoding is `text`; None when no first answer ends.
-
-    A token that holds the last character of the first `</answer>` still belongs to the first attempt.
-    """
-    end = first_attempt_end(text)
-    return None if end is None else policy.token_index(token_ids, end)
 
 
 def _target(trace: Trace, config: SftConfig) -> str | None:

@@ -11,17 +11,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from srpo.config.sft import SftConfig
 from srpo.core.records import Record
-from srpo.eval import intake
 from srpo.policy.load import load_policy, save_policy
+from srpo.policy.optim import Optimizer
+from srpo.policy.prompts import PromptEncoder
 from srpo.runs.directory import RunDir
 from srpo.runs.interrupt import Stopped, stop_signal
+from srpo.runs.origin import check_same_data
 from srpo.runs.progress import note, progress
 from srpo.sft.batches import plan_batches
+from srpo.sft.config import SftConfig
 from srpo.sft.examples import Examples, load_traces, make_examples
-from srpo.sft.optim import Optimizer
-from srpo.sft.prompts import PromptEncoder
 from srpo.sft.train import train_step
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def run(config: SftConfig, run_dir: RunDir) -> SftSummary:
     optimizer = Optimizer(policy.model, config.optim, len(plan.batches))
     if checkpoint:
         optimizer.load(checkpoint.path)
-        intake.check_same_data(checkpoint.extra, plan.digest, ", ".join(config.traces))
+        check_same_data(checkpoint.extra, plan.digest, ", ".join(config.traces))
     tokens = _train(config, run_dir, policy, optimizer, plan, start)
     run_dir.save_model(lambda path: save_policy(policy, path))
     row = list(run_dir.metrics())[-1]

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from srpo.policy.optim import Optimizer
 from srpo.policy.prefix import completion_logprobs
-from srpo.sft.batches import split
+from srpo.policy.prompts import PromptEncoder, split
 from srpo.sft.examples import Example
-from srpo.sft.optim import Optimizer
-from srpo.sft.prompts import PromptEncoder
 
 if TYPE_CHECKING:
     from srpo.policy.policy import Policy

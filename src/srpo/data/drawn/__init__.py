@@ -14,7 +14,7 @@ from typing import Final
 
 from PIL import Image
 
-from srpo.core.records import Problem
+from srpo.core.records import DRAWN, Problem
 from srpo.data.drawn.area import Area
 from srpo.data.drawn.bars import Bars
 from srpo.data.drawn.clock import Clock
@@ -27,7 +27,6 @@ from srpo.data.drawn.scene import Scene
 from srpo.data.drawn.splits import SPLITS, Split, split_of
 from srpo.data.drawn.tiles import Tiles
 from srpo.data.drawn.weights import Weights
-from srpo.data.images import DRAWN
 
 _FAMILIES: Final = {
     family.family: family for family in (Area, Bars, Clock, Count, Digits, Maze, OddOne, Pairs, Tiles, Weights)

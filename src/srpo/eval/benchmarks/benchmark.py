@@ -15,16 +15,14 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field, JsonValue
 
-from srpo.config.data import SourceConfig
-from srpo.core.grading import SymbolicVerifier, grade
 from srpo.core.prompts import problem_text
 from srpo.core.records import Grade, Problem, Record
 from srpo.core.statistics import wilson
+from srpo.data.config import SourceConfig
 from srpo.data.rows import Row
+from srpo.grading import SymbolicVerifier, grade
 
 DecidedBy = Literal["rule", "judge"]
-MarkStyle = Literal["auto", "reflective", "single"]
-"""`auto`: reflective when the text opens a reflection block, else single."""
 
 
 class Item(Record):

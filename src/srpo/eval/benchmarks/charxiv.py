@@ -6,13 +6,13 @@ The type decides what is asked for and how it is judged. It is `inst_category` i
 
 from typing import Any
 
-from srpo.config.data import SourceConfig
-from srpo.core.grading import SymbolicVerifier, grade
 from srpo.core.records import Grade
+from srpo.data.config import SourceConfig
 from srpo.data.fields import RowError
 from srpo.data.rows import Row
 from srpo.eval.benchmarks.benchmark import Benchmark, HubSource, Item
 from srpo.eval.benchmarks.columns import first, gold, make_item, needed, pictures, question, text
+from srpo.grading import SymbolicVerifier, grade
 
 TYPES = ("text-in-chart", "text-in-general", "number-in-chart", "number-in-general")
 SOURCES = ("GPT-sourced", "GPT-inspired", "completely human")

@@ -13,8 +13,8 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from srpo.config.data import SourceConfig
 from srpo.core.records import Problem
+from srpo.data.config import SourceConfig
 from srpo.data.fields import RowError, to_answer, to_images, to_level, to_question, to_text
 from srpo.data.rows import Row
 from srpo.eval.benchmarks.benchmark import Item

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from srpo.config.data import SourceConfig
+from srpo.data.config import SourceConfig
 from srpo.data.fields import RowError
 from srpo.data.rows import Rejected, Row
 from srpo.data.sources import iter_problems

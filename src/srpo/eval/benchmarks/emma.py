@@ -3,7 +3,7 @@
 Some golds are lower-case letters, and the column `type` varies in case (`Multiple Choice`, `Multiple choice`).
 """
 
-from srpo.config.data import SourceConfig
+from srpo.data.config import SourceConfig
 from srpo.data.fields import to_choices
 from srpo.data.rows import Row
 from srpo.eval.benchmarks.benchmark import Benchmark, HubSource, Item

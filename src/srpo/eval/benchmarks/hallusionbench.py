@@ -6,15 +6,15 @@ is a subcategory of both.
 
 from collections.abc import Sequence
 
-from srpo.config.data import SourceConfig
-from srpo.core.grading import SymbolicVerifier
 from srpo.core.records import Grade
+from srpo.data.config import SourceConfig
 from srpo.data.fields import RowError
 from srpo.data.rows import Row
 from srpo.eval.benchmarks.benchmark import Benchmark, Breakdown, HubSource, Item, Mark
 from srpo.eval.benchmarks.columns import make_item, needed, pictures, question, text
-from srpo.eval.benchmarks.prose import grade_verdict
 from srpo.eval.official.hallusionbench import hallusion_scores, read_id
+from srpo.grading import SymbolicVerifier
+from srpo.grading.prose.grade import grade_verdict
 
 _ID = ("category", "subcategory", "set_id", "figure_id", "question_id")
 _GOLDS = {"0": "No", "1": "Yes", "no": "No", "yes": "Yes"}

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from srpo.config.data import SourceConfig
 from srpo.data.arrow import is_saved_dataset
+from srpo.data.config import SourceConfig
 from srpo.data.fields import RowError
 from srpo.data.rows import Rejected, Row, read_hub, read_rows
 from srpo.eval.benchmarks.benchmark import Benchmark, Item

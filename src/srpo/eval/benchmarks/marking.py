@@ -1,9 +1,9 @@
 """One response to one item of a benchmark, reflective or plain, graded by the benchmark's own rule."""
 
-from srpo.core.grading import SymbolicVerifier
-from srpo.core.records import Style
-from srpo.eval.benchmarks.benchmark import Benchmark, Item, Mark, MarkStyle
-from srpo.eval.scoring import Scored, score_with
+from srpo.core.records import MarkStyle, Style
+from srpo.eval.benchmarks.benchmark import Benchmark, Item, Mark
+from srpo.grading import SymbolicVerifier
+from srpo.grading.responses import Scored, score_with
 
 
 def score_response(

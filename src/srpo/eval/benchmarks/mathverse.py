@@ -7,7 +7,7 @@ all: labels (`Area $=113.1 \mathrm{~cm}^{2}$`), degree signs read in a wrong enc
 import re
 from collections.abc import Sequence
 
-from srpo.config.data import SourceConfig
+from srpo.data.config import SourceConfig
 from srpo.data.rows import Row
 from srpo.eval.benchmarks.benchmark import Benchmark, Breakdown, HubSource, Item, Mark, cell_of
 from srpo.eval.benchmarks.columns import (

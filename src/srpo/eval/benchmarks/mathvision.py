@@ -7,14 +7,14 @@ letter of the place and the text of the option alike, and so do we.
 
 from collections.abc import Sequence
 
-from srpo.config.data import SourceConfig
-from srpo.core.grading import SymbolicVerifier
-from srpo.core.grading.choices import LETTERS, chosen_letters
 from srpo.core.records import Grade
+from srpo.data.config import SourceConfig
 from srpo.data.fields import to_choices
 from srpo.data.rows import Row
 from srpo.eval.benchmarks.benchmark import Benchmark, HubSource, Item
 from srpo.eval.benchmarks.columns import gold, lettered, make_item, needed, pictures, question, text, whole
+from srpo.grading import SymbolicVerifier
+from srpo.grading.rules.choices import LETTERS, chosen_letters
 
 SUBJECTS = (
     "algebra", "analytic geometry", "arithmetic", "combinatorial geometry", "combinatorics", "counting",

@@ -5,14 +5,14 @@ The gold of a question with options is an option's text, not its letter; three q
 
 from collections.abc import Sequence
 
-from srpo.config.data import SourceConfig
-from srpo.core.grading import SymbolicVerifier
 from srpo.core.records import Grade
+from srpo.data.config import SourceConfig
 from srpo.data.fields import to_choices
 from srpo.data.rows import Row
 from srpo.eval.benchmarks.benchmark import Benchmark, Breakdown, HubSource, Item, Mark, in_order, table_by
 from srpo.eval.benchmarks.columns import gold, inner, lettered, make_item, needed, pictures, question, text, whole
-from srpo.eval.benchmarks.prose import grade_list, grade_number, grade_option
+from srpo.grading import SymbolicVerifier
+from srpo.grading.prose.grade import grade_list, grade_number, grade_option
 
 SKILLS = (
     "arithmetic reasoning", "statistical reasoning", "algebraic reasoning", "geometry reasoning",

@@ -1,6 +1,6 @@
 """MMK12: 2,000 school questions of four subjects with options in their text; the training half is free-form."""
 
-from srpo.config.data import SourceConfig
+from srpo.data.config import SourceConfig
 from srpo.data.rows import Row
 from srpo.eval.benchmarks.benchmark import Benchmark, HubSource, Item
 from srpo.eval.benchmarks.columns import (

@@ -6,13 +6,13 @@ has two settings, ten options and the whole question in the picture; its score i
 
 from collections.abc import Sequence
 
-from srpo.config.data import SourceConfig
-from srpo.core.grading import SymbolicVerifier, grade
 from srpo.core.records import Grade
+from srpo.data.config import SourceConfig
 from srpo.data.fields import RowError, to_choices
 from srpo.data.rows import Row
 from srpo.eval.benchmarks.benchmark import Benchmark, HubSource, Item, Mark, cell_of
 from srpo.eval.benchmarks.columns import lettered, make_item, needed, numbered_pictures, question, repair_escapes, text
+from srpo.grading import SymbolicVerifier, grade
 
 DOMAINS = {
     "Art and Design": ("Art", "Art_Theory", "Design", "Music"),

@@ -5,7 +5,7 @@ Options stand in the text of the question (`Options: A: .., B: ..`).
 
 from collections.abc import Sequence
 
-from srpo.config.data import SourceConfig
+from srpo.data.config import SourceConfig
 from srpo.data.rows import Row
 from srpo.eval.benchmarks.benchmark import Benchmark, Breakdown, HubSource, Item, Mark, macro
 from srpo.eval.benchmarks.columns import (

@@ -15,7 +15,7 @@ NAMES: tuple[BenchmarkName, ...] = get_args(BenchmarkName)
 
 def benchmark_named(name: str) -> Benchmark:
     """The adapter called `name`; ValueError with the nearest name when there is none."""
-    from srpo.eval.benchmarks import adapters  # all adapters at once, none of them heavy
+    from srpo.eval.benchmarks import adapters
 
     found = adapters.BY_NAME.get(name)
     if found is None:

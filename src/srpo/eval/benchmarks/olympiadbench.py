@@ -4,14 +4,14 @@ Other configurations have the same columns and are read as well; proofs (`Need_h
 A problem may have several answers, and a tolerance for each (`error`); units stand outside the box.
 """
 
-from srpo.config.data import SourceConfig
-from srpo.core.grading import SymbolicVerifier
 from srpo.core.records import Grade
+from srpo.data.config import SourceConfig
 from srpo.data.fields import RowError, to_choices, to_text
 from srpo.data.rows import Row
 from srpo.eval.benchmarks.benchmark import Benchmark, HubSource, Item
 from srpo.eval.benchmarks.columns import make_item, needed, numbered_pictures, question, repair_escapes, text
 from srpo.eval.official.olympiadbench import olympiad_equal, read_tolerance
+from srpo.grading import SymbolicVerifier
 
 _CONFIG = "OE_MM_maths_en_COMP"
 _WANTED = {

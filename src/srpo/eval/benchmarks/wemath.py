@@ -5,13 +5,13 @@ What counts is how the answers to a problem and to its steps go together: `offic
 
 from collections.abc import Sequence
 
-from srpo.config.data import SourceConfig
-from srpo.core.grading import SymbolicVerifier
 from srpo.core.records import Grade
+from srpo.data.config import SourceConfig
 from srpo.data.rows import Row
 from srpo.eval.benchmarks.benchmark import Benchmark, Breakdown, HubSource, Item, Mark
 from srpo.eval.benchmarks.columns import labelled_options, letter_gold, make_item, needed, pictures, question, text
 from srpo.eval.official.wemath import wemath_scores
+from srpo.grading import SymbolicVerifier
 
 
 class WeMath(Benchmark):

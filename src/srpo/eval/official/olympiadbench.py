@@ -20,12 +20,12 @@ import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
-from srpo.core.grading import SymbolicVerifier
-from srpo.core.grading.evaluate import Value, evaluate, identical, magnitude, sample_values, variables
-from srpo.core.grading.nodes import Node
-from srpo.core.grading.splitting import split_top, trim
-from srpo.core.grading.syntax import parse
-from srpo.core.normalise import MAX_CHARS, clean
+from srpo.grading import SymbolicVerifier
+from srpo.grading.normalise import MAX_CHARS, clean
+from srpo.grading.rules.evaluate import Value, evaluate, identical, magnitude, sample_values, variables
+from srpo.grading.rules.nodes import Node
+from srpo.grading.rules.splitting import split_top, trim
+from srpo.grading.rules.syntax import parse
 
 DEFAULT_TOLERANCE = 1e-8
 _SLACK = 1.01

@@ -1,1 +1,0 @@
-"""The whole method on a laptop: `plan` says which stages with which settings, `run` carries them out."""

@@ -1,0 +1,55 @@
+"""What is evaluated: plain problems, or the items of a benchmark with its prompt and its rule."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from srpo.core.prompts import problem_text
+from srpo.core.records import Problem
+from srpo.data.rows import Rejected
+from srpo.data.sources import ProblemSet, load_problems
+from srpo.eval.benchmarks.benchmark import Benchmark, Item
+from srpo.eval.benchmarks.items import iter_items, published
+from srpo.eval.benchmarks.named import benchmark_named
+from srpo.eval.config import EvalConfig
+
+
+class Material(NamedTuple):
+    """All rows of the source, accounted for."""
+
+    label: str
+    """What to call the source."""
+    problems: ProblemSet
+    benchmark: Benchmark | None = None
+    items: Mapping[str, Item] = {}
+    """By id; empty without a benchmark."""
+
+    def question(self, problem: Problem) -> str:
+        """How a problem is put: as the official evaluation puts it, where it is of a benchmark."""
+        return problem_text(problem) if self.benchmark is None else self.benchmark.prompt(self.items[problem.id])
+
+
+def load_material(config: EvalConfig) -> Material:
+    """Read the problems, or rows until there are `config.limit` usable ones.
+
+    Raises:
+        ValueError: the source cannot be read, is not the benchmark's, or two rows have the same id.
+    """
+    if config.benchmark is None:
+        assert config.data is not None, "the config is checked"
+        return Material(config.data.label, load_problems(config.data, limit=config.limit))
+    benchmark = benchmark_named(config.benchmark)
+    source = config.data or published(benchmark)
+    items: dict[str, Item] = {}
+    rejected: list[Rejected] = []
+    for item in iter_items(benchmark, source):
+        if isinstance(item, Rejected):
+            rejected.append(item)
+            continue
+        key, place = item.problem.id, item.problem.source
+        if key in items:
+            raise ValueError(f"{place}: id {key!r} is already used at {items[key].problem.source}; ids must be unique")
+        items[key] = item
+        if len(items) == config.limit:
+            break
+    problems = ProblemSet(tuple(item.problem for item in items.values()), tuple(rejected))
+    return Material(source.label, problems, benchmark, items)

@@ -1,0 +1,1 @@
+"""What graded responses add up to: self-correction, votes, kinds of reflection."""

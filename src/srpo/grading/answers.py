@@ -1,0 +1,295 @@
+r"""Pull the final answer out of a text, before anything is graded.
+
+The order is fixed: the last complete `<answer>` block; else the last balanced `\boxed{}`; else a marked answer
+(`The answer is ..`, `Answer:`, `答案`, `####`, `**..**`); else a conclusion in the last sentences; else the text itself
+when it is short. A text that breaks off after its first answer (an open block, an open box, a reflection without a
+second answer) has no final answer. Every step is linear in the length of the text.
+
+    >>> extract_answer("<answer>3</answer> <reflection>No.</reflection> <think>..</think> <answer>5</answer>").text
+    '5'
+    >>> extract_answer("<answer>3</answer> <reflection>Let me look ag").text is None
+    True
+"""
+
+import re
+from typing import Literal, NamedTuple
+
+from srpo.grading.normalise import clean, repair
+from srpo.grading.phrases import any_of
+
+SHORT_CHARS = 400
+"""A text without any mark is taken as the answer itself up to this length."""
+MAX_ANSWER_CHARS = 2000
+MAX_BLOCKS, MAX_BOXES = 8, 24
+"""More answers than these are a list of guesses, of which the last is no better than the others."""
+_TAIL_CHARS = 20_000
+"""Marks are looked for in the end of a long text only."""
+
+How = Literal["answer block", "box", "marker", "bold", "conclusion", "whole text", "none"]
+
+
+class Extraction(NamedTuple):
+    """The final answer of a text."""
+
+    text: str | None
+    """None when there is no answer; `why` says why."""
+    how: How
+    why: str = ""
+    context: str = ""
+    """The sentence or short text around the answer, in which hedges are looked for."""
+    lead: str = ""
+    """What stands before the mark of the answer."""
+
+
+def _nothing(why: str) -> Extraction:
+    return Extraction(None, "none", why)
+
+
+# "<Answer>: <<B>>" is We-Math's marker, not a tag
+_TAG = re.compile(r"<\s{0,2}(/?)\s{0,2}(think|answer|reflection)\s{0,2}>(?!\s{0,3}[:：])", re.IGNORECASE)
+
+
+def extract_answer(text: str) -> Extraction:
+    """Return THE answer of a response, or of a text that is an answer already."""
+    if not text.strip():
+        return _nothing("the text is empty")
+    tags = [(match.start(), match.end(), match.group(2).lower(), bool(match.group(1))) for match in _TAG.finditer(text)]
+    if any(name == "answer" and not closing for _, _, name, closing in tags):
+        return _from_blocks(text, tags)
+    if tags:
+        start, end, name, closing = tags[-1]
+        if name != "answer" and not closing:
+            return _nothing(f"the response ends inside <{name}>")
+        text = text[end:] if name != "answer" else text[:start]
+        if not text.strip():
+            return _nothing("nothing follows the thinking")
+    return _from_text(text)
+
+
+def _from_blocks(text: str, tags: list[tuple[int, int, str, bool]]) -> Extraction:  # noqa: PLR0911 - one return a reason
+    last_close = max((i for i, tag in enumerate(tags) if tag[2] == "answer" and tag[3]), default=-1)
+    last_open = max(i for i, tag in enumerate(tags) if tag[2] == "answer" and not tag[3])
+    if sum(name == "answer" and not closing for _, _, name, closing in tags) > MAX_BLOCKS:
+        return _nothing(f"more than {MAX_BLOCKS} answer blocks: none of them is the answer")
+    if last_close < last_open:
+        return _nothing("the last answer block is not closed")
+    for _, end, name, closing in tags[last_close + 1 :]:
+        if not closing:
+            return _nothing(f"a <{name}> follows the last answer block: the response is not finished")
+        if name == "think" and not text[end:].strip():
+            return _nothing("the answer block stands inside the thinking")
+    inner = repair(text[tags[last_open][1] : tags[last_close][0]]).strip()
+    if not inner:
+        return _nothing("the last answer block is empty")
+    if len(inner) > MAX_ANSWER_CHARS:
+        return _nothing("the last answer block is too long for an answer")
+    found = _boxed(inner) or _marked(inner)
+    if found is not None:
+        return found._replace(how="answer block", context=inner if len(inner) <= SHORT_CHARS else found.context)
+    return Extraction(inner, "answer block", context=inner)
+
+
+def _from_text(text: str) -> Extraction:
+    text = (_SPECIAL_TOKEN.sub(" ", repair(text)) if "<|" in text else repair(text)).strip()
+    boxed = _boxed(text)
+    if boxed is not None:
+        return boxed
+    tail = text[-_TAIL_CHARS:]
+    short = len(text) <= SHORT_CHARS
+    found = _marked(tail)
+    if found is None and (not short or _SENTENCE_END.search(text.strip()[:-1])):
+        found = _bold(tail) or _conclusion(tail)
+    if found is not None:
+        return found._replace(context=text) if short else found
+    if short:
+        return Extraction(text.strip(), "whole text", context=text)
+    return _nothing("no answer is marked in the text")
+
+
+_SPECIAL_TOKEN = re.compile(r"<\|[a-z_]{1,24}\|>")
+
+
+# -- boxes
+
+_BOX = re.compile(r"\\?(?:boxed|fbox)\s{0,3}(?=\{)|\\boxed\s{1,3}(?=[^\s{])")
+_JOINT_WORDS = any_of("and; or; plus; also; as well as; vs; versus; 或者; 或; 以及; 和; 与; 及")
+_BOX_JOINT = re.compile(rf"[^\w]*(?:{_JOINT_WORDS}[^\w]*){{0,3}}", re.IGNORECASE)
+
+
+def _closing_brace(text: str, start: int) -> int:
+    """Index of the brace that closes the one at `start`, or -1. Escaped braces do not count."""
+    depth = 0
+    for match in re.compile(r"\\.|[{}]", re.DOTALL).finditer(text, start):
+        sign = match.group()
+        if sign == "{":
+            depth += 1
+        elif sign == "}":
+            depth -= 1
+            if depth == 0:
+                return match.start()
+    return -1
+
+
+def _joined(gap: str) -> bool:
+    return len(gap) <= 60 and bool(_BOX_JOINT.fullmatch(clean(gap)))
+
+
+def _boxed(text: str) -> Extraction | None:
+    boxes = [(match.start(), match.end()) for match in _BOX.finditer(text)] if "box" in text else []
+    if not boxes:
+        return None
+    if len(boxes) > MAX_BOXES:
+        return _nothing(f"more than {MAX_BOXES} boxes: none of them is the answer")
+    contents: list[str] = []
+    later_start = len(text)
+    for start, brace in reversed(boxes[-12:]):
+        if text[brace] == "{":
+            end = _closing_brace(text, brace)
+            if end < 0 and not contents:
+                return _nothing("the last box is not closed")
+            content = text[brace + 1 : end]
+            if not contents and _taken_back(text[end + 1 : end + 200]):
+                return _nothing("the boxed answer is taken back")
+        else:
+            content = re.match(r"\S+", text[brace:]).group().strip("$.,")  # type: ignore[union-attr]
+            end = brace + len(content)
+        # boxes with nothing but "or", "and" or signs between them are one answer in several boxes
+        if contents and not (0 < end < later_start and _joined(text[end + 1 : later_start])):
+            break
+        if contents[:1] != [content.strip()]:
+            contents.insert(0, content.strip())
+        later_start = start
+    answer = " , ".join(contents)
+    if len(answer) > MAX_ANSWER_CHARS:
+        return _nothing("the last box is too long for an answer")
+    return Extraction(answer, "box", context=answer) if answer.strip() else _nothing("the last box is empty")
+
+
+# -- marked answers
+
+_IS = r"(?:is|are|was|were|would be|should be|must be|will be|equals|=|:|：|→|->)"
+_ENGLISH_MARKER = (
+    rf"\b(?:answer|ans)\b(?:\s(?:to|for)\s[^.:\n]{{1,80}}?)?[>*_\s\"'）)]{{0,6}}{_IS}"
+    rf"|\b(?:correct|right|best) (?:option|choice|statement|figure|letter)\b[*_\s]{{0,4}}{_IS}"
+    r"|\banswer\s{1,3}(?=[$\\(\[\d])|####"
+)
+_CHINESE_MARKER = (
+    r"(?:最终|正确|参考)?答案\s{0,3}[*_]{0,2}\s{0,2}(?:应该是|应该为|应为|应是|是|为|选|：|:)?"
+    r"|(?:故|因此|所以)?(?:本题)?(?<![不非未可能])(?:应?选择?|故选)\s{0,2}[:：]?(?=\s{0,2}[（(]?[A-Z])"
+)
+_MARKER = re.compile(f"{_ENGLISH_MARKER}|{_CHINESE_MARKER}", re.IGNORECASE)
+_NO_ANSWERS = re.compile(
+    any_of(
+        "correct; right; wrong; incorrect; as follows; given; below; above; clear; known; unknown; found; not",
+        "the same; valid; reasonable",
+    )
+    + r"\b",
+    re.IGNORECASE,
+)
+_SENTENCE_END = re.compile(r"[.!?](?=\s+[A-Z\"“*\\$(])|。|！|\n")
+_DISPLAY = re.compile(r"[\s:：*]{0,6}(?:\$\$(?P<a>[^$]{1,600})\$\$|\\\[(?P<b>.{1,600}?)\\\])", re.DOTALL)
+# ">" at the start of a line is a quotation mark, elsewhere an inequality
+_LEFTOVER = re.compile(
+    r"(?:[\s*_:：,，\"'“]|(?<=\n)>)*(?:(?:is|therefore|thus|option|choice)\b\s?)?(?:[\s*_:：,，]|(?<=\n)>)*",
+    re.IGNORECASE,
+)
+_RETRACTED = re.compile(
+    rf"[\s.!?。…$*\"')}}]*{any_of('(?:oh |hmm,? )?(?:no,? )?wait; actually; no, (?!not); correction; scratch that')}\b"
+    rf"|[\s.!?。…$*\"')}}]*{any_of('on second thought; hold on; hmm; 不对; 等等; 等一下; 更正')}",
+    re.IGNORECASE,
+)
+
+
+def _taken_back(rest: str) -> bool:
+    """Does the text after an answer go back on it?"""
+    return bool(_RETRACTED.match(rest[:200]))
+
+
+def _segment(text: str, start: int) -> tuple[str, str]:
+    """The answer behind a marker, and the sentence from the marker on."""
+    display = _DISPLAY.match(text, start)
+    if display:
+        return (display["a"] or display["b"]).strip(), display.group()
+    leftover = _LEFTOVER.match(text, start)
+    begin = leftover.end() if leftover else start
+    window = text[begin : begin + MAX_ANSWER_CHARS]
+    end = _SENTENCE_END.search(window)
+    # a question mark is part of what is said
+    segment = window[: end.start() + (end.group() == "?")] if end else window
+    return segment.strip().strip("*").strip(), segment
+
+
+_VALUE_EDGE = r"[\s.,;!()\[\]*$\\{}]"
+# "The answer is B. C": another value, and nothing else, follows the answer
+_MORE_VALUES = re.compile(
+    rf"(?:{_VALUE_EDGE}*+(?:(?:option|text|and|or)\b{_VALUE_EDGE}*)?(?:[A-H]|-?\d[\d.,/]*+)(?![A-Za-z\d]))++{_VALUE_EDGE}*",
+    re.IGNORECASE,
+)
+
+
+def _marked(text: str) -> Extraction | None:
+    matches = list(_MARKER.finditer(text))
+    for match in reversed(matches[-40:]):
+        segment, sentence = _segment(text, match.end())
+        if segment and not _NO_ANSWERS.match(segment) and len(segment) <= SHORT_CHARS:
+            after = text.find(sentence, match.end()) + len(sentence)
+            if _taken_back(text[after : after + 200]):
+                return _nothing("the marked answer is taken back")
+            if (
+                len(rest := text[after:].strip(" .,;!\n\t*")) <= 40
+                and _MORE_VALUES.fullmatch(rest)
+                and rest != segment.strip(" .!")
+            ):
+                segment = f"{segment} , {rest}"
+            return Extraction(
+                segment, "marker", context=sentence, lead=text[max(0, match.start() - 80) : match.start()]
+            )
+    return None
+
+
+_BOLD = re.compile(r"\*\*([^*\n]{1,120})\*\*")
+_HEADING = re.compile(
+    r"(?:step|note|conclusion|explanation|reason|part|case|solution|analysis|given|find)\b", re.IGNORECASE
+)
+
+
+def _bold(text: str) -> Extraction | None:
+    tail = text[-600:]
+    matches = list(_BOLD.finditer(tail))
+    if len(matches) > 1 and _joined(tail[matches[-2].end() : matches[-1].start()]):
+        content = " , ".join(dict.fromkeys(match.group(1).strip() for match in matches[-2:]))
+        return Extraction(content, "bold", context=content)
+    for match in reversed(matches[-3:]):
+        content = match.group(1).strip()
+        if (
+            not content.endswith((":", "："))
+            and not _HEADING.match(content)
+            and re.search(r"\d|^\(?[A-J]\)?\.?$|\\|√|π", content)
+        ):
+            return Extraction(content, "bold", context=content)
+    return None
+
+
+_CONCLUDES = re.compile(
+    r"(?:^|[\s,])(?:so|thus|therefore|hence|consequently|in conclusion|finally|∴)\b|∴|所以|因此|综上|故|即",
+    re.IGNORECASE,
+)
+
+
+def _conclusion(text: str) -> Extraction | None:
+    window = text[-1500:]
+    last = None
+    for match in _CONCLUDES.finditer(window):
+        last = match
+    if last is None:
+        return None
+    end = _SENTENCE_END.search(window, last.end())
+    sentence = window[last.start() : end.start() + (end.group() == "?") if end else len(window)].strip(" ,，")
+    if end and _taken_back(window[end.start() :]):
+        return _nothing("the conclusion is taken back")
+    left_over = len(window) - (end.end() if end else len(window))
+    return (
+        Extraction(sentence, "conclusion", context=sentence)
+        if len(sentence) <= SHORT_CHARS and left_over <= 300
+        else None
+    )

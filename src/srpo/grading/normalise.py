@@ -1,0 +1,303 @@
+r"""One spelling for what people and models write in many: Unicode and LaTeX in, plain canonical text out.
+
+The rest of the grader only ever sees the output of `clean`: fractions are `\frac{a}{b}` or `a/b`, roots `\sqrt`,
+signs ASCII, symbols single characters (`π ∞ ∪ ∈ ≤ ≥ ≠ ≈ ± ° ∠`), set braces `⦃ ⦄` (so that they cannot be confused
+with LaTeX groups), matrices `⟦a & b ¦ c & d⟧`, dollars of money `¤`. Every step is one linear pass.
+
+    >>> clean(r"$12\,\mathrm{cm}^{2}$")
+    '12 cm ^{2}'
+    >>> clean("（−∞，４］")
+    '(-∞,4]'
+"""
+
+import re
+import unicodedata
+from functools import lru_cache
+
+from srpo.grading.phrases import words
+
+MAX_CHARS = 2000
+"""Longer answers are not answers; `clean` cuts nothing, callers check `len`."""
+
+SET_OPEN, SET_CLOSE = "⦃", "⦄"
+MATRIX_OPEN, MATRIX_CLOSE, ROW_END = "⟦", "⟧", "¦"
+DOLLAR = "¤"
+
+_VULGAR = {c: f" {unicodedata.normalize('NFKC', c).replace('⁄', '/')}" for c in "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"}
+_BEFORE_NFKC = str.maketrans(
+    {
+        **dict.fromkeys("−‐‑‒–—―﹣－˗", "-"),
+        **dict.fromkeys("×✕✖⨯·⋅∙∗", "*"),
+        **dict.fromkeys("÷∕", "/"),
+        **dict.fromkeys("º˚∘掳", "°"),
+        **dict.fromkeys("′’‘`´ʹ", "'"),
+        **dict.fromkeys("″“”„", '"'),
+        **dict.fromkeys("∶ː", ":"),
+        **dict.fromkeys("≤⩽≦", "≤"),
+        **dict.fromkeys("≥⩾≧", "≥"),
+        **dict.fromkeys("⟨〈", "("),
+        **dict.fromkeys("⟩〉", ")"),
+        **dict.fromkeys("【〔", "["),
+        **dict.fromkeys("】〕", "]"),
+        **dict.fromkeys("\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u00ad\x00", ""),
+        **_VULGAR,
+        "√": " sqrt ",
+        "∛": " cbrt ",
+        "≒": "≈",
+        "蟺": "π",
+        "、": ",",
+        "。": ". ",
+        "…": "...",
+        "✓": "√",
+    }
+)
+_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿˣ", "0123456789+-()nx")
+_SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋ₐₑₙₓₖ", "0123456789+-aenxk")
+_SUPERSCRIPT_RUN = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿˣ]+")
+_SUBSCRIPT_RUN = re.compile("[₀₁₂₃₄₅₆₇₈₉₊₋ₐₑₙₓₖ]+")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# A JSON writer that forgot to double its backslashes turns \frac, \boxed, \text, \times, \theta, \right into these.
+_EATEN = re.compile(
+    r"\\?\x0c(?=rac\b|rac[\d{])|\x08(?=oxed|ar\b|inom|egin)|\t(?=ext|imes|frac|heta|an\b|riangle)|\r(?=ight)"
+)
+_EATEN_LETTER = {"\x0c": "\\f", "\x08": "\\b", "\t": "\\t", "\r": "\\r"}
+_DOUBLED_BACKSLASH = re.compile(r"\\\\(?=[A-Za-z]{2})")
+
+
+def repair(text: str) -> str:
+    r"""Undo what transport did to a text: lone surrogates, eaten backslashes (`\x0crac`), doubled backslashes."""
+    if not text.isascii():
+        text = _SURROGATE.sub("\ufffd", text)
+    if not text.isprintable():
+        text = _EATEN.sub(lambda match: _EATEN_LETTER[match.group()[-1]], text)
+    if "\\\\" in text and "\\begin" not in text:
+        text = _DOUBLED_BACKSLASH.sub(r"\\", text)
+    return text
+
+
+def fold_unicode(text: str) -> str:
+    """Give every sign one code point: NFKC, ASCII minus and quotes, superscripts as `^{..}`, `½` as ` 1/2`."""
+    if text.isascii():
+        return text.replace("\x00", "") if "\x00" in text else text
+    text = _SUPERSCRIPT_RUN.sub(lambda match: "^{" + match.group().translate(_SUPERSCRIPTS) + "}", text)
+    text = _SUBSCRIPT_RUN.sub(lambda match: "_{" + match.group().translate(_SUBSCRIPTS) + "}", text)
+    text = unicodedata.normalize("NFKC", text.translate(_BEFORE_NFKC))
+    return text.replace("⁄", "/").replace("。", ". ")
+
+
+_WRAPPERS = frozenset(
+    words(
+        "text textbf textit textrm textnormal texttt textsf emph mbox hbox mathrm mathbf mathit mathsf mathtt "
+        "mathcal mathbb mathbin mathrel boldsymbol bm operatorname boxed fbox underline overline "
+        "overrightarrow overleftrightarrow overbrace underbrace widehat hat vec bar tilde overset phantom "
+        "mathop cancel number num"
+    )
+)
+_SPACING = frozenset(
+    words(
+        "left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr displaystyle textstyle scriptstyle "
+        "limits nolimits rm bf it quad qquad hspace vspace hfill newline enspace thinspace nonumber notag "
+        "centering large Large small"
+    )
+)
+_GREEK = {
+    name: unicodedata.lookup(f"GREEK {'CAPITAL' if name[0].isupper() else 'SMALL'} LETTER {name.upper()}")
+    for name in words(
+        "alpha beta gamma delta epsilon zeta eta theta iota kappa mu nu xi pi rho sigma tau upsilon phi chi "
+        "psi omega Gamma Delta Theta Xi Pi Sigma Upsilon Phi Psi Omega"
+    )
+}
+_SYMBOLS = {
+    **_GREEK,
+    "lambda": "λ",
+    "Lambda": "Λ",
+    "varepsilon": "ε",
+    "vartheta": "θ",
+    "varphi": "φ",
+    "varrho": "ρ",
+    **dict.fromkeys(("dfrac", "tfrac", "cfrac", "frac"), "\\frac"),
+    **dict.fromkeys(("dbinom", "tbinom", "binom"), "\\binom"),
+    "sqrt": "\\sqrt",
+    "infty": "∞",
+    "cup": "∪",
+    "bigcup": "∪",
+    "cap": "∩",
+    "in": "∈",
+    **dict.fromkeys(("le", "leq", "leqslant"), "≤"),
+    **dict.fromkeys(("ge", "geq", "geqslant"), "≥"),
+    "lt": "<",
+    "gt": ">",
+    **dict.fromkeys(("ne", "neq"), "≠"),
+    **dict.fromkeys(("approx", "thickapprox", "doteq"), "≈"),
+    "pm": "±",
+    "mp": "∓",
+    **dict.fromkeys(("times", "cdot", "ast"), "*"),
+    "div": "/",
+    **dict.fromkeys(("circ", "degree", "degrees"), "°"),
+    "prime": "'",
+    **dict.fromkeys(("emptyset", "varnothing"), "∅"),
+    "angle": "∠",
+    "measuredangle": "∠",
+    **dict.fromkeys(("triangle", "vartriangle"), "△"),
+    **dict.fromkeys(("ldots", "cdots", "dots", "dotsc"), "..."),
+    **dict.fromkeys(("mid", "vert", "lvert", "rvert"), "|"),
+    "langle": "(",
+    "rangle": ")",
+    **dict.fromkeys(("lbrace",), SET_OPEN),
+    **dict.fromkeys(("rbrace",), SET_CLOSE),
+    **dict.fromkeys(("lbrack",), "["),
+    **dict.fromkeys(("rbrack",), "]"),
+    **dict.fromkeys(("land", "wedge"), " and "),
+    **dict.fromkeys(("lor", "vee"), " or "),
+    "colon": ":",
+    "sim": "∼",
+    "cong": "≅",
+    "parallel": "∥",
+    "perp": "⊥",
+    **dict.fromkeys(("to", "rightarrow", "Rightarrow", "implies"), "→"),
+    "hbar": "ħ",
+    "ell": "l",
+    "euro": "€",
+    "pounds": "£",
+    "odot": "⊙",
+    "checkmark": "√",
+    "!": "",
+    "{": SET_OPEN,
+    "}": SET_CLOSE,
+    "%": "%",
+    "&": "&",
+    "_": "_",
+    "#": "#",
+    "$": DOLLAR,
+    "|": "|",
+}
+# Kept as commands, so that no parser takes `\\sum` for s*u*m.
+_OPAQUE = frozenset(words("sum prod int iint oint lim partial nabla"))
+_COMMAND = re.compile(r"\\!\s{0,9}|\\[A-Za-z]+|\\.|[{}]", re.DOTALL)
+_ENVIRONMENT = re.compile(r"\\(begin|end)\s{0,3}\{([A-Za-z]{1,12})\*?\}(?:\{[lcr|\s]{0,20}\})?")
+_REPEATING = re.compile(r"(\d{0,20})\.(\d{0,20})\\(?:overline|dot|bar)\{(\d{1,12})\}")
+
+
+def _replacement(command: str) -> str:
+    name = command[1:].rstrip()
+    if name in _SYMBOLS:
+        return _SYMBOLS[name]
+    if not name[:1].isalpha() or name in _SPACING:
+        return " "
+    if name.startswith(("quad", "qquad")):
+        return " " + name.split("quad", 1)[1]
+    return f"\\{name} " if name in _OPAQUE else f" {name} "
+
+
+def _strip_latex(text: str) -> str:
+    r"""Replace commands by symbols and unwrap `\text{..}` and its kin; other LaTeX groups keep their braces."""
+    pieces: list[str] = []
+    unwrapped: list[bool] = []
+    unwrap_next, position = False, 0
+    for match in _COMMAND.finditer(text):
+        gap = text[position : match.start()]
+        position = match.end()
+        pieces.append(gap)
+        unwrap_next = unwrap_next and not gap.strip()
+        piece = match.group()
+        if piece == "{":
+            pieces.append(" " if unwrap_next else "{")
+            unwrapped.append(unwrap_next)
+            unwrap_next = False
+        elif piece == "}":
+            pieces.append(" " if unwrapped and unwrapped.pop() else "}")
+        elif piece[1:] in _WRAPPERS:
+            unwrap_next = True
+        else:
+            pieces.append(_replacement(piece))
+            unwrap_next = False
+    pieces.append(text[position:])
+    return "".join(pieces)
+
+
+def _environments(text: str) -> str:
+    has_matrix = False
+
+    def mark(match: re.Match[str]) -> str:
+        nonlocal has_matrix
+        name = match.group(2)
+        if "matrix" not in name and name != "array":
+            return " "
+        has_matrix = True
+        return MATRIX_OPEN if match.group(1) == "begin" else MATRIX_CLOSE
+
+    rows_end = ", " if "cases" in text else " "
+    text = _ENVIRONMENT.sub(mark, text)
+    return text.replace("\\\\", ROW_END if has_matrix else rows_end)
+
+
+def _repeating_decimal(match: re.Match[str]) -> str:
+    whole, fixed, period = match.groups()
+    nines = (10 ** len(period) - 1) * 10 ** len(fixed)
+    numerator = int((whole or "0") + fixed + period) - int((whole or "0") + fixed)
+    return f"\\frac{{{numerator}}}{{{nines}}}"
+
+
+_PRICE = re.compile(r"\$(?=\s?\d)|(?<=\d)\s?\$(?!\s?[\d\\])")
+_TWO_PRICES = re.compile(r"^\s*\$\d[\d,.]*\s[^$\\]*\s\$\d[^$]*$")
+
+
+def _dollars(text: str) -> str:
+    """Tell `$` around formulas (dropped) from `$` of money (kept as `¤`): an odd one next to a digit is money."""
+    text = text.replace("\\$", DOLLAR)
+    if text.count("$") % 2 or _TWO_PRICES.match(text):
+        text = _PRICE.sub(DOLLAR, text)
+    return text.replace("$", "")
+
+
+_COMMA_GROUP = re.compile(r"\s?\{\s?,\s?\}\s?")
+# v^2_0 is v_0^2
+_POWER_BEFORE_INDEX = re.compile(r"([A-Za-zα-ω])\s?\^\s?(\{[^{}]{1,20}\}|[\w'])\s?_\s?(\{[^{}]{1,20}\}|\w)")
+_TIMES_X = re.compile(r"(?<=[\d)])\s?[xX]\s?(?=10\s?\^|10\s?\*\*)|(?<=\d)\s[xX]\s(?=\d)")
+_POWER_STARS = re.compile(r"(?<=[A-Za-z0-9)])\*\*(?=[A-Za-z0-9(-])")
+_DEGREE_POWER = re.compile(r"(?:\{\s?\})?\s?\^\s?(?:\{\s?°\s?\}|°|\{\s?o\s?\}|o(?![A-Za-z]))")
+# "{8}{5} π": a data set lost its \\frac
+_LOST_FRAC = re.compile(r"(?<![}\]\w^])(?<![}\]\w^]\s)\{(-?\d{1,9})\}\s?\{(\d{1,9})\}")
+_PRIME_POWER = re.compile(r"\^\s?(?:\{\s?('{1,3})\s?\}|('))")
+
+
+def _clean_latex(text: str) -> str:
+    for wrapper in ("\\(", "\\)", "\\[", "\\]"):
+        text = text.replace(wrapper, "")
+    if "\\begin" in text or "\\\\" in text:
+        text = _environments(text)
+    if "." in text and ("overline" in text or "\\dot" in text or "\\bar" in text):
+        text = _REPEATING.sub(_repeating_decimal, text)
+    return _strip_latex(text)
+
+
+def _clean_powers(text: str) -> str:
+    if "_" in text:
+        text = _POWER_BEFORE_INDEX.sub(r"\1_\3^\2", text)
+    return _PRIME_POWER.sub(lambda match: match.group(1) or match.group(2), _DEGREE_POWER.sub("°", text))
+
+
+_ASCII_SIGNS = (("~", " "), ("<=", "≤"), (">=", "≥"), ("!=", "≠"), ("==", "="))
+
+
+@lru_cache(maxsize=2048)
+def clean(text: str) -> str:
+    """Return the canonical spelling of an answer (see the module docstring). Linear in the length of the text."""
+    text = fold_unicode(repair(text))
+    if "$" in text:
+        text = _dollars(text)
+    if ",}" in text or ", }" in text:
+        text = _COMMA_GROUP.sub(",", text)
+    if "\\" in text:
+        text = _clean_latex(text)
+    for ascii_sign, sign in _ASCII_SIGNS:
+        text = text.replace(ascii_sign, sign)
+    if "**" in text:
+        text = _POWER_STARS.sub("^", text).replace("**", "")
+    if "^" in text:
+        text = _clean_powers(text)
+    if "}{" in text or "} {" in text:
+        text = _LOST_FRAC.sub(r"\\frac{\1}{\2}", text)
+    if "x" in text or "X" in text:
+        text = _TIMES_X.sub("*", text)
+    return " ".join(text.split())

@@ -1,0 +1,119 @@
+"""Yes or no, read out of prose: what a text says outright, else whether it affirms what the question asks.
+
+>>> read_verdict("Based on the image, Periwinkle is not the maximum.", "Is Periwinkle the maximum?").verdict
+'no'
+>>> read_verdict("There is no way to tell which is the maximum.", "Is Periwinkle the maximum?").verdict is None
+True
+"""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from srpo.grading.normalise import clean
+from srpo.grading.phrases import any_of, words
+from srpo.grading.prose.polarity import NEGATIONS, by_counts, equates, plain_words, polarity, spelled_out
+from srpo.grading.prose.refusals import answering, refuses
+from srpo.grading.prose.text import Statement, marked_answer, overlap, statements
+from srpo.grading.prose.words import asked, content
+from srpo.grading.rules.text import YesNo, yes_no
+
+UNCLEAR = "unclear: the text says that it cannot tell"
+"""Reason of a text that refuses or leaves the question open, in so many words."""
+SHORT_CHARS = 300
+
+
+class VerdictRead(NamedTuple):
+    """What a text decides; None when it decides nothing, with the reason."""
+
+    verdict: YesNo | None
+    reason: str
+
+
+_YES_WORDS = words("yes yeah yep yup true sí oui ja sim да はい 예 네 نعم بله")
+_NO_WORDS = words("nope no false nein não non нет いいえ 아니요 아니오 لا خیر نه")
+_OPENINGS = any_of(
+    "so; therefore; thus; hence; well; sure; overall; in conclusion; (?:the )?(?:final |correct )?answer(?: is)?",
+    r"based on (?:the|this) \w+(?: (?:provided|given|shown))?; [ab][).]",
+)
+_LEADING = re.compile(
+    rf"\W*+(?:{_OPENINGS}\W*+){{0,4}}+({'|'.join((*_YES_WORDS, *_NO_WORDS))})"
+    r"(?=\s?[,.;:!)\"'—-]|\s?$|\s(?:it|the|there|this|that|because|since|i)\b|\n)",
+    re.IGNORECASE,
+)
+_NO_DETERMINER = re.compile(r"\W*no (?:one|idea|doubt|matter|problem|clue|answer|information|image)\b", re.IGNORECASE)
+_UNSURE_WORDS = any_of(
+    "unclear; not clear; uncertain; not sure; unsure; hard to (?:say|tell); may or may not; whether or not; depends",
+    "both yes and no; no way to (?:tell|know|say)",
+)
+_UNSURE = re.compile(rf"\b{_UNSURE_WORDS}\b", re.IGNORECASE)
+_ACTUALLY = re.compile(r"\b(?:actually|in fact|in reality)\b", re.IGNORECASE)
+_SEEMING = re.compile(r"\b(?:might|may|could|illusion|perceived?|trick|seemingly)\b", re.IGNORECASE)
+_PURPOSE = re.compile(r"^\W*to (?:answer|determine|find|know)\b[^,]*$|^\W*to \w+[^,]*,\s?", re.IGNORECASE)
+_TAKEN_BACK = re.compile(r"\b(?:wait|correction|scratch that|on second thought)\b", re.IGNORECASE)
+_OPEN = re.compile(r"\b(?:whether|to (?:determine|check|see|find out) if)\b|^\W*if\b", re.IGNORECASE)
+
+
+def read_verdict(text: str, question: str) -> VerdictRead:
+    """What `text` answers to a question that asks for yes or no."""
+    found = marked_answer(text)
+    if found is not None and (decided := yes_no(found.text or "") or _leads(found.text or "")):
+        return VerdictRead(decided, found.how)
+    made = statements(text)
+    if not made:
+        return VerdictRead(None, "no statement")
+    if decided := _says_so(made, text, question):
+        return VerdictRead(decided, "says so")
+    left = answering(made, question)
+    return _by_polarity(left, question) if left else VerdictRead(None, UNCLEAR)
+
+
+def _leads(text: str) -> YesNo | None:
+    """The yes or no at the beginning of a statement."""
+    match = None if _NO_DETERMINER.match(text) else _LEADING.match(text)
+    if match is None:
+        return None
+    return "yes" if match.group(1).lower() in _YES_WORDS else "no"
+
+
+def _says_so(made: Sequence[Statement], text: str, question: str) -> YesNo | None:
+    """The yes or no that a text concludes with, or else begins with, or else has anywhere."""
+    asking = asked(question)
+    said = [
+        None if refuses(one.whole, asking) else _leads(one.text if index else one.whole)
+        for index, one in enumerate(made)
+    ]
+    concluded = [verdict for one, verdict in zip(made[1:], said[1:], strict=True) if one.concludes and verdict]
+    if said[0] and _TAKEN_BACK.search(made[0].whole):
+        return next((verdict for verdict in reversed(said[1:]) if verdict), None)
+    if concluded or said[0]:
+        return concluded[-1] if concluded else said[0]
+    short = len(text) <= SHORT_CHARS
+    if short and not refuses(made[-1].whole, asking) and (whole := yes_no(clean(text))):
+        return whole
+    if spoken := [verdict for verdict in said if verdict]:
+        return spoken[0]
+    heard = set(plain_words(text)) if short else set()
+    return "yes" if "yes" in heard and not NEGATIONS & heard else None
+
+
+def _by_polarity(made: Sequence[Statement], question: str) -> VerdictRead:
+    asking = spelled_out(asked(clean(question)))
+    wanted = content(asking)
+
+    def rank(index: int) -> tuple[float, int]:
+        one = made[index]
+        weight = 0.3 * one.concludes + 0.3 * bool(_ACTUALLY.search(one.text)) - 0.5 * bool(_SEEMING.search(one.text))
+        return -overlap(wanted, one) - weight - 0.3 * equates(spelled_out(one.text), asking), index
+
+    for place, index in enumerate(sorted(range(len(made)), key=rank)[:6]):
+        if _UNSURE.search(made[index].whole):
+            if place == 0:
+                return VerdictRead(None, UNCLEAR)
+            continue
+        text = spelled_out(_PURPOSE.sub("", made[index].text))
+        verdict = None if _OPEN.search(text) else polarity(text, asking)
+        if verdict is not None:
+            return VerdictRead(verdict, "statement")
+    counted = by_counts(made, asking)
+    return VerdictRead(counted, "counts") if counted else VerdictRead(None, "no statement answers the question")

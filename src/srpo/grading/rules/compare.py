@@ -1,0 +1,280 @@
+"""Whether a prediction's `Answer` says the same as the gold's. True, False, or None when that cannot be told."""
+
+import re
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+
+from srpo.grading.rules import intervals
+from srpo.grading.rules.evaluate import close, evaluate, identical, sample_values, variables
+from srpo.grading.rules.labels import contradict
+from srpo.grading.rules.nodes import Node
+from srpo.grading.rules.quantities import same_amount
+from srpo.grading.rules.reading import as_intervals
+from srpo.grading.rules.text import same_text
+from srpo.grading.rules.units import DEGREE
+from srpo.grading.rules.values import (
+    Answer,
+    Bearing,
+    Clock,
+    Content,
+    Expression,
+    Group,
+    Intervals,
+    Matrix,
+    Number,
+    Ratio,
+    Relation,
+    Words,
+)
+
+
+def same(gold: Answer, other: Answer, *, hint: str = "") -> bool | None:
+    """Compare two answers under all their readings; `hint` is the gold's kind where the data set states it."""
+    if contradict(gold.label, other.label):
+        return False
+    decision = _same_content(gold.value, other.value, hint)
+    if decision:
+        return True
+    for value in gold.others:
+        if _same_content(value, other.value, hint):
+            return True
+    for value in other.others:
+        if _same_content(gold.value, value, hint):
+            return True
+    return decision
+
+
+def _same_content(gold: Content, other: Content, hint: str) -> bool | None:  # noqa: C901, PLR0911, PLR0912 - a table
+    match gold, other:
+        case Words(), Words():
+            if same_text(gold.text, other.text):
+                return True
+            return None if gold.mathematical and other.mathematical else False
+        case (Words(), _) | (_, Words()):
+            return None if _unread(gold) or _unread(other) else False
+        case Number(), Number():
+            return same_amount(gold, other)
+        case ((Number() | Ratio()), (Number() | Ratio())):
+            return _same_ratio(gold, other)
+        case Clock(), Clock():
+            return _same_time(gold, other)
+        case Bearing(), Bearing():
+            return gold.azimuth == other.azimuth
+        case ((Bearing(true=True) as bearing, Number() as angle)) | (
+            (Number() as angle, Bearing(true=True) as bearing)
+        ):
+            return angle.unit in (None, DEGREE) and not angle.percent and angle.value == bearing.azimuth
+        case Relation(), Relation():
+            return _same_relation(gold, other)
+        case ((Expression() | Number()), (Expression() | Number())):
+            return _same_expression(gold, other)
+        case (Intervals(), _) | (_, Intervals()):
+            left, right = as_intervals(gold), as_intervals(other)
+            return left is not None and right is not None and intervals.equal(left, right)
+        case (Matrix(), _) | (_, Matrix()):
+            return _same_matrix(gold, other, hint)
+        case Group(), Group():
+            return _same_group(gold, other, hint)
+        case (Group(items=(item,)), _):
+            return same(item, Answer(other), hint=hint)
+        case (_, Group(kind="set" | "list", items=(item,))):
+            return same(Answer(gold), item, hint=hint)
+    return False
+
+
+def _unread(content: Content) -> bool:
+    return isinstance(content, Words) and content.mathematical
+
+
+def _same_ratio(gold: Number | Ratio, other: Number | Ratio) -> bool:
+    def parts(value: Number | Ratio) -> tuple[object, ...]:
+        if isinstance(value, Ratio):
+            return value.parts
+        return (value.value, Fraction(1)) if value.unit is None and not value.percent else ()
+
+    left, right = parts(gold), parts(other)
+    if len(left) != len(right) or not left:
+        return False
+    return all(
+        isinstance(a, Fraction | float)
+        and isinstance(b, Fraction | float)
+        and isinstance(left[0], Fraction | float)
+        and isinstance(right[0], Fraction | float)
+        and close(a * right[0], b * left[0])
+        for a, b in zip(left, right, strict=True)
+    )
+
+
+def _same_time(gold: Clock, other: Clock) -> bool:
+    if (gold.hour, gold.minute, gold.second) != (other.hour, other.minute, other.second):
+        return False
+    if gold.half and other.half:
+        return gold.half == other.half
+    # 16:05 is 4:05 PM; whether it is 4:05, nobody has said
+    return not (gold.all_day or other.all_day)
+
+
+_CALENDAR = range(1000, 2101)
+# "GPT-3.5" and "T4" parse as formulas, but are names
+_NAME = re.compile(r"(?=.*[A-Z]{2}|.*[A-Z]\d)[A-Za-z0-9][A-Za-z0-9 ().-]{1,60}")
+
+
+def _node(content: Expression | Number) -> Node | None:
+    if isinstance(content, Expression):
+        return content.node
+    return Node("num", number=content.value) if isinstance(content.value, Fraction) and content.unit is None else None
+
+
+def _same_expression(gold: Expression | Number, other: Expression | Number) -> bool | None:
+    if isinstance(gold, Expression) and isinstance(other, Expression):
+        if gold.text.replace(" ", "") == other.text.replace(" ", "") or gold.node == other.node:
+            return True
+        if _NAME.fullmatch(gold.text) and same_text(gold.text, other.text):
+            return True
+        return identical(gold.node, other.node)
+    left, right = _node(gold), _node(other)
+    if left is None or right is None:
+        return False
+    # a constant too large to compute is no ordinary number
+    return bool(identical(left, right)) if variables(left) | variables(right) else False
+
+
+def _difference(relation: Relation) -> Node:
+    return Node("add", (relation.sides[1], Node("neg", (relation.sides[0],))))
+
+
+def _same_relation(gold: Relation, other: Relation) -> bool | None:
+    if gold.signs != other.signs:
+        return False
+    if len(gold.sides) > 2:
+        return all(identical(a, b) for a, b in zip(gold.sides, other.sides, strict=True))
+    left, right = _difference(gold), _difference(other)
+    names = variables(left) | variables(right)
+    ratio = None
+    agreed = 0
+    for trial in range(6):
+        values = sample_values(names, trial)
+        a, b = evaluate(left, values), evaluate(right, values)
+        if a is None or b is None or b == 0:
+            continue
+        if ratio is None:
+            ratio = a / b
+        elif not close(a, ratio * b):
+            return False
+        agreed += 1
+    if ratio is None or agreed < 2:
+        return None
+    if ratio == 0 or isinstance(ratio, complex):
+        return False
+    return gold.signs[0] in "=≠" or ratio > 0
+
+
+def _flat(matrix: Matrix) -> tuple[Answer, ...] | None:
+    if all(len(row) == 1 for row in matrix.rows):
+        return tuple(row[0] for row in matrix.rows)
+    return matrix.rows[0] if len(matrix.rows) == 1 else None
+
+
+def _same_matrix(gold: Content, other: Content, hint: str) -> bool | None:
+    if isinstance(gold, Matrix) and isinstance(other, Matrix):
+        if [len(row) for row in gold.rows] != [len(row) for row in other.rows]:
+            return False
+        return _all(
+            same(a, b, hint=hint) for x, y in zip(gold.rows, other.rows, strict=True) for a, b in zip(x, y, strict=True)
+        )
+    sequences = []
+    for content in (gold, other):
+        items = _flat(content) if isinstance(content, Matrix) else content.items if isinstance(content, Group) else None
+        sequences.append(items)
+    left, right = sequences
+    return left is not None and right is not None and _ordered(left, right, hint)
+
+
+def _all(decisions: Iterable[bool | None]) -> bool | None:
+    """True when all are; False when one is; None when the rest is true and one cannot be told."""
+    unknown = False
+    for decision in decisions:
+        if decision is False:
+            return False
+        unknown = unknown or decision is None
+    return None if unknown else True
+
+
+def _ordered(left: Sequence[Answer], right: Sequence[Answer], hint: str) -> bool | None:
+    if len(left) != len(right):
+        return False
+    return _all(same(a, b, hint=hint) for a, b in zip(left, right, strict=True))
+
+
+def _unordered(left: Sequence[Answer], right: Sequence[Answer], hint: str) -> bool | None:
+    if len(left) != len(right) and all(isinstance(item.value, Group) for item in (*left, *right)):
+        left, right = _distinct(left, hint), _distinct(right, hint)
+    if len(left) != len(right):
+        return False
+    free = list(right)
+    unknown = False
+    for item in left:
+        decisions = [(same(item, candidate, hint=hint), index) for index, candidate in enumerate(free)]
+        found = next((index for decision, index in decisions if decision), None)
+        if found is None:
+            found = next((index for decision, index in decisions if decision is None), None)
+            unknown = True
+        if found is None:
+            return False
+        free.pop(found)
+    return None if unknown else True
+
+
+def _distinct(items: Sequence[Answer], hint: str) -> list[Answer]:
+    kept: list[Answer] = []
+    for item in items:
+        if not any(same(item, other, hint=hint) for other in kept):
+            kept.append(item)
+    return kept
+
+
+def _by_label(items: Sequence[Answer]) -> Sequence[Answer] | None:
+    """`y = -4, x = 3` in the order of the labels; None when the items are not all labelled, each differently."""
+    labels = [item.label for item in items]
+    if not all(labels) or len(set(labels)) != len(labels):
+        return None
+    return sorted(items, key=lambda item: item.label.casefold())
+
+
+def _labels(items: Sequence[Answer]) -> list[str]:
+    return [item.label.casefold() for item in items]
+
+
+def _years(items: Sequence[Answer]) -> bool:
+    """Are all items whole numbers without unit that can be calendar years?"""
+    return all(
+        isinstance(item.value, Number)
+        and item.value.unit is None
+        and not item.value.decimals
+        and item.value.value in _CALENDAR
+        for item in items
+    )
+
+
+def _same_group(gold: Group, other: Group, hint: str) -> bool | None:  # noqa: PLR0911 - one return a rule
+    left, right = gold.items, other.items
+    if gold.kind == "set":
+        return False if other.kind == "tuple" else _unordered(_distinct(left, hint), _distinct(right, hint), hint)
+    ordered_left, ordered_right = _by_label(left), _by_label(right)
+    if gold.kind == "list":
+        if ordered_left is not None and ordered_right is None and other.kind != "set":
+            # a = 4, b = 5 against 4, 5: the order tells which is which
+            bare = [Answer(item.value, others=item.others) for item in left]
+            return bool(_ordered(bare, right, hint)) or _ordered([Answer(i.value) for i in ordered_left], right, hint)
+        if ordered_left is not None and ordered_right is not None and _labels(ordered_left) == _labels(ordered_right):
+            return _ordered(ordered_left, ordered_right, hint)
+        return _unordered(left, right, hint)
+    if other.kind == "set" or other.either:
+        return False
+    if other.kind == "list":
+        if ordered_right is not None:
+            return _ordered(left, [Answer(item.value, others=item.others) for item in ordered_right], hint)
+        return _ordered(left, right, hint)
+    if gold.kind != other.kind and len(left) == 2 and hint != "list" and not _years(left):
+        return False  # (1,2) and [1,2] are different intervals, if they are intervals
+    return _ordered(left, right, hint)

@@ -1,0 +1,193 @@
+"""Numbers with units: reading them, and whether two of them are the same amount."""
+
+import math
+import re
+from fractions import Fraction
+from functools import lru_cache
+
+from srpo.grading.rules.evaluate import Value, close, evaluate, magnitude
+from srpo.grading.rules.nodes import Node
+from srpo.grading.rules.numerals import plain_digits, word_number
+from srpo.grading.rules.syntax import parse_constant_prefix
+from srpo.grading.rules.units import Unit, factor, read_unit
+from srpo.grading.rules.values import Number
+
+_CURRENCY = re.compile(r"([+-]?)\s?(?:(?:US|A|C|HK)?(¤)|([€£¥])|(USD|EUR|RMB|CNY|Rs\.?)\s)\s?(?=[\d.+-])")
+_ABOUT = re.compile(
+    r"(?:about|approximately|approx\.?|around|roughly|nearly|almost|≈|∼|约为|大约|约)\s?", re.IGNORECASE
+)
+_MINUS = re.compile(r"(?:minus|negative|负)\s?(?=[\d.(\\¤π]|sqrt)", re.IGNORECASE)
+_PERCENT = re.compile(r"\s?(?:%|percent(?:age)?(?: points?)?|per cent|pct\.?|个百分点)(?![A-Za-z])")
+_PERMILLE = re.compile(r"\s?‰")
+_ORDINAL = re.compile(r"(?:st|nd|rd|th)\b\s?")
+_COMPOUND = re.compile(r"([^\d]{1,30}?)(?:,| and)?\s?(\d.*)$")
+_SCALES = {
+    "dozen": 12,
+    "hundred": 100,
+    "thousand": 10**3,
+    "million": 10**6,
+    "billion": 10**9,
+    "trillion": 10**12,
+    "万": 10**4,
+    "亿": 10**8,
+}
+_SCALE = re.compile(r"(dozen|hundred|thousand|million|billion|trillion|万|亿)(?![A-Za-z])", re.IGNORECASE)
+_PLACES = re.compile(r"\.(\d+)")
+_MIXED = re.compile(r"(\d{1,6}) and (\d{1,4})\s?/\s?([1-9]\d{0,3})")
+_RIGHT_ANGLES = Fraction(180)
+
+
+@lru_cache(maxsize=2048)
+def read_number(text: str) -> Number | None:
+    """Read all of a clean text as a constant with an optional unit, percent sign or currency; None otherwise."""
+    if "(" not in text and "[" not in text:
+        text = plain_digits(text, decimal_comma=False)
+    approximate = False
+    if about := _ABOUT.match(text):
+        text, approximate = text[about.end() :], True
+    text = _MINUS.sub("-", text, count=1) if text[:1] in "mMnN负" else text
+    unit: Unit | None = None
+    currency = _CURRENCY.match(text)
+    if currency:
+        symbol = currency.group(2) or currency.group(3) or currency.group(4)
+        unit = read_unit("¥" if symbol == "RMB" else symbol)
+        text = currency.group(1) + text[currency.end() :]
+    prefix = parse_constant_prefix(text)
+    if prefix is None:
+        spoken = word_number(text)
+        if spoken is None:
+            return None
+        node, rest = Node("num", number=spoken.value), spoken.rest
+    else:
+        node, rest = prefix
+    value = evaluate(node)
+    if value is None:
+        return None
+    constant = text[: len(text) - len(rest)]
+    decimals = max((len(match) for match in _PLACES.findall(constant)), default=0)
+    number = Number(value, unit, False, decimals, "π" in constant or "pi" in constant, approximate)
+    return _with_rest(number, rest)
+
+
+def listed_number(text: str) -> Number | None:
+    """The number that a list of two may be: `2,5` is 2.5 as well, `2 and 1/2` is two and a half."""
+    if mixed := _MIXED.fullmatch(text):
+        return Number(Fraction(mixed[1]) + Fraction(int(mixed[2]), int(mixed[3])))
+    return read_number(plain_digits(text)) if re.search(r"\d,\d", text) else None
+
+
+def _with_rest(number: Number, rest: str) -> Number | None:  # noqa: PLR0911 - one return a suffix
+    if not rest:
+        return number
+    percent = _PERCENT.match(rest)
+    if percent:
+        tail = rest[percent.end() :].strip(" .")
+        # "50% of the students" names what the share is of
+        return _replace(number, percent=True) if not tail or tail.startswith("of ") else None
+    if permille := _PERMILLE.match(rest):
+        return None if rest[permille.end() :].strip() else _replace(number, percent=True, divide=10)
+    if scale := _SCALE.match(rest):
+        scaled = _replace(number, value=number.value * _SCALES[scale.group(1).lower()])
+        return _with_rest(scaled, rest[scale.end() :].strip())
+    if ordinal := _ORDINAL.match(rest):
+        return _with_rest(number, rest[ordinal.end() :]) if isinstance(number.value, Fraction) else None
+    unit = read_unit(rest)
+    if unit is not None:
+        if number.unit is not None and factor(number.unit, unit) is None:
+            return None
+        return _replace(number, unit=unit)
+    return _compound(number, rest)
+
+
+def _compound(number: Number, rest: str) -> Number | None:
+    """The second part of `3 h 20 min`, `5 ft 6 in`, `30°15'`."""
+    match = _COMPOUND.match(rest)
+    unit = read_unit(match.group(1)) if match else None
+    if match is None or unit is None or number.unit is not None or unit.label or unit.anything:
+        return None
+    second = read_number(match.group(2))
+    if second is None or second.unit is None or second.percent:
+        return None
+    scale = factor(unit, second.unit)
+    if scale is None or scale >= 1:
+        return None
+    return _replace(number, unit=unit, value=number.value + second.value * scale)
+
+
+def _replace(
+    number: Number, *, unit: Unit | None = None, percent: bool = False, divide: int = 1, value: Value | None = None
+) -> Number:
+    new_value = number.value if value is None else value
+    return Number(
+        new_value / divide,
+        unit or number.unit,
+        percent or number.percent,
+        number.decimals,
+        number.has_pi,
+        number.approximate,
+    )
+
+
+def same_amount(gold: Number, other: Number) -> bool:  # noqa: PLR0911 - one return a rule
+    """Is `other` the same amount as `gold`? A missing unit or percent sign is forgiven, a different one is not."""
+    decimals = max(gold.decimals, other.decimals)
+    if gold.percent or other.percent:
+        return _same_share(gold, other, decimals)
+    if gold.unit is None or other.unit is None:
+        if close(gold.value, other.value, decimals=decimals):
+            # "30" is not 30 radians when the gold counts degrees, but π/6 without a unit can only be radians
+            return not (_is_angle(gold) and other.has_pi) and not (_is_angle(other) and gold.has_pi)
+        return _same_angle(gold, other) or _same_angle(other, gold)
+    if _in_radians(gold) or _in_radians(other):
+        return (
+            _same_angle(gold, other)
+            or _same_angle(other, gold)
+            or (gold.unit == other.unit and close(gold.value, other.value))
+        )
+    scale = factor(gold.unit, other.unit)
+    if scale is None:
+        return _degrees_of_what(gold, other) and close(gold.value, other.value, decimals=decimals)
+    if gold.unit.offset != other.unit.offset or (gold.unit.offset and scale != 1):
+        return close(
+            gold.value * gold.unit.scale + gold.unit.offset,
+            other.value * other.unit.scale + other.unit.offset,
+            decimals=decimals,
+        )
+    return close(gold.value, other.value * scale, decimals=decimals)
+
+
+def _same_share(gold: Number, other: Number, decimals: int) -> bool:
+    if (gold.unit or other.unit) and not (gold.percent and other.percent):
+        return False
+    if gold.percent and other.percent:
+        return close(gold.value, other.value, decimals=decimals)
+    share, plain = (gold, other) if gold.percent else (other, gold)
+    if close(share.value / 100, plain.value, decimals=decimals):
+        return True
+    # 50 for 50%: the question asked for a percentage. A plain gold of 0.5 is a share already, and not 0.5%.
+    return close(share.value, plain.value, decimals=decimals) and (gold.percent or magnitude(plain.value) >= 1)
+
+
+def _is_angle(number: Number) -> bool:
+    return number.unit is not None and number.unit.dimension == (("angle", 1),)
+
+
+def _in_radians(number: Number) -> bool:
+    return number.unit is not None and number.unit.dimension == (("radian", 1),)
+
+
+def _same_angle(degrees: Number, radians: Number) -> bool:
+    """30° and π/6."""
+    if not _is_angle(degrees) or degrees.unit is None:
+        return False
+    if not (_in_radians(radians) or (radians.unit is None and radians.has_pi)):
+        return False
+    return close(degrees.value * degrees.unit.scale * math.pi / _RIGHT_ANGLES, radians.value)
+
+
+def _degrees_of_what(gold: Number, other: Number) -> bool:
+    """`25 degrees` may be meant where the gold says 25 °C, and the other way round."""
+    temperature, angle = (gold, other) if _is_angle(other) else (other, gold)
+    assert temperature.unit is not None
+    assert angle.unit is not None
+    return _is_angle(angle) and angle.unit.scale == 1 and bool(temperature.unit.offset)

@@ -1,0 +1,391 @@
+"""From a text to an `Answer`: which kind of value it is, and what it says.
+
+>>> read("x = 2 or x = 3").value.kind
+'list'
+>>> read("(-∞,4]") == read("x ≤ 4")
+False
+"""
+
+import re
+from dataclasses import replace
+from functools import lru_cache
+
+from srpo.grading.normalise import MATRIX_CLOSE, MATRIX_OPEN, MAX_CHARS, ROW_END, SET_CLOSE, SET_OPEN, clean
+from srpo.grading.rules import intervals
+from srpo.grading.rules.evaluate import Value, magnitude
+from srpo.grading.rules.labels import colon_label, is_label
+from srpo.grading.rules.moments import read_bearing, read_clock
+from srpo.grading.rules.numerals import plain_digits
+from srpo.grading.rules.quantities import listed_number, read_number
+from srpo.grading.rules.splitting import SIGNS, conjunctions, one_bracket, split_top, top_signs, trim, trim_plus
+from srpo.grading.rules.syntax import parse
+from srpo.grading.rules.units import read_unit
+from srpo.grading.rules.values import (
+    Answer,
+    Content,
+    Expression,
+    Group,
+    Intervals,
+    Matrix,
+    Number,
+    Ratio,
+    Relation,
+    Span,
+    Words,
+)
+
+MAX_ITEMS = 60
+_MAX_DEPTH = 6
+_MATH_SIGNS = re.compile(r"[\\^=<>≤≥∪∩∈√π*/_]|\d")
+
+
+_REMARK = re.compile(
+    r"(?<=\S)(?:\s\((?!or\b|and\b|not\b)[A-Za-z][^()]{2,60}|\s?\((?:i\.e\.|about|approx)[^()]{0,60})\)$"
+)
+_OR = re.compile(r"\bor\b|或", re.IGNORECASE)
+_RANGE = re.compile(r"(-?\d[\d.,]{0,15})\s?(?:to|-|∼)\s?(\d[\d.,]{0,15})$")
+_TRAILING_UNIT = re.compile(
+    r"(.{1,200}\S)\s([A-Za-z]{2,12}|[ms]\s?\^\s?\{?[23]\}?|(?:square|cubic|sq\.?) [a-z]{4,12})$"
+)
+
+
+@lru_cache(maxsize=2048)
+def read(text: str, want: str = "") -> Answer:
+    """Read a raw answer text. `want` is the kind that the gold has; it decides what is ambiguous (`3:15`)."""
+    if len(text) > MAX_CHARS:
+        return Answer(Words(text[:MAX_CHARS]))
+    return _read(trim(clean(text)), want, 0)
+
+
+def _read(text: str, want: str, depth: int) -> Answer:
+    if want == "text" or not text or depth > _MAX_DEPTH:
+        return Answer(Words(text))
+    moment = read_bearing(text) or (read_clock(text, spoken=want == "time") if want != "ratio" else None)
+    if moment is not None:
+        # 3:15 and 10:15 may be ratios as well
+        ratio = _read_ratio(text, "ratio", depth) if ":" in text else None
+        return Answer(moment, others=(ratio.value,) if ratio is not None else ())
+    number = read_number(text)
+    if number is not None and (want != "expression" or number.unit is None):
+        return Answer(number, others=_as_range(text, want, depth))
+    if "to" in text and (ends := _RANGE.match(text)) is not None and want != "ratio":
+        return Answer(_range_group(ends, want, depth))
+    if "±" in text or "∓" in text:
+        signs = (text.replace("±", "+").replace("∓", "-"), text.replace("±", "-").replace("∓", "+"))
+        return _flat_list([_read(trim_plus(sign), want, depth + 1) for sign in signs])
+    return _several(text, want, depth) or _single(text, want, depth)
+
+
+def _as_range(text: str, want: str, depth: int) -> tuple[Content, ...]:
+    """`20-30` is minus ten, but may be a range."""
+    if "-" in text[1:] and (ends := _RANGE.match(text)) is not None:
+        return (_range_group(ends, want, depth),)
+    return ()
+
+
+def _range_group(ends: re.Match[str], want: str, depth: int) -> Group:
+    """`20 to 30` and `20-30` are also [20, 30]."""
+    return Group("bracket", tuple(_read(trim(end), want, depth + 1) for end in ends.groups()))
+
+
+# -- several answers side by side
+
+
+def _several(text: str, want: str, depth: int) -> Answer | None:
+    if ";" in text and "," in text and len(rows := [row for row in split_top(text, ";") if row.strip()]) > 1:
+        return Answer(Group("list", tuple(_read(trim(row), want, depth + 1) for row in rows[:MAX_ITEMS])))
+    chunks, has_and = conjunctions(text)
+    if len(chunks) > 1 and all(chunk.count(",") == chunk.count("=") - 1 == 1 for chunk in chunks):
+        return Answer(Group("list", tuple(_read(trim(chunk), want, depth + 1) for chunk in chunks)))
+    parts: list[str] = []
+    for chunk in chunks:
+        pieces = split_top(
+            plain_digits(chunk, decimal_comma=False) if not any(c in chunk for c in "([{" + SET_OPEN) else chunk, ",;"
+        )
+        parts += [piece.strip() for piece in pieces if piece.strip()]
+    parts = [part.removeprefix("and ").removeprefix("or ") for part in parts]
+    if len(parts) < 2 or len(parts) > MAX_ITEMS:
+        return None
+    items = [_read(trim(part), want, depth + 1) for part in parts]
+    one_label = len({item.label for item in items if item.label}) <= 1
+    if (
+        one_label
+        and any(isinstance(item.value, Intervals) for item in items)
+        and all(_span_like(item) for item in items)
+    ):
+        union = _combine(items, both=has_and and all(_is_inequality(item) for item in items))
+        # "[-4,0), (-3,1]" may be two answers
+        return replace(union, others=(_flat_list(items).value,)) if union is not None and len(chunks) == 1 else union
+    answer = _flat_list(items, either=bool(_OR.search(text)))
+    others: list[Content] = []
+    if all(isinstance(item.value, Words) for item in items):
+        others.append(Words(text))
+    if len(parts) == 2 and (number := listed_number(text)) is not None:
+        others.append(number)
+    return replace(answer, others=tuple(others))
+
+
+def _span_like(item: Answer) -> bool:
+    return isinstance(item.value, Intervals) or (_open_interval(item.value) is not None)
+
+
+def _is_inequality(item: Answer) -> bool:
+    return isinstance(item.value, Intervals) and bool(item.value.variable)
+
+
+def _combine(items: list[Answer], *, both: bool) -> Answer | None:
+    spans = [as_intervals(item.value) for item in items]
+    total = spans[0]
+    for span in spans[1:]:
+        if total is None or span is None:
+            return None
+        total = (
+            intervals.intersection(total, span) if both else intervals.union(total.spans + span.spans, total.variable)
+        )
+    return Answer(total, items[0].label) if total is not None else None
+
+
+def _flat_list(items: list[Answer], *, either: bool = False) -> Answer:
+    """A list of answers; the lists inside it (from ±) are poured out, and the label of the first serves for all."""
+    flat: list[Answer] = []
+    for item in items:
+        flat += item.value.items if isinstance(item.value, Group) and item.value.kind == "list" else [item]
+    label = flat[0].label if flat and all(not item.label or item.label == flat[0].label for item in flat) else ""
+    return Answer(Group("list", tuple(flat), either), label)
+
+
+# -- one answer
+
+
+def _single(text: str, want: str, depth: int) -> Answer:  # noqa: PLR0911 - one return a notation
+    if remark := _REMARK.search(text):
+        bare = _read(trim(text[: remark.start()]), want, depth + 1)
+        if not isinstance(bare.value, Words | Expression):
+            return bare
+    for reader in (_read_sets, _read_relation, _read_bracketed, _read_ratio):
+        answer = reader(text, want, depth)
+        if answer is not None:
+            return answer
+    if (point := _NAMED_POINT.match(text)) is not None and point.start(1) > 0 and one_bracket(point.group(1)):
+        return _read(point.group(1), want, depth + 1)
+    node = parse(plain_digits(text))
+    if node is not None:
+        return Answer(Expression(node, text)) if not _plain_word(text) else Answer(Words(text))
+    if (united := _TRAILING_UNIT.match(text)) is not None and _is_unit(united.group(2)):
+        node = parse(plain_digits(united.group(1)))
+        if node is not None:
+            return Answer(Expression(node, united.group(1)))
+    if (label := colon_label(text)) is not None:
+        return replace(_read(trim(label[1]), want, depth + 1), label=label[0])
+    return Answer(Words(text, mathematical=bool(_MATH_SIGNS.search(text))))
+
+
+def _is_unit(text: str) -> bool:
+    unit = read_unit(text)
+    return unit is not None and not unit.label
+
+
+def _plain_word(text: str) -> bool:
+    return len(text) > 1 and text.isalpha() and text.isascii()
+
+
+_EMPTY_SETS = frozenset(
+    ("∅", "{}", "{ }", SET_OPEN + SET_CLOSE, SET_OPEN + " " + SET_CLOSE, "empty set", "the empty set", "空集")
+)
+
+
+def _read_sets(text: str, want: str, depth: int) -> Answer | None:
+    """`A ∪ B`, `x ∈ S`, `{x | x > 2}`, ∅."""
+    if text.lower() in _EMPTY_SETS:
+        return Answer(Group("set", ()))
+    if "∈" in text:
+        label, _, rest = text.partition("∈")
+        return replace(_read(trim(rest), want, depth + 1), label=label.strip()) if is_label(label) else None
+    parts = split_top(text, "∪")
+    if len(parts) == 1:
+        parts = re.split(r"(?<=[)\]])\s?U\s?(?=[(\[])", text)
+    if len(parts) > 1:
+        items = [_read(trim(part), want, depth + 1) for part in parts]
+        if all(as_intervals(item.value) is not None for item in items):
+            return _combine(items, both=False)
+        return None
+    if text.startswith((SET_OPEN, "{")) and text.endswith((SET_CLOSE, "}")):
+        head, bar, condition = text[1:-1].partition("|")
+        if not bar:
+            head, bar, condition = text[1:-1].partition(":")
+        if bar and is_label(head.replace("∈", " ").strip()):
+            inside = _read(trim(condition), want, depth + 1)
+            return inside if isinstance(inside.value, Intervals) else None
+    return None
+
+
+def _read_relation(text: str, want: str, depth: int) -> Answer | None:  # noqa: PLR0911 - one return a notation
+    if not any(sign in text for sign in SIGNS):
+        return None
+    sides = [side.strip() for side in split_top(text, SIGNS)]
+    signs = top_signs(text)
+    if not signs or len(sides) != len(signs) + 1 or not all(sides) or len(sides) > 12:
+        return None
+    if "≈" in signs:
+        return _approximation(sides, signs, want, depth)
+    if all(sign == "=" for sign in signs):
+        return _equation(sides, want, depth)
+    solved = intervals.from_chain(sides, signs)
+    if solved is not None:
+        return Answer(solved)
+    if any(sign == "=" for sign in signs):
+        return _read(trim(text.partition("=")[2]), want, depth + 1) if is_label(sides[0]) and signs[0] == "=" else None
+    return _chain(sides, signs)
+
+
+def _chain(sides: list[str], signs: list[str]) -> Answer | None:
+    nodes = [parse(side) for side in sides]
+    if signs[0] in ">≥":
+        nodes, signs = nodes[::-1], [{">": "<", "≥": "≤"}.get(sign, sign) for sign in reversed(signs)]
+    found = tuple(node for node in nodes if node is not None)
+    return Answer(Relation(found, tuple(signs))) if len(found) == len(nodes) else None
+
+
+def _approximation(sides: list[str], signs: list[str], want: str, depth: int) -> Answer | None:
+    """`x ≈ 11` is 11; `x = 1/3 ≈ 0.33` is 1/3, and 0.33 where the gold is rounded."""
+    first = signs.index("≈")
+    exact, rounded = " = ".join(sides[: first + 1]), _read(trim(sides[-1]), want, depth + 1)
+    if is_label(sides[first]):
+        return replace(rounded, label=sides[first])
+    answer = _read(trim(exact), want, depth + 1)
+    if isinstance(answer.value, Number) and isinstance(rounded.value, Number):
+        near = magnitude(answer.value.value - rounded.value.value) <= 0.05 * magnitude(answer.value.value)
+        return replace(answer, others=(rounded.value,)) if near else answer
+    return answer
+
+
+def _equation(sides: list[str], want: str, depth: int) -> Answer | None:
+    left, right = sides[0], sides[-1]
+    if len(sides) == 2 and is_label(right) and read_number(left) is not None:
+        left, right = right, left
+    if is_label(left):
+        answer = _read(trim(right), want, depth + 1)
+        if len(sides) == 2 and isinstance(answer.value, Expression) and (node := parse(left)) is not None:
+            relation = Relation((node, answer.value.node), ("=",))
+            return Answer(relation, left, (answer.value, *answer.others))
+        named = replace(answer, label=answer.label or left)
+        return _also_as_relation(named, left, right) if len(sides) == 2 else named
+    if all(read_number(side) is not None for side in sides):
+        return _read(trim(right), want, depth + 1)
+    nodes = [parse(side) for side in sides]
+    found = tuple(node for node in nodes if node is not None)
+    if len(found) != len(nodes):
+        return None
+    return Answer(Relation(found, ("=",) * (len(found) - 1)))
+
+
+def _also_as_relation(answer: Answer, left: str, right: str) -> Answer:
+    """`xy = 12` looks like a label and a number, but is a relation as well."""
+    if not isinstance(answer.value, Number) or answer.value.unit is not None:
+        return answer
+    left_node, right_node = parse(left), parse(right)
+    if left_node is None or right_node is None:
+        return answer
+    return replace(answer, others=(*answer.others, Relation((left_node, right_node), ("=",))))
+
+
+_NAMED_POINT = re.compile(
+    r"(?:the )?(?:(?:point|vertex|center|centre|focus|origin)\s?)?(?:[A-Z]\s?)?(\(.+,.+\))$", re.IGNORECASE
+)
+
+
+def _read_bracketed(text: str, want: str, depth: int) -> Answer | None:  # noqa: PLR0911 - one return a bracket
+    if text.startswith(MATRIX_OPEN) or (text[1:2] == MATRIX_OPEN and text[:1] in "([|"):
+        return _matrix(text, want, depth)
+    opener, closer = text[:1], text[-1:]
+    if opener not in "([{" + SET_OPEN + "]" or closer not in ")]}" + SET_CLOSE + "[" or len(text) < 3:
+        return None
+    inside = text[1:-1]
+    if not one_bracket(text):
+        return None
+    parts = [part.strip() for part in split_top(inside, ",;")]
+    if len(parts) == 1:
+        return (
+            _read(trim(inside), want, depth + 1)
+            if (opener + closer) in ("()", "[]", "{}")
+            else _set_of(parts, want, depth)
+        )
+    if len(parts) > MAX_ITEMS or not all(parts):
+        return None
+    if len(parts) == 2 and (interval := _interval(opener, parts[0], parts[1], closer)) is not None:
+        return Answer(interval)
+    items = tuple(_read(trim(part), want, depth + 1) for part in parts)
+    if opener in (SET_OPEN, "{"):
+        return Answer(Group("set", _flat_list(list(items)).value.items))  # type: ignore[union-attr]
+    return (
+        Answer(Group("tuple" if opener == "(" else "bracket", items))
+        if (opener, closer) in (("(", ")"), ("[", "]"))
+        else None
+    )
+
+
+def _set_of(parts: list[str], want: str, depth: int) -> Answer | None:
+    if not parts[0]:
+        return Answer(Group("set", ()))
+    item = _read(trim(parts[0]), want, depth + 1)
+    return Answer(Group("set", _flat_list([item]).value.items))  # type: ignore[union-attr]
+
+
+def _interval(opener: str, low_text: str, high_text: str, closer: str) -> Intervals | None:
+    """An interval that is half open or has an infinite end; `(1,2)` and `[1,2]` may be one, see `as_intervals`."""
+    infinite = "∞" in low_text or "∞" in high_text or "inf" in low_text or "inf" in high_text
+    left_closed, right_closed = opener == "[", closer == "]"
+    if (
+        opener == "]"
+        or closer == "["
+        or (opener in "([" and closer in ")]" and (left_closed != right_closed or infinite))
+    ):
+        low, high = intervals.endpoint(low_text), intervals.endpoint(high_text)
+        if low is None or high is None:
+            return None
+        span = intervals.make_span(low, left_closed, high, right_closed)
+        return Intervals((span,)) if span is not None else None
+    return None
+
+
+def _open_interval(content: Content) -> Intervals | None:
+    if not isinstance(content, Group) or len(content.items) != 2 or content.kind not in ("tuple", "bracket"):
+        return None
+    ends = [item.value.value for item in content.items if isinstance(item.value, Number) and item.value.unit is None]
+    real: list[Value] = [end for end in ends if not isinstance(end, complex)]
+    if len(real) != 2:
+        return None
+    closed = content.kind == "bracket"
+    span = intervals.make_span(real[0], closed, real[1], closed)
+    return Intervals((span,)) if span is not None else None
+
+
+def as_intervals(content: Content) -> Intervals | None:
+    """Read `(1,2)`, `[1,2]`, `{1}` as points of the real line where the other side is an interval."""
+    if isinstance(content, Intervals):
+        return content
+    if isinstance(content, Group) and content.kind == "set":
+        points = [item.value.value for item in content.items if isinstance(item.value, Number)]
+        if points and len(points) == len(content.items) and not any(isinstance(point, complex) for point in points):
+            return intervals.union(tuple(Span(point, True, point, True) for point in points))
+    return _open_interval(content)
+
+
+def _matrix(text: str, want: str, depth: int) -> Answer | None:
+    inside = text.strip("([|)] ")
+    if not inside.startswith(MATRIX_OPEN) or not inside.endswith(MATRIX_CLOSE) or len(inside) > 600:
+        return None
+    rows = [row for row in inside[1:-1].split(ROW_END) if row.strip()]
+    return Answer(Matrix(tuple(tuple(_read(trim(cell), want, depth + 1) for cell in row.split("&")) for row in rows)))
+
+
+def _read_ratio(text: str, want: str, depth: int) -> Answer | None:
+    del depth
+    parts = split_top(text, ":")
+    if len(parts) == 1 and want == "ratio":
+        parts = re.split(r"\s(?:to|比)\s|比", text)
+    if not 2 <= len(parts) <= 6:
+        return None
+    numbers = [read_number(part.strip()) for part in parts]
+    values = tuple(number.value for number in numbers if number is not None and not number.percent)
+    return Answer(Ratio(values)) if len(values) == len(parts) else None

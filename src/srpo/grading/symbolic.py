@@ -1,0 +1,254 @@
+r"""math-verify as the grader's last resort, in worker processes that can be killed.
+
+math-verify sets its own alarms, which work on the main thread only and cancel the caller's; some inputs keep it busy
+for as long as it is let. So it runs in child processes without any alarm, and the deadline is ours: a worker
+that has not answered in time is killed, counted, and replaced when the next question comes. Nothing is started before
+it is needed.
+
+    >>> with SymbolicPool() as symbolic:  # doctest: +SKIP
+    ...     symbolic.verify(r"\sum_{k=1}^{3} k", "6")
+    True
+"""
+
+import contextlib
+import json
+import os
+import queue
+import re
+import subprocess
+import sys
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from srpo.grading.rules.route import SymbolicVerifier
+from srpo.runs.progress import note
+
+MAX_CHARS = 400
+MAX_NESTING = 12
+MAX_DIGITS = 40
+_MEMORY_BYTES = 4 << 30
+_START_DEADLINE_S = 120.0
+_TOWER = re.compile(r"\^[^+\-=,]{0,40}\^[^+\-=,]{0,40}\^|\^\s?\{?\s?\d{4,}|\d{3,}\s?!|!\s?!")
+
+
+def is_risky(text: str) -> bool:
+    """Could the text keep a computer algebra system busy: towers of powers, large factorials, deep nesting?"""
+    if len(text) > MAX_CHARS or _TOWER.search(text) or re.search(rf"\d{{{MAX_DIGITS},}}", text):
+        return True
+    depth = deepest = 0
+    for c in text:
+        depth += (c in "{[(") - (c in "}])")
+        deepest = max(deepest, depth)
+    return deepest > MAX_NESTING
+
+
+class _Worker:
+    """One child process. A thread reads its answers, so that waiting can have a deadline on every platform."""
+
+    def __init__(self) -> None:
+        source_root = str(Path(__file__).resolve().parents[2])
+        paths = [source_root, *filter(None, [os.environ.get("PYTHONPATH")])]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "srpo.grading.symbolic"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            encoding="utf-8",
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
+        )
+        self.lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        assert self.process.stdout is not None
+        self.reader = threading.Thread(target=_read_lines, args=(self.process.stdout, self.lines), daemon=True)
+        self.reader.start()
+
+    def receive(self, deadline_s: float) -> str | None:
+        """The next line, or None when the deadline passes or the process ends."""
+        try:
+            return self.lines.get(timeout=deadline_s)
+        except queue.Empty:
+            return None
+
+    def ask(self, question: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(question + "\n")
+        self.process.stdin.flush()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.reader.join(timeout=5)
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+
+def _read_lines(stream: IO[str], lines: "queue.SimpleQueue[str | None]") -> None:
+    # ValueError: the pipe was closed while we were reading
+    with contextlib.suppress(ValueError, OSError):
+        for line in stream:
+            lines.put(line)
+    lines.put(None)
+
+
+def _kill_all(workers: list[_Worker]) -> None:
+    while workers:
+        workers.pop().kill()
+
+
+class SymbolicPool:
+    """Implements `core.grading.SymbolicVerifier`. Safe to call from many threads; each call uses one worker."""
+
+    def __init__(self, *, num_workers: int = 1, deadline_s: float = 3.0) -> None:
+        """Prepare a pool; processes start at the first question. `deadline_s` is the longest one question may take."""
+        if num_workers < 1:
+            raise ValueError(f"num_workers must be at least 1, not {num_workers!r}")
+        if deadline_s <= 0:
+            raise ValueError(f"deadline_s must be positive, not {deadline_s!r}")
+        self.deadline_s = deadline_s
+        self.num_calls = 0
+        self.num_timeouts = 0
+        """Questions that were not answered in time; their workers were killed."""
+        self.num_refused = 0
+        """Questions that were too risky to ask."""
+        self._slots: queue.SimpleQueue[_Worker | None] = queue.SimpleQueue()
+        for _ in range(num_workers):
+            self._slots.put(None)
+        self._alive: list[_Worker] = []
+        self._lock = threading.Lock()
+        self._closed = False
+        self._finalizer = weakref.finalize(self, _kill_all, self._alive)
+
+    def verify(self, gold: str, prediction: str) -> bool | None:
+        """Are the two LaTeX texts equal? None when they cannot be read, are too risky, or take too long."""
+        if is_risky(gold) or is_risky(prediction):
+            with self._lock:
+                self.num_refused += 1
+            return None
+        worker = self._slots.get()
+        try:
+            with self._lock:
+                self.num_calls += 1
+                if self._closed:
+                    raise ValueError("the symbolic pool is closed; make a new one")
+            worker = worker or self._start()
+            if worker is None:
+                return None
+            answer = self._exchange(worker, json.dumps([gold, prediction]))
+            if answer is None:
+                worker = None
+            return answer if isinstance(answer, bool) else None
+        finally:
+            self._slots.put(worker)
+
+    def _exchange(self, worker: _Worker, question: str) -> bool | str | None:
+        """The worker's answer; `"unknown"` when it could not tell; None when it had to be killed."""
+        with contextlib.suppress(OSError, ValueError):
+            worker.ask(question)
+            line = worker.receive(self.deadline_s)
+            if line is not None:
+                return {"true": True, "false": False}.get(line.strip(), "unknown")
+        self._discard(worker)
+        with self._lock:
+            self.num_timeouts += 1
+        return None
+
+    def _start(self) -> _Worker | None:
+        worker = _Worker()
+        with self._lock:
+            self._alive.append(worker)
+        if worker.receive(_START_DEADLINE_S) == "ready\n":
+            return worker
+        self._discard(worker)
+        return None
+
+    def _discard(self, worker: _Worker) -> None:
+        with self._lock:
+            if worker in self._alive:
+                self._alive.remove(worker)
+        worker.kill()
+
+    @property
+    def num_workers_alive(self) -> int:
+        """Child processes that are running now."""
+        with self._lock:
+            return sum(worker.process.poll() is None for worker in self._alive)
+
+    def close(self) -> None:
+        """Kill all workers; further questions are an error."""
+        with self._lock:
+            self._closed = True
+        self._finalizer()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+# -- the child's side
+
+
+def _limit_memory() -> None:
+    try:
+        import resource  # not on every platform
+    except ImportError:
+        return
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+
+
+def _verify(gold: str, prediction: str, math_verify: Any) -> bool | None:
+    config = [math_verify.LatexExtractionConfig()]
+    read = [
+        math_verify.parse(f"${text}$", extraction_config=config, parsing_timeout=None) for text in (gold, prediction)
+    ]
+    if not all(read):
+        return None
+    return bool(math_verify.verify(read[0], read[1], timeout_seconds=None))
+
+
+def _serve() -> None:
+    _limit_memory()
+    import logging
+
+    import math_verify  # 1.5 s
+
+    logging.disable(logging.CRITICAL)
+    out = sys.stdout
+    sys.stdout = sys.stderr  # what libraries print must not be taken for an answer
+    print("ready", file=out, flush=True)
+    for line in sys.stdin:
+        gold, prediction = json.loads(line)
+        verdict: bool | None = None
+        # sympy raises nearly everything, RecursionError and MemoryError included; none of it is an answer
+        with contextlib.suppress(Exception):
+            verdict = _verify(gold, prediction, math_verify)
+        print(json.dumps(verdict), file=out, flush=True)
+
+
+if __name__ == "__main__":
+    _serve()
+
+
+@contextmanager
+def open_verifier(wanted: bool) -> Iterator[SymbolicVerifier | None]:
+    """The symbolic verifier, or nothing; says so when it ran out of time."""
+    if not wanted:
+        yield None
+        return
+    from srpo.grading.symbolic import SymbolicPool
+
+    with SymbolicPool() as pool:
+        yield pool
+        if pool.num_timeouts:
+            note(f"srpo: math-verify ran out of time on {pool.num_timeouts} comparisons; the rules alone graded them")

@@ -1,0 +1,66 @@
+"""What evaluation and reflection data do alike: take problems in, refuse by name, open model and verifier."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+from srpo.core.prompts import problem_text, prompt_named
+from srpo.core.records import Problem
+from srpo.models.protocol import InspectingGenerator, Message, Request
+from srpo.runs.rejects import Dropped
+
+Question = Callable[[Problem], str]
+"""How a problem is put, before a prompt is put around it."""
+_FEW = 4
+"""Fewer problems than this may have nothing in common but bad luck."""
+
+
+class Taken(NamedTuple):
+    """A problem that the model can be asked."""
+
+    request: Request
+    num_prompt_tokens: int
+    notes: tuple[str, ...]
+    """What had to be done to the pictures."""
+
+
+def take(
+    generator: InspectingGenerator, problem: Problem, prompt: str, num_samples: int, question: Question = problem_text
+) -> Taken | Dropped:
+    """Ask the generator whether it can take `problem`."""
+    try:
+        text = prompt_named(prompt).template.format(problem=question(problem))
+    except ValueError as error:
+        return _refused(problem, str(error))
+    messages = (Message(role="user", text=text),)
+    request = Request(problem=problem, messages=messages, num_samples=num_samples)
+    info = generator.inspect(request)
+    if info.reason is not None:
+        return _refused(problem, info.reason)
+    return Taken(request, info.num_tokens, info.notes)
+
+
+def take_all(
+    generator: InspectingGenerator,
+    problems: Iterable[Problem],
+    prompt: str,
+    num_samples: int,
+    question: Question = problem_text,
+) -> tuple[list[Taken], list[Dropped]]:
+    """`take` for each problem: those that can be asked, and those that cannot."""
+    found = [take(generator, problem, prompt, num_samples, question) for problem in problems]
+    return [one for one in found if isinstance(one, Taken)], [one for one in found if isinstance(one, Dropped)]
+
+
+def check_alive(name: str, num_requests: int, errors: Sequence[str], *, num_problems: int) -> None:
+    """One failed request is an accident; when all fail, every problem to come would be lost as well."""
+    if num_problems >= _FEW and len(errors) == num_requests:
+        raise ValueError(
+            f"{name}: all {num_requests} requests about {num_problems} problems failed, the last with: {errors[-1]}. "
+            "None of them is recorded; when the server answers again, the same command goes on"
+        )
+
+
+def _refused(problem: Problem, detail: str) -> Dropped:
+    return Dropped(
+        where="prompt", id=problem.id, place=problem.source, reason="the model cannot take it", detail=detail
+    )

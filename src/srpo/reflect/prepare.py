@@ -1,0 +1,168 @@
+"""Read the problems once, before anything is spent: what is usable goes into a spool, the rest into one report.
+
+The run then works on the spool (`problems.jsonl` in the run directory): it never holds more than a few batches, finds
+its place again by an offset, and goes on with the problems that it began with, whatever happens to the data.
+"""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from srpo.core.records import DRAWN, Problem, Record
+from srpo.data.check import Checker
+from srpo.data.leakage import Benchmarks
+from srpo.data.rows import Rejected, stamp
+from srpo.data.sources import iter_problems
+from srpo.reflect.config import ReflectConfig
+from srpo.reflect.near_duplicates import Twins
+from srpo.runs.files import TEMPORARY, remove_leftovers, write_atomic
+from srpo.runs.progress import note, progress
+from srpo.runs.rejects import REJECTED, Dropped, Ledger
+
+SPOOL, SURVEY = "problems.jsonl", "survey.json"
+SHOWN = 20
+"""So many unusable rows are printed; all of them are in the ledger."""
+
+_REASONS = {
+    "gold": "gold is of no use",
+    "image": "picture cannot be used",
+    "duplicate": "id or problem is there already",
+    "benchmark": "in a benchmark",
+}
+"""What `data.check` finds, in words that can be counted."""
+
+
+class Survey(Record):
+    """Contents of `survey.json`."""
+
+    num_rows: int
+    """Rows that were looked at."""
+    num_problems: int
+    """Those in the spool."""
+    rejected_bytes: int
+    """Length of the ledger with the others."""
+    source: str = ""
+    """Size and time of the data file when it was read (`data.rows.stamp`)."""
+
+
+class Batch(NamedTuple):
+    """Problems that are worked on together."""
+
+    number: int
+    """From 1."""
+    problems: tuple[Problem, ...]
+    end: int
+    """Offset in the spool behind them."""
+
+
+def survey(config: ReflectConfig, folder: Path, *, again: bool = False) -> Survey:
+    """Sort the rows of the source into `folder`'s spool and ledger; what is there already is used unless `again`.
+
+    Raises:
+        ValueError: the source cannot be read, or holds no usable problem.
+    """
+    label, source = config.data.label, stamp(config.data.path)
+    if (folder / SURVEY).exists() and not again:
+        found = Survey.model_validate_json((folder / SURVEY).read_bytes())
+        if found.source != source:
+            note(
+                f"srpo: {label} has changed since this run began; it goes on with the {found.num_problems} problems "
+                f"that it read then. For the new ones choose another --out"
+            )
+        return found
+    remove_leftovers(folder)
+    reasons: Counter[str] = Counter()
+    num_rows = num_problems = 0
+    with (
+        Ledger(folder / REJECTED, num_bytes=0) as rejected,
+        (folder / f"{TEMPORARY}{SPOOL}").open("wb") as spool,
+        Checker(Benchmarks.load(config.benchmarks) if config.benchmarks else None) as checker,
+        Twins(folder / f"{TEMPORARY}twins.sqlite") as twins,
+        progress(config.limit, "reading problems") as bar,
+    ):
+        for item in iter_problems(config.data):
+            num_rows += 1
+            dropped = _refusal(item, checker, None if config.keep_near_duplicates else twins)
+            if dropped is not None:
+                rejected.append([dropped])
+                if reasons.total() < SHOWN:
+                    note(f"  {dropped.place}: {dropped.detail}")
+                reasons[dropped.reason] += 1
+                continue
+            assert isinstance(item, Problem)
+            spool.write(item.model_dump_json().encode() + b"\n")
+            num_problems += 1
+            bar.advance(1)
+            if num_problems == config.limit:
+                break
+        spool.flush()
+        os.fsync(spool.fileno())
+        found = Survey(num_rows=num_rows, num_problems=num_problems, rejected_bytes=rejected.sync(), source=source)
+    (folder / f"{TEMPORARY}{SPOOL}").replace(folder / SPOOL)
+    remove_leftovers(folder)
+    _report(found, reasons, label, folder)
+    # Last, because it says that the spool is whole.
+    write_atomic(folder / SURVEY, found.model_dump_json() + "\n")
+    return found
+
+
+def read_batches(folder: Path, size: int, *, start: int = 0, number: int = 0) -> Iterator[Batch]:
+    """The spool from the offset `start` on; `number` batches were before it."""
+    with (folder / SPOOL).open("rb") as spool:
+        spool.seek(start)
+        problems: list[Problem] = []
+        for line in spool:
+            start += len(line)
+            problems.append(Problem.model_validate_json(line))
+            if len(problems) == size:
+                number += 1
+                yield Batch(number, tuple(problems), start)
+                problems = []
+        if problems:
+            yield Batch(number + 1, tuple(problems), start)
+
+
+def sample_problems(folder: Path, num_problems: int, count: int) -> list[Problem]:
+    """`count` problems from everywhere in the spool, at equal distances."""
+    count = min(count, num_problems)
+    wanted = {index * num_problems // count for index in range(count)}
+    with (folder / SPOOL).open("rb") as spool:
+        return [Problem.model_validate_json(line) for index, line in enumerate(spool) if index in wanted]
+
+
+def _refusal(item: Problem | Rejected, checker: Checker, twins: Twins | None) -> Dropped | None:
+    """Why a row is not worked on."""
+    if isinstance(item, Rejected):
+        return Dropped(where="source", id="", place=item.place, reason=_kind(item.reason), detail=item.reason)
+    # Drawn problems are different from each other and from any benchmark, and their answers are computed.
+    if item.images and item.images[0].startswith(DRAWN):
+        return None
+    if findings := checker.look_at(item):
+        reason, detail = _REASONS[findings[0].problem], "; ".join(finding.reason for finding in findings)
+    elif twins is not None and (place := twins.twin_of(item)) is not None:
+        reason, detail = "near-duplicate", f"reads and looks like {place}"
+    else:
+        return None
+    return Dropped(where="source", id=item.id, place=item.source, reason=reason, detail=detail)
+
+
+def _report(found: Survey, reasons: Counter[str], label: str, folder: Path) -> None:
+    """Say how many rows are left out and why; ValueError when that is all of them."""
+    if not found.num_problems and not reasons:
+        raise ValueError(f"{label}: holds no problems")
+    listed = ", ".join(f"{number} x {reason}" for reason, number in reasons.most_common())
+    if not found.num_problems:
+        raise ValueError(f"no usable problem in {label}: {listed}; `srpo data check` lists them")
+    if reasons:
+        note(
+            f"srpo: {reasons.total()} of {found.num_rows} rows of {label} are not used ({listed}); each is in "
+            f"{folder / REJECTED} with its place, and nothing was spent on them"
+        )
+
+
+def _kind(reason: str) -> str:
+    """The reason without the picture's name, so that it can be counted."""
+    return re.sub(r"^picture '.*': ", "picture: ", reason.partition(" under ")[0])

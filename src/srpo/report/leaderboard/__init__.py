@@ -1,0 +1,1 @@
+"""Benchmark results of runs beside published numbers."""

@@ -1,0 +1,116 @@
+"""What every page shares: templates, theme, blocks of a response, and a file that is written whole or not at all."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from srpo.core.records import Attempt, Response, Trace
+from srpo.report import palette
+from srpo.report.text import compact, is_linkable, metric_words, number, percent, points, signed
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+LONGEST_TEXT: Final = 4000
+"""Characters of one block of a response that a card shows."""
+
+
+def write_page(html: str, out: Path) -> Path:
+    """Write a page to `out`, as a whole or not at all, and return `out`."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    # A reader who has the old file open, or a full disk, never meets half a report.
+    with tempfile.NamedTemporaryFile(dir=out.parent, prefix=out.name, suffix=".part", delete=False) as part:
+        # Model text may hold lone surrogates, which UTF-8 cannot say.
+        part.write(html.encode("utf-8", errors="replace"))
+    Path(part.name).chmod(0o644)
+    return Path(part.name).replace(out)
+
+
+def theme() -> "dict[str, Markup]":
+    """How every page looks. Our own files, never data: the only texts on a page that are not escaped."""
+    from markupsafe import Markup
+
+    return {
+        "css": Markup(_source("report.css")),  # noqa: S704
+        "light": Markup(palette.css_variables(dark=False)),  # noqa: S704
+        "dark": Markup(palette.css_variables(dark=True)),  # noqa: S704
+    }
+
+
+def environment() -> "Environment":
+    """The templates of this package, autoescaped, with the filters that they use."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    made = Environment(
+        loader=PackageLoader("srpo.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "percent": percent,
+        "compact": compact,
+        "signed": signed,
+        "number": number,
+        "duration": duration,
+        "clip": clip,
+        "blocks": blocks,
+        "mark": palette.series_mark,
+        "points": points,
+        "metric": metric_words,
+        "linkable": is_linkable,
+    }
+    return made
+
+
+def duration(seconds: float) -> str:
+    """Seconds as text, e.g. `4 min 10 s`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def clip(text: str) -> str:
+    """The text, cut where a card would grow out of hand, and saying so."""
+    text = text.strip()
+    if len(text) <= LONGEST_TEXT:
+        return text
+    return f"{text[:LONGEST_TEXT]} … ({len(text) - LONGEST_TEXT:,} more characters)"
+
+
+class Block(NamedTuple):
+    """One column of a card."""
+
+    title: str
+    think: str | None
+    answer: str | None
+    verdict: str | None
+    reason: str
+
+
+def blocks(trace: Trace) -> list[Block]:
+    """First attempt, reflection and second attempt as columns; one column when there is only one attempt."""
+    first, final = trace.first_grade, trace.final_grade
+    match trace.response:
+        case Response(first=one, reflection=reflection, second=two):
+            return [
+                Block("First attempt", one.think, one.answer, first.verdict, first.reason),
+                Block("Reflection", reflection, None, None, ""),
+                Block("Second attempt", two.think, two.answer, final.verdict, final.reason),
+            ]
+        case Attempt(think=think, answer=answer):
+            return [Block("Only attempt", think, answer, final.verdict, final.reason)]
+        case _:
+            found = [Block("Final answer found", None, final.extracted, final.verdict, final.reason)]
+            if trace.style == "reflective":
+                found.insert(0, Block("First answer found", None, first.extracted, first.verdict, first.reason))
+            return [Block("Text as it was generated", trace.text, None, None, ""), *found]
+
+
+def _source(name: str) -> str:
+    return (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")

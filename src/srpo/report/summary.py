@@ -1,0 +1,155 @@
+"""What happened, in plain sentences made from the numbers, so that the first screen needs no knowledge of the method.
+
+The sentences claim no more than the numbers hold: a difference whose interval holds 0 is said to be undecided.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from srpo.core.statistics import StageSummary
+from srpo.report.leaderboard import board
+from srpo.report.metrics import ends
+from srpo.report.model import Comparison, ReportData, RunInfo
+from srpo.report.text import compact, percent, signed
+
+
+class Story(NamedTuple):
+    """The words at the top of a report."""
+
+    headline: str
+    paragraph: str
+
+
+def tell(data: ReportData) -> Story:
+    """Tell what happened from base model to held-out evaluation, with every number from `data`."""
+    stages = data.stages
+    base, sft = _find(stages, "base"), _find(stages, "sft")
+    srpo, grpo = _find(stages, "srpo"), _find(stages, "grpo")
+    sentences = [
+        _tell_base(base),
+        _tell_reflections(data.runs),
+        _tell_sft(sft),
+        _tell_srpo(srpo, sft or base, data.comparisons),
+        _tell_grpo(grpo, srpo, data.comparisons),
+        "All accuracies are on held-out problems." if sft or srpo or grpo else None,
+        f"This is one run with one seed ({data.seed})." if data.seed is not None and stages else None,
+    ]
+    return Story(_headline(data), " ".join(sentence for sentence in sentences if sentence))
+
+
+def _headline(data: ReportData) -> str:
+    if not data.stages:
+        count = sum(run.num_traces for run in data.runs)
+        return f"{count:,} responses and {max((run.num_steps for run in data.runs), default=0):,} training steps."
+    srpo, start = _find(data.stages, "srpo"), _find(data.stages, "sft") or _find(data.stages, "base")
+    if srpo is None or start is None:
+        last = data.stages[-1]
+        return f"{last.name}: {percent(last.final_accuracy)} of {last.n:,} problems answered right."
+    before, after = percent(start.final_accuracy), percent(srpo.final_accuracy)
+    numbers = f"{before} right after {start.name}, {after} after {srpo.name}"
+    if not _is_decided(srpo, start, data.comparisons):
+        return f"Final answers: {numbers}; a difference of this size may be chance."
+    verb = "raised" if srpo.final_accuracy > start.final_accuracy else "lowered"
+    return f"Reflection-aware reinforcement learning {verb} the accuracy of the final answer: {numbers}."
+
+
+def _tell_base(base: StageSummary | None) -> str | None:
+    if base is None:
+        return None
+    low, high = base.first_interval
+    chance = f"; guessing blindly would get {percent(base.chance)}" if base.chance is not None else ""
+    return (
+        f"The base model answered {base.n:,} held-out problems about pictures and got {percent(base.first_accuracy)} "
+        f"right at the first attempt (95% interval {percent(low)} to {percent(high)}){chance}."
+    )
+
+
+def _tell_reflections(runs: Sequence[RunInfo]) -> str | None:
+    run = next((run for run in runs if "reflect" in run.label.lower() and run.num_traces), None)
+    if run is None:
+        return None
+    wrong = run.counts.get("wrong→right", 0) + run.counts.get("wrong→wrong", 0)
+    return (
+        f"It then tried training problems, its attempts were graded, and a teacher wrote to each a reflection and a "
+        f"second attempt: {run.num_traces:,} samples, {percent(wrong / run.num_traces)} of them from a wrong first "
+        "attempt."
+    )
+
+
+def _tell_sft(sft: StageSummary | None) -> str | None:
+    if sft is None:
+        return None
+    return (
+        f"Supervised fine-tuning on such samples taught it to answer, reflect and answer again "
+        f"({percent(sft.format_rate)} of its responses keep the format): {percent(sft.first_accuracy)} right at the "
+        f"first attempt, {percent(sft.final_accuracy)} after the reflection."
+    )
+
+
+def _tell_srpo(srpo: StageSummary | None, start: StageSummary | None, known: Sequence[Comparison]) -> str | None:
+    if srpo is None:
+        return None
+    compared = ""
+    if start is not None:
+        gain = 100 * (srpo.final_accuracy - start.final_accuracy)
+        compared = f", {signed(gain)} points against {start.name} ({_certainty(srpo, start, known)})"
+    repaired, spoiled = srpo.transitions.get("wrong→right", 0.0), srpo.transitions.get("right→wrong", 0.0)
+    return (
+        f"Reinforcement learning that pays for good reflections brought the final answer to "
+        f"{percent(srpo.final_accuracy)}{compared}; the second attempt repaired {percent(repaired)} of all answers "
+        f"and spoiled {percent(spoiled)}."
+    )
+
+
+def _tell_grpo(grpo: StageSummary | None, srpo: StageSummary | None, known: Sequence[Comparison]) -> str | None:
+    if grpo is None:
+        return None
+    text = f"Beside it, plain GRPO without reflection reached {percent(grpo.final_accuracy)}"
+    if srpo is None:
+        return f"{text}."
+    if grpo.tokens and srpo.tokens:
+        text += f" with {compact(grpo.tokens)} tokens in all against {compact(srpo.tokens)}"
+    gap = 100 * (srpo.final_accuracy - grpo.final_accuracy)
+    side = "above" if gap >= 0 else "below"
+    return f"{text}: {srpo.name} ends {abs(gap):.1f} points {side} it ({_certainty(srpo, grpo, known)})."
+
+
+def _find(stages: Sequence[StageSummary], word: str) -> StageSummary | None:
+    """The stage called `word`, or else the first whose name contains it."""
+    exact = (stage for stage in stages if stage.name.lower() == word)
+    return next(exact, None) or next((stage for stage in stages if word in stage.name.lower()), None)
+
+
+def _difference(ours: StageSummary, theirs: StageSummary, known: Sequence[Comparison]) -> tuple[float, float] | None:
+    """95% interval of ours - theirs where both answered the same problems."""
+    for one in known:
+        if (one.ours, one.theirs) == (ours.name, theirs.name):
+            return one.low, one.high
+        if (one.theirs, one.ours) == (ours.name, theirs.name):
+            return -one.high, -one.low
+    return None
+
+
+def _is_decided(ours: StageSummary, theirs: StageSummary, known: Sequence[Comparison]) -> bool:
+    if (interval := _difference(ours, theirs, known)) is not None:
+        return interval[0] > 0 or interval[1] < 0
+    return ours.final_interval[0] > theirs.final_interval[1] or theirs.final_interval[0] > ours.final_interval[1]
+
+
+def _certainty(ours: StageSummary, theirs: StageSummary, known: Sequence[Comparison]) -> str:
+    decided = _is_decided(ours, theirs, known)
+    if (interval := _difference(ours, theirs, known)) is None:
+        return f"the 95% intervals {'do not overlap' if decided else 'overlap, so this run alone does not decide it'}"
+    low, high = (signed(100 * bound) for bound in interval)
+    return f"paired 95% interval {low} to {high}{'' if decided else ', so this run alone does not decide it'}"
+
+
+def as_json(data: ReportData) -> dict[str, Any]:
+    """What the report says, without pictures, cards and the points of curves, as a JSON value."""
+    value = data.model_dump(mode="json", exclude={"cards", "curves", "term_names", "leaderboard"})
+    for run in value["runs"]:
+        curves = [curve for curve in data.curves if curve.run == run["label"]]
+        run["metrics"] = {curve.key: dict(zip(("first", "last"), ends(curve), strict=True)) for curve in curves}
+    if data.leaderboard is not None:
+        value["leaderboard"] = board.as_json(data.leaderboard)
+    return value | {"num_cards": len(data.cards)}

@@ -1,0 +1,152 @@
+"""Settings of `srpo rl`, reflection-aware GRPO (stage 2; paper section 3.3)."""
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from srpo.core.prompts import PromptName
+from srpo.core.records import Record, Style
+from srpo.core.rewards import Preset
+from srpo.data.config import SourceConfig
+from srpo.policy.config import OptimConfig
+
+Credit = Literal["total", "segment"]
+LossVariant = Literal["grpo", "dr_grpo", "dapo", "gspo"]
+OnlineFilter = Literal["off", "final", "outcome"]
+
+_OPTIM = {"lr": 1e-6, "schedule": "constant", "warmup_steps": 5}
+
+
+class LossConfig(Record):
+    """The policy-gradient loss (paper eq. 9-10 and its published variants)."""
+
+    variant: LossVariant = "grpo"
+    """`grpo`: mean over each response, then over responses (the paper); `dr_grpo`: no division by length; `dapo`:
+    mean over all tokens; `gspo`: one importance ratio per response."""
+    clip_low: float = Field(default=0.2, ge=0, lt=1)
+    """The ratio is clipped from below at 1 - clip_low."""
+    clip_high: float = Field(default=0.2, ge=0)
+    """The ratio is clipped from above at 1 + clip_high; 0.28 is DAPO's clip-higher."""
+    kl_coef: float = Field(default=0.0, ge=0)
+    """Weight of the k3 estimate of the KL divergence to the start model. Above 0 a frozen second copy is loaded."""
+    inner_epochs: int = Field(default=1, ge=1)
+    """Passes over each rollout."""
+    minibatches: int = Field(default=1, ge=1)
+    """Optimizer steps per pass. With one pass and one minibatch every step is exactly on-policy."""
+
+
+class RlEvalConfig(Record):
+    """A small held-out evaluation inside the training run."""
+
+    data: SourceConfig
+    """Problems that are not trained on."""
+    every: int = Field(default=20, ge=1)
+    """Optimizer steps between evaluations; the first comes before the first step."""
+    num_samples: int = Field(default=1, ge=1)
+    """Responses per problem, at the temperature of the rollout."""
+
+
+class RlConfig(Record):
+    """What to train, on which problems, with which reward, and for how long."""
+
+    model: str
+    """Checkpoint directory to start from: the result of `srpo sft`."""
+    data: SourceConfig
+    """Problems to train on."""
+    style: Style = "reflective"
+    """`reflective` for the five blocks, `single` for plain GRPO on one attempt."""
+    prompt: PromptName = "reflective"
+    """Name of the prompt text; the one that `sft` used."""
+    preset: Preset = "paper"
+    """Reward: `paper` (eq. 4-8), `release-openrlhf` (the released code's ordering), `grpo` (format and final answer),
+    `final` (the five blocks, paid by the final answer alone)."""
+    credit: Credit = "total"
+    """`total` gives every token the advantage of the whole reward (the paper); `segment` credits the first attempt's
+    tokens by the first answer, and reflection and second attempt by what they changed."""
+    loss: LossConfig = LossConfig()
+    """Policy-gradient loss."""
+    optim: OptimConfig = OptimConfig.model_validate(_OPTIM)
+    """Optimizer and schedule."""
+    num_prompts: int = Field(default=16, ge=1)
+    """Problems per step (groups)."""
+    group_size: int = Field(default=8, ge=2)
+    """Responses per problem, G."""
+    steps: int | None = Field(default=None, ge=1)
+    """Stop after this many steps."""
+    token_budget: int | None = Field(default=None, ge=1)
+    """Stop when this many tokens have been generated, dropped groups included: for comparisons at equal tokens."""
+    temperature: float = Field(default=1.0, gt=0)
+    """Temperature of the rollout; the trainer's log-probabilities use the same."""
+    max_tokens: int = Field(default=256, ge=1)
+    """Longest response; a longer one is cut and counted as truncated."""
+    online_filter: OnlineFilter = "final"
+    """Which groups are left out of the loss besides those whose rewards are all equal. `final`: those whose share of
+    right final answers is not between `filter_low` and `filter_high`, all right and all wrong included; `outcome`:
+    those whose responses agree in format, first and final correctness, so that only their length differs; `off`:
+    none."""
+    filter_low: float = Field(default=0.0, ge=0, le=1)
+    """Groups with a share of right final answers at or below this are left out by filter `final`."""
+    filter_high: float = Field(default=1.0, ge=0, le=1)
+    """Groups with a share of right final answers at or above this are left out by filter `final`."""
+    max_refills: int = Field(default=1, ge=0)
+    """How often a step may draw fresh problems in place of the groups that were left out."""
+    micro_prompts: int | None = Field(default=None, ge=1)
+    """Groups per forward and backward pass; None takes all at once. It changes memory and padding, not the result."""
+    min_format_rate: float = Field(default=0.3, ge=0, le=1)
+    """The run refuses to start when fewer of the first rollout's responses than this have the right format."""
+    symbolic: bool = True
+    """Let math-verify, in a worker process, decide what the rules cannot."""
+    check_images: bool = True
+    """Before the first step, check that exchanging the pictures changes the log-probabilities, and stop if not."""
+    mismatch_tolerance: float = Field(default=1e-3, gt=0)
+    """Largest difference of sampler and trainer log-probabilities (nats, over all tokens) up to which the sampler's
+    count as the old policy's; above it they are computed again, at the cost of one more forward pass."""
+    traces_per_step: int = Field(default=4, ge=0)
+    """Traces of each step's rollout that are written to `traces.jsonl`."""
+    eval: RlEvalConfig | None = None
+    """Held-out evaluation inside the run."""
+    freeze_vision: bool = True
+    """Leave the vision tower as it is, as the paper does."""
+    checkpoint_every: int = Field(default=50, ge=1)
+    """Steps between checkpoints from which a stopped run goes on."""
+    max_pixels: int | None = Field(default=None, ge=1)
+    """Scale pictures of a larger area down to this many pixels; None leaves it to the model's own image processor."""
+    prompt_cache: int = Field(default=256, ge=0)
+    """Prompts with their processed pictures that are kept in memory."""
+    device: str = "cpu"
+    """Torch device."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Type of the weights."""
+    autocast: Literal["bfloat16"] | None = None
+    """Type that forward passes compute in, where it is not that of the weights."""
+    seed: int = 0
+    """Seeds the order of the problems and the sampling."""
+
+    @field_validator("optim", mode="before")
+    @classmethod
+    def _rl_defaults(cls, value: Any) -> Any:
+        # Whoever sets `lr` alone must not get the schedule of SFT with it.
+        return _OPTIM | value if isinstance(value, dict) else value
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.steps is None and self.token_budget is None:
+            raise ValueError("neither steps nor token_budget is set, so the run would never end; set one of them")
+        if self.steps is None and self.optim.warmup_steps is None:
+            raise ValueError("without steps the warm-up has no length; set optim.warmup_steps")
+        if self.style == "single" and self.preset != "grpo":
+            raise ValueError(f"preset {self.preset!r} pays for a reflection, which style 'single' lacks; use 'grpo'")
+        if self.style == "single" and self.credit == "segment":
+            raise ValueError("credit 'segment' needs two attempts, which style 'single' lacks; use credit: total")
+        if self.credit == "segment" and self.preset in ("grpo", "final"):
+            raise ValueError(
+                f"credit 'segment' needs a reward for each attempt, preset {self.preset!r} has one; use 'paper'"
+            )
+        if self.style == "reflective" and self.filter_low >= self.filter_high:
+            raise ValueError(f"filter_low {self.filter_low} must be below filter_high {self.filter_high}")
+        if self.loss.minibatches > self.num_prompts:
+            raise ValueError(
+                f"loss.minibatches {self.loss.minibatches} is more than num_prompts {self.num_prompts}; a minibatch "
+                "holds whole groups"
+            )
+        return self

@@ -1,0 +1,69 @@
+"""Settings of `srpo sft`, the cold start (stage 1b; paper section 3.2)."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from srpo.core.prompts import PromptName
+from srpo.core.records import Record, Style
+from srpo.policy.config import OptimConfig
+
+FirstAttemptLoss = Literal["all", "right", "none"]
+
+
+class SftConfig(Record):
+    """What to train, on which traces, and how."""
+
+    model: str
+    """Checkpoint directory to start from."""
+    traces: tuple[str, ...] = Field(min_length=1)
+    """Run directories of `srpo reflect` (or `traces.jsonl` files) to learn from; order does not matter."""
+    style: Style = "reflective"
+    """`reflective` learns the five blocks, `single` learns one think and one answer. Traces of the other style are
+    left out and counted."""
+    prompt: PromptName = "reflective"
+    """Name of the prompt text; use the same one for `rl` and `eval`."""
+    first_attempt_loss: FirstAttemptLoss = "all"
+    """Which first attempts are imitated: `all` is the paper's way and keeps the policy's own distribution of first
+    answers; `right` imitates only those that are right, which lifts the first answer; `none` lets the first answer
+    rot (measured, and kept as an ablation)."""
+    epochs: int = Field(default=1, ge=1)
+    """Passes over the traces."""
+    batch_size: int = Field(default=32, ge=1)
+    """Traces per optimizer step."""
+    micro_batch_size: int | None = Field(default=None, ge=1)
+    """Traces per forward and backward pass; None takes the whole batch at once. It changes memory, not the result."""
+    max_steps: int | None = Field(default=None, ge=1)
+    """Stop after this many optimizer steps even if an epoch is not over."""
+    max_tokens: int = Field(default=2048, ge=1)
+    """Targets with more tokens than this are left out and counted; they are never cut."""
+    sort_window: int = Field(default=16, ge=1)
+    """Batches are cut from windows of this many batches that are sorted by length inside a shuffled order, so that
+    little is padded. 1 is a plain shuffle."""
+    optim: OptimConfig = OptimConfig()
+    """Optimizer and schedule."""
+    freeze_vision: bool = True
+    """Leave the vision tower as it is, as the paper does."""
+    checkpoint_every: int = Field(default=100, ge=1)
+    """Optimizer steps between checkpoints from which a stopped run goes on."""
+    max_pixels: int | None = Field(default=None, ge=1)
+    """Scale pictures of a larger area down to this many pixels; None leaves it to the model's own image processor."""
+    prompt_cache: int = Field(default=1024, ge=0)
+    """Prompts with their processed pictures that are kept in memory."""
+    device: str = "cpu"
+    """Torch device."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Type of the weights."""
+    autocast: Literal["bfloat16"] | None = None
+    """Type that forward passes compute in, where it is not that of the weights."""
+    seed: int = 0
+    """Seeds the order of the traces."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.style == "single" and self.first_attempt_loss != "all":
+            raise ValueError(
+                f"first_attempt_loss: {self.first_attempt_loss!r} has no meaning for style 'single', whose only "
+                "attempt is the first one; leave it at 'all'"
+            )
+        return self
