@@ -39,7 +39,7 @@ check: install
 	$(BIN)/python .ci/check_sizes.py
 
 evidence: install
-	$(BIN)/python benchmarks/evidence.py $(ARGS)
+	$(BIN)/python -m benchmarks.evidence $(ARGS)
 
 base: install
 	$(BIN)/python -m srpo.tiny.base --out src/srpo/assets/tiny-base

@@ -1,7 +1,7 @@
 """Prove the exports: load each with the code of those for whom it was written, and say which of them are absent.
 
-    python benchmarks/exports.py                                     # what this interpreter has
-    python benchmarks/exports.py --python llamafactory=/envs/lf/bin/python --python verl=/envs/verl/bin/python
+    python -m benchmarks.exports                                     # what this interpreter has
+    python -m benchmarks.exports --python llamafactory=/envs/lf/bin/python --python verl=/envs/verl/bin/python
 
 The consumers' requirements exclude each other, so that each may have an interpreter of its own. Exit code 1 when one of
 those that are there does not take its export.
@@ -16,14 +16,11 @@ import tempfile
 from importlib.resources import files
 from pathlib import Path
 
-from export_consumers import CHECKS
+from benchmarks.export_consumers import CHECKS
+from srpo.export.run import export
+from tests.support.export_run import make_run
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "tests"))
-
-from export_world import make_run  # noqa: E402  the tests' own run
-from srpo.export.run import export  # noqa: E402
-
 TIMEOUT_S = 600
 
 

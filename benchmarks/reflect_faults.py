@@ -1,6 +1,6 @@
 """A bad server and a killed process: does `srpo reflect` lose anything, pay twice, or keep other traces?
 
-    .venv/bin/python benchmarks/reflect_faults.py --work DIR [--problems 2000] [--kills 20] [--rate 0.3] [--seed 0]
+    .venv/bin/python -m benchmarks.reflect_faults --work DIR [--problems 2000] [--kills 20] [--rate 0.3] [--seed 0]
 
 Runs the real command twice over the same problems, policy and teacher behind a real HTTP server on loopback: once
 undisturbed, once with a server that fails `rate` of the requests (429, 500, malformed and truncated answers,
@@ -25,17 +25,15 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
+from srpo.config.load import to_yaml
+from srpo.models.protocol import Message
+from srpo.models.remote_request import _key
+from srpo.runs.reader import read_traces
+from srpo.runs.rejects import read_dropped
+from tests.support.fault_server import Body, Faults, FaultServer
+from tests.support.served_sums import answer, config, write_problems
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
-
-from fault_server import Body, Faults, FaultServer  # noqa: E402
-from reflect_world import answer, config, write_problems  # noqa: E402
-from srpo.config.load import to_yaml  # noqa: E402
-from srpo.models.protocol import Message  # noqa: E402
-from srpo.models.remote_request import _key  # noqa: E402
-from srpo.runs.reader import read_traces  # noqa: E402
-from srpo.runs.rejects import read_dropped  # noqa: E402
-
 SAMPLES = 3
 FILES = ("traces.jsonl", "verified.jsonl", "rejected.jsonl", "difficulty.jsonl")
 

@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-FAULT_SERVER = Path(__file__).parents[1] / "tests" / "fault_server.py"
+FAULT_SERVER = Path(__file__).parents[1] / "tests/support/fault_server.py"
 CONCURRENCY = 32
 BATCH = 32
 BAR = 500

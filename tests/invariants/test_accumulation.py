@@ -15,7 +15,7 @@ from srpo.policy.prompts import PromptEncoder
 from srpo.rl.train import Clock, Learnable, Session, accumulate_gradients
 from srpo.sft.examples import make_examples
 from srpo.sft.train import accumulate_gradients as accumulate_sft
-from train_world import problems, rl_config, sft_config, trace
+from tests.support.training import problems, rl_config, sft_config, trace
 
 
 def gradients(policy: Policy) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from reflect_faults import Setting, compare
+from benchmarks.reflect_faults import Setting, compare
 
 
 def test_faults_and_kills_change_nothing(tmp_path: Path) -> None:

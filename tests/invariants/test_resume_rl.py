@@ -9,7 +9,7 @@ import pytest
 from srpo.rl.run import run
 from srpo.runs.directory import RunDir
 from srpo.runs.interrupt import Stopped
-from train_world import DyingRun, Killed, results, rl_config, warm_model
+from tests.support.training import DyingRun, Killed, results, rl_config, warm_model
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 from srpo.runs.directory import RunDir
 from srpo.runs.interrupt import Stopped
 from srpo.sft.run import run
-from train_world import DyingRun, Killed, results, sft_config, write_traces
+from tests.support.training import DyingRun, Killed, results, sft_config, write_traces
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from fault_server import Body, FaultServer, prompt_text
 from srpo.runs.rejects import read_dropped
+from tests.support.fault_server import Body, FaultServer, prompt_text
 
 ROOT = Path(__file__).parents[2]
 

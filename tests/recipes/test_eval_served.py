@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from fault_server import Body, Faults, FaultServer, prompt_text
 from srpo.cli.main import main
 from srpo.config.load import to_yaml
 from srpo.eval.config import MAY_CHANGE, EvalConfig
@@ -17,6 +16,7 @@ from srpo.models.cache import ResponseCache
 from srpo.models.pool import RESPONSES
 from srpo.runs.directory import RunDir
 from srpo.runs.interrupt import Stopped
+from tests.support.fault_server import Body, Faults, FaultServer, prompt_text
 
 FILES = ("traces.jsonl", "rejected.jsonl", "rows.jsonl")
 COUNT = 24

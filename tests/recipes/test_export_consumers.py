@@ -4,10 +4,10 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from export_consumers import CHECKS
 
-from export_world import make_run
+from benchmarks.export_consumers import CHECKS
 from srpo.export.run import export
+from tests.support.export_run import make_run
 
 
 @pytest.mark.slow

@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from fault_server import Body, Faults, FaultServer, prompt_text
-from reflect_world import answer, config, write_problems
 from srpo.cli.main import main
 from srpo.config.load import to_yaml
 from srpo.core.records import Response
@@ -27,6 +25,8 @@ from srpo.reflect.run import DIFFICULTY, VERIFIED, ReflectResult, run
 from srpo.runs.directory import RunDir
 from srpo.runs.interrupt import Stopped
 from srpo.runs.rejects import read_dropped
+from tests.support.fault_server import Body, Faults, FaultServer, prompt_text
+from tests.support.served_sums import answer, config, write_problems
 
 FILES = ("traces.jsonl", "rejected.jsonl", VERIFIED, DIFFICULTY)
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from fault_server import Answer, Faults, FaultServer, numbered, prompt_text
 from srpo.core.budget import Price
 from srpo.core.records import Problem, Sampling
 from srpo.models.cache import ResponseCache
@@ -21,6 +20,7 @@ from srpo.models.meter import BudgetSpent, Meter
 from srpo.models.protocol import Completion, Message, Request
 from srpo.models.remote import Cancelled, RemoteGenerator
 from srpo.models.structured import TEACHER_BLOCKS
+from tests.support.fault_server import Answer, Faults, FaultServer, numbered, prompt_text
 
 SAMPLING = Sampling(temperature=0.5, max_tokens=50, seed=3)
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmark_rows import ROWS, hallusion, item, mmmu, png, right
 from srpo.data.fields import RowError
 from srpo.eval.benchmarks.benchmark import Item
 from srpo.eval.benchmarks.columns import labelled_options, repair_escapes
 from srpo.eval.benchmarks.named import benchmark_named
+from tests.support.benchmark_rows import ROWS, hallusion, item, mmmu, png, right
 
 # -- MMMU and MMMU-Pro
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from benchmark_rows import item, right
 from srpo.data.fields import RowError
 from srpo.eval.benchmarks.benchmark import Item
 from srpo.eval.benchmarks.marking import mark_text
 from srpo.eval.benchmarks.named import benchmark_named
+from tests.support.benchmark_rows import item, right
 
 # -- MathVista
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from killed import DiesAfter
 from srpo.core.records import Problem
 from srpo.eval.config import EvalConfig
 from srpo.eval.result import EvalResult
@@ -16,6 +15,7 @@ from srpo.models.fake import FakeGenerator
 from srpo.models.protocol import Request
 from srpo.runs.directory import RunDir
 from srpo.runs.rejects import read_dropped
+from tests.support.interrupted import DiesAfter
 
 SEVEN = Problem(id="1", question="3+4?", answer="7")
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from killed import DiesAfter
 from srpo.cli.main import main
 from srpo.config.load import load_config
 from srpo.core.records import Sampling
@@ -18,6 +17,7 @@ from srpo.models.fake import FakeGenerator
 from srpo.models.protocol import Completion, Request
 from srpo.runs.directory import RunDir
 from srpo.runs.rejects import read_dropped
+from tests.support.interrupted import DiesAfter
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 FILES = ("traces.jsonl", "rejected.jsonl", "rows.jsonl")

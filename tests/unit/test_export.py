@@ -7,7 +7,6 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from export_world import RIGHT, WRONG, make_problems, make_run, make_trace, write_traces
 from srpo.cli.export import run as run_cli
 from srpo.core.records import Response
 from srpo.core.response import parse
@@ -15,6 +14,7 @@ from srpo.data.images import load_image
 from srpo.data.sources import SourceConfig, load_problems
 from srpo.export.pictures import read_picture
 from srpo.export.run import export
+from tests.support.export_run import RIGHT, WRONG, make_problems, make_run, make_trace, write_traces
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from types import ModuleType
 import pytest
 from PIL import Image
 
-from report_fixture import FakeConfig
 from srpo.cli import export as export_command
 from srpo.cli import show as show_command
 from srpo.core.records import Grade, Origin, Problem, Trace
@@ -23,6 +22,7 @@ from srpo.interop.bare import bare_answer, has_lettered_options, is_number, list
 from srpo.interop.vlmevalkit import NO_ANSWER, export_predictions, prediction_text
 from srpo.models.fake import FakeGenerator
 from srpo.runs.directory import RunDir
+from tests.support.report_runs import FakeConfig
 
 
 def reflective(first: str, second: str) -> str:

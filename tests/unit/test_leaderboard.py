@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from report_fixture import HOSTILE, FakeConfig, traces
 from srpo.cli import leaderboard as leaderboard_command
 from srpo.cli import report as report_command
 from srpo.config.nodes import ConfigError
@@ -20,6 +19,7 @@ from srpo.report.leaderboard.datasets import DATASETS
 from srpo.report.leaderboard.published import Published, read_published
 from srpo.report.leaderboard.rank import Leaderboard, lead
 from srpo.runs.directory import RunDir
+from tests.support.report_runs import HOSTILE, FakeConfig, traces
 
 SEVEN = ("mathvista", "mmmu", "mathverse", "wemath", "mmstar", "charxiv", "hallusionbench")
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from killed import DiesAfter
 from srpo.core.records import Response
 from srpo.data.drawn import scene_of
 from srpo.models.fake import FakeGenerator
@@ -18,6 +17,7 @@ from srpo.reflect.run import VERIFIED, ReflectResult, run
 from srpo.reflect.table import render
 from srpo.runs.directory import RunDir
 from srpo.runs.rejects import read_dropped
+from tests.support.interrupted import DiesAfter
 
 
 def attempt(answer: str) -> str:

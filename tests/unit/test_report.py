@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from report_fixture import HOSTILE, trace, traces, write_demo, write_run
 from srpo.cli import report as report_command
 from srpo.core.records import OUTCOMES
 from srpo.core.statistics import summarise
@@ -20,6 +19,7 @@ from srpo.report.page import render, series_of
 from srpo.report.pages import clip, duration
 from srpo.report.pictures import embed
 from srpo.report.summary import as_json
+from tests.support.report_runs import HOSTILE, trace, traces, write_demo, write_run
 
 
 class Page(HTMLParser):

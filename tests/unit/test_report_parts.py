@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from report_fixture import HOSTILE, trace, traces, write_run
 from srpo.cli import show as show_command
 from srpo.core.statistics import StageSummary, summarise
 from srpo.report import metrics
@@ -17,6 +16,7 @@ from srpo.report.model import Comparison, Curve, ReportData
 from srpo.report.palette import OUTCOME_MARKS, PAGE, SERIES, css_variables, dark_of_light
 from srpo.report.summary import tell
 from srpo.report.text import compact, number, signed
+from tests.support.report_runs import HOSTILE, trace, traces, write_run
 
 values = st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=900)
 

@@ -15,6 +15,7 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--minutes", type=float, default=10.0, help="about how long, on two cores (default: 10)")
     parser.add_argument("--json", action="store_true", help="print the summary instead of the report's path")
     arguments = parser.parse_args(argv)
+    from srpo.runs.reader import SUMMARY
     from srpo.tiny.demo import run_demo
 
     report = run_demo(arguments.out, seed=arguments.seed, minutes=arguments.minutes)

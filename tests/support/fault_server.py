@@ -6,7 +6,7 @@
 
 What it answers is a function of the request alone. Whether a request fails, and how, is a function of the seed, the
 request and how often it was sent before, so that timing and restarts of the client change nothing. It runs in a thread
-of its own; `python tests/fault_server.py` serves from another process and prints its address.
+of its own; `python tests/support/fault_server.py` serves from another process and prints its address.
 """
 
 import asyncio

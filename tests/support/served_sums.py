@@ -8,8 +8,8 @@ import json
 import re
 from pathlib import Path
 
-from fault_server import Body, FaultServer, prompt_text
 from srpo.reflect.config import ReflectConfig
+from tests.support.fault_server import Body, FaultServer, prompt_text
 
 
 def write_problems(folder: Path, count: int) -> Path:
