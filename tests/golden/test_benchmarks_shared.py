@@ -26,7 +26,7 @@ _EVERY = 4
 
 
 @pytest.mark.parametrize(("name", "folder"), SIZES)
-def test_every_row_is_an_item_and_golds_are_right(name: str, folder: str):
+def test_every_row_is_an_item_and_golds_are_right(name: str, folder: str) -> None:
     bench = benchmark_named(name)
     found = load_items(bench, SourceConfig(path=str(DATA / folder)), pictures=False)
     assert len(found.items) == SIZES[name, folder]
@@ -39,14 +39,14 @@ def test_every_row_is_an_item_and_golds_are_right(name: str, folder: str):
     assert wrong == []
 
 
-def test_the_tables_have_the_published_sizes():
+def test_the_tables_have_the_published_sizes() -> None:
     facts = {"mathvision": ("level", 5), "charxiv": ("answer_type", 4), "wemath": ("step", 3), "mathvista": ("task", 5)}
     for name, (axis, count) in facts.items():
         found = load_items(benchmark_named(name), SourceConfig(path=str(DATA / name)), pictures=False)
         assert len({item.groups[axis] for item in found.items}) == count
 
 
-def test_pictures_that_are_there_are_found():
+def test_pictures_that_are_there_are_found() -> None:
     for name, count in (("mathvision", 304), ("mmk12", 200), ("wemath", 205)):
         found = load_items(benchmark_named(name), SourceConfig(path=str(DATA / name)))
         assert len(found.items) == count
@@ -70,7 +70,7 @@ def _marks(name: str, *, share: float, seed: int) -> list[Mark]:
     return marks
 
 
-def test_wemath_equals_the_official_table():
+def test_wemath_equals_the_official_table() -> None:
     for run in _golden("wemath")["runs"]:
         found = benchmark_named("wemath").breakdown(_marks("wemath", share=run["p"], seed=run["seed"]))
         counts = run["counts"]
@@ -84,7 +84,7 @@ def test_wemath_equals_the_official_table():
         assert f"{found.metrics['IK']:.2%}" == run["rates"]["InsufficientKnowledge_rate"]
 
 
-def test_hallusionbench_equals_the_official_numbers():
+def test_hallusionbench_equals_the_official_numbers() -> None:
     for run in _golden("hallusionbench")["runs"]:
         marks = _marks("hallusionbench", share=run["p"], seed=run["seed"])
         if run["split"] != "all":

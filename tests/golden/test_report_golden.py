@@ -96,7 +96,7 @@ DATA = ReportData(
 )
 
 
-def test_report_reads_like_this():
+def test_report_reads_like_this() -> None:
     assert Words(render(DATA)).lines == snapshot(
         [
             "srpo report · 2026-11-22",

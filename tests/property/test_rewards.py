@@ -32,12 +32,12 @@ def earn(preset, text, first, final, tokens):
 
 
 @given(TEXT, GRADE, GRADE, TOKENS)
-def test_no_text_earns_more_than_right_to_right_at_best_length(text, first, final, tokens):
+def test_no_text_earns_more_than_right_to_right_at_best_length(text, first, final, tokens) -> None:
     assert -0.25 <= earn("paper", text, first, final, tokens).total <= 1.6 + 1e-12
 
 
 @given(PRESET, TEXT, GRADE, GRADE, TOKENS)
-def test_every_term_stays_in_its_bounds(preset, text, first, final, tokens):
+def test_every_term_stays_in_its_bounds(preset, text, first, final, tokens) -> None:
     bounds = {"format": (0, 1), "accuracy": (0, 1), "effect": (-0.25, 0.5), "reflection": (0, 0.25), "length": (0, 1)}
     for term in earn(preset, text, first, final, tokens).terms:
         low, high = bounds[term.name]
@@ -45,18 +45,18 @@ def test_every_term_stays_in_its_bounds(preset, text, first, final, tokens):
 
 
 @given(TEXT, GRADE, GRADE, TOKENS)
-def test_a_right_first_answer_always_pays_under_paper(text, first, final, tokens):
+def test_a_right_first_answer_always_pays_under_paper(text, first, final, tokens) -> None:
     honest = earn("paper", text, RIGHT, final, tokens).total
     assert honest >= earn("paper", text, WRONG, final, tokens).total + 0.25 - 1e-12
 
 
 @given(PRESET, TEXT, GRADE, TOKENS)
-def test_a_right_final_answer_always_pays(preset, text, first, tokens):
+def test_a_right_final_answer_always_pays(preset, text, first, tokens) -> None:
     assert earn(preset, text, first, RIGHT, tokens).total > earn(preset, text, first, WRONG, tokens).total
 
 
 @given(GRADE, GRADE, TOKENS)
-def test_a_reflection_that_says_something_pays(first, final, tokens):
+def test_a_reflection_that_says_something_pays(first, final, tokens) -> None:
     good, empty = (
         f"<think>a</think><answer>7</answer><reflection>{said}</reflection><think>b</think><answer>8</answer>"
         for said in ("red is 3", ".")
@@ -65,22 +65,22 @@ def test_a_reflection_that_says_something_pays(first, final, tokens):
 
 
 @given(TEXT, GRADE, GRADE, TOKENS)
-def test_breaking_the_format_never_pays(text, first, final, tokens):
+def test_breaking_the_format_never_pays(text, first, final, tokens) -> None:
     assert earn("paper", text + " x", first, final, tokens).total <= earn("paper", text, first, final, tokens).total
 
 
 @given(st.integers(1, 500), st.integers(0, 3000), st.integers(0, 3000))
-def test_length_falls_with_the_distance_from_the_target(first, total, other):
+def test_length_falls_with_the_distance_from_the_target(first, total, other) -> None:
     near, far = sorted((total, other), key=lambda count: abs(count - 2 * first))
     score = [length_score(TokenCounts(prompt=1, first=first, total=count)) for count in (near, far)]
     assert score[0] >= score[1]
 
 
 @given(TEXT, GRADE, GRADE, TOKENS)
-def test_segments_partition_the_total(text, first, final, tokens):
+def test_segments_partition_the_total(text, first, final, tokens) -> None:
     earned = earn("paper", text, first, final, tokens)
     assert abs(sum(segment_rewards(earned)) - earned.total) < 1e-12
 
 
-def test_the_effect_table_covers_every_outcome():
+def test_the_effect_table_covers_every_outcome() -> None:
     assert set(EFFECT) == set(OUTCOMES)

@@ -36,7 +36,7 @@ TRACES = st.lists(TRACE, min_size=1, max_size=30)
 
 
 @given(st.integers(0, 500), st.integers(0, 500))
-def test_wilson_holds_the_share(k, more):
+def test_wilson_holds_the_share(k, more) -> None:
     n = k + more
     low, high = wilson(k, n)
     assert 0 <= low <= high <= 1
@@ -45,20 +45,20 @@ def test_wilson_holds_the_share(k, more):
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20), st.integers(0, 5))
 @settings(max_examples=40, deadline=None)
-def test_bootstrap_stays_within_the_values(values, seed):
+def test_bootstrap_stays_within_the_values(values, seed) -> None:
     low, high = bootstrap_mean(values, seed=seed, num_resamples=200)
     assert min(values) - 1e-12 <= low <= high <= max(values) + 1e-12
 
 
 @given(st.integers(0, 300), st.integers(0, 300))
-def test_mcnemar_is_a_symmetric_probability(ours, theirs):
+def test_mcnemar_is_a_symmetric_probability(ours, theirs) -> None:
     p = mcnemar_exact(ours, theirs)
     assert 0 < p <= 1
     assert p == mcnemar_exact(theirs, ours)
 
 
 @given(st.data())
-def test_pass_at_k_grows_with_k(data):
+def test_pass_at_k_grows_with_k(data) -> None:
     n = data.draw(st.integers(2, 30))
     c = data.draw(st.integers(0, n))
     k = data.draw(st.integers(1, n - 1))
@@ -67,7 +67,7 @@ def test_pass_at_k_grows_with_k(data):
 
 
 @given(TRACES)
-def test_transition_identities(traces):
+def test_transition_identities(traces) -> None:
     matrix = transition_matrix(traces)
     assert sum(matrix.counts.values()) == matrix.n
     assert math.isclose(matrix.final_accuracy - matrix.first_accuracy, matrix.delta, abs_tol=1e-12)
@@ -75,7 +75,7 @@ def test_transition_identities(traces):
 
 @given(TRACES)
 @settings(max_examples=40, deadline=None)
-def test_summary_is_consistent(traces):
+def test_summary_is_consistent(traces) -> None:
     found = summarise(traces, "s")
     shares = found.transitions
     assert math.isclose(sum(shares.values()), 1.0 if found.n else 0.0)
@@ -88,7 +88,7 @@ def test_summary_is_consistent(traces):
 
 
 @given(st.lists(st.sampled_from(["1", "2", "3", None]), max_size=12))
-def test_majority_vote_is_a_most_frequent_answer(answers):
+def test_majority_vote_is_a_most_frequent_answer(answers) -> None:
     winner = majority_vote(answers)
     given_answers = [answer for answer in answers if answer is not None]
     assert (winner is None) == (not given_answers)

@@ -64,7 +64,7 @@ def check_report(report: str, data: Path) -> None:
 
 
 @pytest.mark.slow
-def test_bad_rows_are_reported_before_the_first_request(tmp_path: Path):
+def test_bad_rows_are_reported_before_the_first_request(tmp_path: Path) -> None:
     data, errors, out = write(tmp_path, list(ROWS.values())), tmp_path / "printed", tmp_path / "run"
     at_first_request: list[str] = []
 
@@ -89,7 +89,7 @@ def test_bad_rows_are_reported_before_the_first_request(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_with_nothing_but_bad_rows_nothing_is_sent(tmp_path: Path):
+def test_with_nothing_but_bad_rows_nothing_is_sent(tmp_path: Path) -> None:
     data, errors = write(tmp_path, list(ROWS.values())[1:]), tmp_path / "printed"
     with FaultServer(says) as server:
         assert srpo(*reflect(server, data, tmp_path / "run"), errors=errors) == 2

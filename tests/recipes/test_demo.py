@@ -10,7 +10,7 @@ import pytest
 from srpo.tiny import settings
 
 
-def test_sizes_follow_the_minutes_and_nothing_else():
+def test_sizes_follow_the_minutes_and_nothing_else() -> None:
     short, usual, long = (settings.sizes_for(minutes) for minutes in (3, 10, 60))
     assert short.rl_tokens < usual.rl_tokens < long.rl_tokens
     assert short.num_traces < usual.num_traces <= long.num_traces
@@ -21,7 +21,7 @@ def test_sizes_follow_the_minutes_and_nothing_else():
         settings.sizes_for(float("nan"))
 
 
-def test_every_arm_gets_the_same_tokens_and_settings():
+def test_every_arm_gets_the_same_tokens_and_settings() -> None:
     sizes = settings.sizes_for(10)
     configs = {name: settings.rl_config(sizes, arm, "m", seed=3) for name, arm in settings.ARMS.items()}
     assert {config.token_budget for config in configs.values()} == {sizes.rl_tokens}
@@ -40,13 +40,13 @@ def run_demo(out: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     ("arguments", "said"),
     [(("--minutes", "0"), "--minutes 0"), (("--minuets", "3"), "--minuets"), (("--seed", "x"), "--seed")],
 )
-def test_wrong_flags_are_named(tmp_path, arguments, said):
+def test_wrong_flags_are_named(tmp_path: Path, arguments, said: str) -> None:
     result = run_demo(tmp_path / "demo", *arguments)
     assert result.returncode == 2
     assert said in result.stderr
 
 
-def test_a_foreign_directory_is_left_alone(tmp_path):
+def test_a_foreign_directory_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
     result = run_demo(tmp_path)
     assert result.returncode == 2
@@ -55,7 +55,7 @@ def test_a_foreign_directory_is_left_alone(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_whole_method_end_to_end(tmp_path):
+def test_the_whole_method_end_to_end(tmp_path: Path) -> None:
     out = tmp_path / "demo"
     result = run_demo(out, "--minutes", "1", "--seed", "5")
     assert result.returncode == 0, result.stderr[-2000:]

@@ -13,7 +13,7 @@ from tests.support.export_run import make_run
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("consumer", CHECKS)
-def test_the_consumer_takes_its_export(consumer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_consumer_takes_its_export(consumer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip(consumer)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     export([str(make_run(tmp_path))], tmp_path / "out")

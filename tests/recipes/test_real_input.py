@@ -62,7 +62,7 @@ def lines(path: Path) -> int:
 
 @needs_shared
 @pytest.mark.parametrize(("name", "rows", "usable"), [("mmk12", 200, 200), ("mathvision", 3040, 304)])
-def test_eval_takes_real_problems(tiny: Path, tmp_path: Path, name: str, rows: int, usable: int):
+def test_eval_takes_real_problems(tiny: Path, tmp_path: Path, name: str, rows: int, usable: int) -> None:
     out = tmp_path / "run"
     words = ("eval", "recipes/tiny/eval.yaml", "--model", tiny, "--data", SHARED / name, "--out", out)
     found = srpo(*words, "--max_tokens", "24")
@@ -78,7 +78,9 @@ def test_eval_takes_real_problems(tiny: Path, tmp_path: Path, name: str, rows: i
 @needs_shared
 # MathVision 1050 is 773 once more: scanned anew, options in another order.
 @pytest.mark.parametrize(("name", "usable"), [("mmk12", 200), ("mathvision", 303)])
-def test_reflect_takes_real_problems_and_says_what_it_rejects(tiny: Path, tmp_path: Path, name: str, usable: int):
+def test_reflect_takes_real_problems_and_says_what_it_rejects(
+    tiny: Path, tmp_path: Path, name: str, usable: int
+) -> None:
     out = tmp_path / "run"
     words = ("reflect", "recipes/tiny/reflect.yaml", "--model", tiny, "--data", SHARED / name, "--teacher", "policy")
     found = srpo(*words, "--out", out, "--max_tokens", "16", "--num_samples", "2")
@@ -91,7 +93,7 @@ def test_reflect_takes_real_problems_and_says_what_it_rejects(tiny: Path, tmp_pa
 
 
 @needs_shared
-def test_a_model_as_teacher_sees_real_pictures(tiny: Path, tmp_path: Path):
+def test_a_model_as_teacher_sees_real_pictures(tiny: Path, tmp_path: Path) -> None:
     from srpo.policy.load import load_policy
 
     cfg = ReflectConfig.model_validate(
@@ -136,7 +138,7 @@ def odd_pictures(folder: Path) -> dict[str, bool]:
     return {**dict.fromkeys(good, True), "cut.jpg": False, "empty.png": False, "text.png": False}
 
 
-def test_pictures_of_every_kind_work_or_are_named(tiny: Path, tmp_path: Path):
+def test_pictures_of_every_kind_work_or_are_named(tiny: Path, tmp_path: Path) -> None:
     pictures = odd_pictures(tmp_path)
     data = tmp_path / "questions.jsonl"
     rows = [{"id": name, "question": "How many?", "answer": "3", "image": name} for name in pictures]
@@ -152,7 +154,7 @@ def test_pictures_of_every_kind_work_or_are_named(tiny: Path, tmp_path: Path):
     assert checked["counts"] == {"image": 3}
 
 
-def test_texts_do_not_depend_on_the_process(tiny: Path, tmp_path: Path):
+def test_texts_do_not_depend_on_the_process(tiny: Path, tmp_path: Path) -> None:
     from srpo.policy.load import load_policy
 
     Image.new("RGB", (300, 200), "blue").save(tmp_path / "a.png")
@@ -171,7 +173,7 @@ def test_texts_do_not_depend_on_the_process(tiny: Path, tmp_path: Path):
     assert generator.generate([request], Sampling(max_tokens=12, seed=6)) != texts[0]
 
 
-def test_a_prompt_that_does_not_fit_is_refused_with_its_length(tiny: Path):
+def test_a_prompt_that_does_not_fit_is_refused_with_its_length(tiny: Path) -> None:
     from srpo.policy.load import load_policy
 
     generator = LocalGenerator(load_policy(tiny, trainable=False))
@@ -201,7 +203,7 @@ def spoil(out: Path, words: tuple[str | Path, ...], step: int) -> None:
 
 
 @pytest.mark.parametrize("stage", ["eval", "reflect"])
-def test_a_stage_killed_twice_ends_like_one_that_was_not(tiny: Path, tmp_path: Path, stage: str):
+def test_a_stage_killed_twice_ends_like_one_that_was_not(tiny: Path, tmp_path: Path, stage: str) -> None:
     words = (stage, f"recipes/tiny/{stage}.yaml", "--model", tiny, "--limit", "60", "--batch_size", "4")
     whole, out = tmp_path / "whole", tmp_path / "killed"
     expected = srpo(*words, "--out", whole)

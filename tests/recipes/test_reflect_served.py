@@ -40,7 +40,7 @@ def contents(out: Path) -> dict[str, bytes]:
     return {name: (out / name).read_bytes() for name in FILES}
 
 
-def test_the_kept_set_depends_neither_on_the_window_nor_on_faults(tmp_path: Path):
+def test_the_kept_set_depends_neither_on_the_window_nor_on_faults(tmp_path: Path) -> None:
     path = write_problems(tmp_path, 30)
     with FaultServer(answer) as server:
         cfg = config(server, path)
@@ -66,7 +66,7 @@ def test_the_kept_set_depends_neither_on_the_window_nor_on_faults(tmp_path: Path
     assert calm.requests > calm.asked > calm.verified > 40
 
 
-def test_money_is_counted_once_and_stops_the_run(tmp_path: Path):
+def test_money_is_counted_once_and_stops_the_run(tmp_path: Path) -> None:
     path = write_problems(tmp_path, 24)
     with FaultServer(answer) as server:
         whole = reflect(config(server, path), tmp_path / "whole")
@@ -89,7 +89,7 @@ def test_money_is_counted_once_and_stops_the_run(tmp_path: Path):
         assert server.num_paid_twice == len(server.answered)  # the last run has a cache of its own
 
 
-def test_a_pilot_estimates_and_is_not_paid_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_pilot_estimates_and_is_not_paid_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_problems(tmp_path, 40)
     with FaultServer(answer) as server:
         cfg = config(server, path, budget={"pilot": 10, "confirm_usd": 0})
@@ -108,7 +108,7 @@ def test_a_pilot_estimates_and_is_not_paid_twice(tmp_path: Path, capsys: pytest.
 
 
 @pytest.mark.parametrize(("typed", "goes_on"), [("y", True), ("n", False), ("", False)])
-def test_on_a_terminal_it_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str, goes_on: bool):
+def test_on_a_terminal_it_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str, goes_on: bool) -> None:
     keyboard, terminal = os.openpty()
     os.write(keyboard, f"{typed}\n".encode())
     with FaultServer(answer) as server, os.fdopen(terminal, "r+b", buffering=0) as raw, TextIOWrapper(raw) as tty:
@@ -125,7 +125,7 @@ def test_on_a_terminal_it_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     os.close(keyboard)
 
 
-def test_the_command_stops_at_the_limit_and_names_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_command_stops_at_the_limit_and_names_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with FaultServer(answer) as server:
         cfg = config(server, write_problems(tmp_path, 6), budget={"pilot": 0, "max_usd": 0.0011})
         (tmp_path / "cfg.yaml").write_text(to_yaml(cfg))
@@ -138,7 +138,7 @@ def test_the_command_stops_at_the_limit_and_names_itself(tmp_path: Path, capsys:
     assert "answers paid to teacher" in capsys.readouterr().out
 
 
-def test_a_stop_loses_nothing_that_was_answered(tmp_path: Path):
+def test_a_stop_loses_nothing_that_was_answered(tmp_path: Path) -> None:
     path = write_problems(tmp_path, 24)
     asked = threading.Event()
 
@@ -160,7 +160,7 @@ def test_a_stop_loses_nothing_that_was_answered(tmp_path: Path):
     assert contents(tmp_path / "stopped") == contents(tmp_path / "whole")
 
 
-def test_a_server_that_refuses_everything_ends_the_run_and_spoils_nothing(tmp_path: Path):
+def test_a_server_that_refuses_everything_ends_the_run_and_spoils_nothing(tmp_path: Path) -> None:
     path = write_problems(tmp_path, 12)
     cfg = config("http://127.0.0.1:9/v1", path, budget={"pilot": 0})
     cfg = cfg.model_copy(update={"model": cfg.model.model_copy(update={"max_retries": 0})})
@@ -170,7 +170,7 @@ def test_a_server_that_refuses_everything_ends_the_run_and_spoils_nothing(tmp_pa
         assert reflect(config(server, path), tmp_path / "run").attempts == 36
 
 
-def test_the_judge_sends_replies_back(tmp_path: Path):
+def test_the_judge_sends_replies_back(tmp_path: Path) -> None:
     path = write_problems(tmp_path, 20)
     with FaultServer(answer, keep=True) as server:
         judge = {"model": {"model": "judge", "base_url": server.base_url}, "min_score": 3}
@@ -181,7 +181,7 @@ def test_the_judge_sends_replies_back(tmp_path: Path):
     assert result.verified + sum(result.rejected["teacher"].values()) == result.asked
 
 
-def test_the_form_of_the_paper(tmp_path: Path):
+def test_the_form_of_the_paper(tmp_path: Path) -> None:
     def reflection_alone(body: Body, sample: int) -> str:
         text = answer(body, sample)
         return text if body["model"] == "policy" else text.partition("<think>")[0]
@@ -198,7 +198,7 @@ def test_the_form_of_the_paper(tmp_path: Path):
         assert 0 <= trace.share_right <= 1
 
 
-def test_blocks_as_json_give_the_same_traces_as_blocks_in_tags(tmp_path: Path):
+def test_blocks_as_json_give_the_same_traces_as_blocks_in_tags(tmp_path: Path) -> None:
     def as_json(body: Body, sample: int) -> str:
         names = body["response_format"]["json_schema"]["schema"]["required"]
         # The instruction to write JSON is behind the prompt, and must not change what this world says.
@@ -245,7 +245,7 @@ def described(body: Body, sample: int) -> str:
 
 
 @pytest.mark.parametrize(("captions", "words"), [("policy", "a plain square"), ("problem", "a square of shade")])
-def test_a_teacher_without_eyes_reads_a_description(tmp_path: Path, captions: str, words: str):
+def test_a_teacher_without_eyes_reads_a_description(tmp_path: Path, captions: str, words: str) -> None:
     path = picture_problems(tmp_path, caption=captions == "problem")
     with FaultServer(described, keep=True) as server:
         cfg = config(server, path, captions=captions)
@@ -258,7 +258,7 @@ def test_a_teacher_without_eyes_reads_a_description(tmp_path: Path, captions: st
     assert all("image_url" in json.dumps(body) for body in bodies if body["model"] == "policy")
 
 
-def test_problems_without_a_description_are_no_secret(tmp_path: Path):
+def test_problems_without_a_description_are_no_secret(tmp_path: Path) -> None:
     with FaultServer(answer) as server:
         cfg = config(server, picture_problems(tmp_path, caption=False), captions="problem", budget={"pilot": 0})
         result = reflect(cfg, tmp_path / "run")
@@ -268,13 +268,13 @@ def test_problems_without_a_description_are_no_secret(tmp_path: Path):
     }
 
 
-def test_a_blind_teacher_needs_captions():
+def test_a_blind_teacher_needs_captions() -> None:
     teacher = {"model": {"model": "t", "sends_images": False}}
     with pytest.raises(ValidationError, match="set captions to problem"):
         ReflectConfig.model_validate({"model": "m", "data": "x.jsonl", "teacher": teacher})
 
 
-def test_a_dry_run_counts_and_sends_nothing(tmp_path: Path):
+def test_a_dry_run_counts_and_sends_nothing(tmp_path: Path) -> None:
     path = write_problems(tmp_path, 100)
     with FaultServer(answer) as server:
         judge = {"model": {"model": "judge", "base_url": server.base_url}}
@@ -295,7 +295,7 @@ def test_a_dry_run_counts_and_sends_nothing(tmp_path: Path):
         assert words in text
 
 
-def test_a_dry_run_of_models_on_this_machine_costs_nothing(tmp_path: Path):
+def test_a_dry_run_of_models_on_this_machine_costs_nothing(tmp_path: Path) -> None:
     settings = {"model": "dir", "data": str(write_problems(tmp_path, 3)), "teacher": "policy"}
     plan = make_plan(ReflectConfig.model_validate(settings))
     assert plan.estimate is None

@@ -78,7 +78,7 @@ def accounted(out: Path) -> Counter[tuple[str, int | None]]:
 @pytest.mark.slow
 @needs_vllm
 @needs_pictures
-def test_policy_and_teacher_behind_vllm_account_for_every_real_problem(address: str, tmp_path: Path):
+def test_policy_and_teacher_behind_vllm_account_for_every_real_problem(address: str, tmp_path: Path) -> None:
     out = tmp_path / "run"
     words = ("--model", "{model: tiny}", "--teacher.model", "policy", "--data", MMK12, "--limit", "24")
     found = reflect(address, out, *words, "--num_samples", "2", "--teacher.max_tokens", "96")
@@ -96,7 +96,7 @@ def test_policy_and_teacher_behind_vllm_account_for_every_real_problem(address: 
 @pytest.mark.vllm
 @pytest.mark.slow
 @needs_vllm
-def test_a_policy_behind_vllm_gives_reflection_data(address: str, tmp_path: Path):
+def test_a_policy_behind_vllm_gives_reflection_data(address: str, tmp_path: Path) -> None:
     out = tmp_path / "run"
     found = reflect(address, out, "--model", "{model: tiny}", "--limit", "24")
     assert set(accounted(out).values()) == {1}
@@ -107,7 +107,7 @@ def test_a_policy_behind_vllm_gives_reflection_data(address: str, tmp_path: Path
 @pytest.mark.vllm
 @pytest.mark.slow
 @needs_vllm
-def test_greedy_texts_are_those_of_the_model_on_this_machine(address: str, tmp_path: Path):
+def test_greedy_texts_are_those_of_the_model_on_this_machine(address: str, tmp_path: Path) -> None:
     words = ("--limit", "16", "--temperature", "0", "--num_samples", "1", "--wrong_share", "null")
     served, local = tmp_path / "served", tmp_path / "local"
     reflect(address, served, "--model", "{model: tiny, image_format: png}", *words)
@@ -124,7 +124,7 @@ def serve(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
 
 
-def test_a_server_that_cannot_start_says_why(tmp_path: Path):
+def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     log = str(tmp_path / "server.log")
     unset = serve()
     assert unset.returncode == 1

@@ -1,6 +1,7 @@
 """The recipe of the tiny base model: what it teaches is true, how it learns is right, what ships has the skills."""
 
 import itertools
+from pathlib import Path
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ def policy():
     return load_policy("tiny-base", freeze_vision=False)
 
 
-def test_every_kind_of_item_comes_up_and_the_same_seed_gives_the_same_items():
+def test_every_kind_of_item_comes_up_and_the_same_seed_gives_the_same_items() -> None:
     drawn = list(itertools.islice(items(EVERYTHING, "a", shuffled=True), 400))
     assert {item.kind for item in drawn} == {"describe", "practice", "guess", "read", "add", "compare", "check", "work"}
     assert drawn == list(itertools.islice(items(EVERYTHING, "a", shuffled=True), 400))
@@ -29,7 +30,7 @@ def test_every_kind_of_item_comes_up_and_the_same_seed_gives_the_same_items():
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_checks_say_yes_to_the_gold_alone_and_work_ends_in_it(family):
+def test_checks_say_yes_to_the_gold_alone_and_work_ends_in_it(family: str) -> None:
     import random
 
     rng = random.Random(0)
@@ -52,7 +53,7 @@ def test_checks_say_yes_to_the_gold_alone_and_work_ends_in_it(family):
     assert verdicts == {True, False}
 
 
-def test_practice_calculates_and_compares_truly():
+def test_practice_calculates_and_compares_truly() -> None:
     import random
 
     rng = random.Random(1)
@@ -67,7 +68,7 @@ def test_practice_calculates_and_compares_truly():
                 assert eval(term.replace("x", "*")) == int(result)
 
 
-def test_micro_batches_add_up_to_the_gradient_of_the_whole_batch(policy):
+def test_micro_batches_add_up_to_the_gradient_of_the_whole_batch(policy) -> None:
     batch = list(itertools.islice(items(EVERYTHING, "c", shuffled=False), 12))
     policy.model.zero_grad()
     loss = learn(policy, batch, micro_batch=5)
@@ -84,7 +85,7 @@ def test_micro_batches_add_up_to_the_gradient_of_the_whole_batch(policy):
 
 
 @pytest.mark.slow
-def test_two_workers_make_the_same_model_twice(tmp_path):
+def test_two_workers_make_the_same_model_twice(tmp_path: Path) -> None:
     config = BaseConfig(
         steps=3, batch_size=8, stages=(Stage(0.5, Mix(describe=1, check=1)), Stage(1.0, Mix(practice=1)))
     )
@@ -93,12 +94,12 @@ def test_two_workers_make_the_same_model_twice(tmp_path):
         assert torch.equal(one, two), name
 
 
-def test_a_batch_that_workers_cannot_share_is_refused(tmp_path):
+def test_a_batch_that_workers_cannot_share_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="64 cannot be shared by 3"):
         pretrain(BaseConfig(), tmp_path, workers=3)
 
 
-def test_the_shipped_base_has_the_skills_that_checking_needs(policy):
+def test_the_shipped_base_has_the_skills_that_checking_needs(policy) -> None:
     skills = measure_skills(policy, num_problems=100)
     assert skills["add"] > 0.95
     assert skills["compare"] > 0.95

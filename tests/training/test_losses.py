@@ -32,7 +32,7 @@ def loss_of(variant, logprobs, *, advantages=ADVANTAGES, mask=MASK, old=OLD, **o
         ("gspo", -(1.0 - 0.5 + 2.0) / 3),
     ],
 )
-def test_on_policy_value_and_statistics(variant, expected):
+def test_on_policy_value_and_statistics(variant: str, expected: float) -> None:
     loss, stats = loss_of(variant, OLD.clone())
     assert loss.item() == pytest.approx(expected)
     assert (stats.num_tokens, stats.ratio, stats.ratio_max, stats.clip_fraction) == (7, 1.0, 1.0, 0.0)
@@ -48,7 +48,7 @@ def test_on_policy_value_and_statistics(variant, expected):
         ("gspo", [1 / 12, 1 / 6, 1 / 3]),
     ],
 )
-def test_on_policy_gradient_is_the_policy_gradient(variant, weights):
+def test_on_policy_gradient_is_the_policy_gradient(variant: str, weights) -> None:
     """At ratio 1 a token's gradient is its advantage times the weight that the variant gives it."""
     logprobs = OLD.clone().requires_grad_()
     loss_of(variant, logprobs).loss.backward()
@@ -57,7 +57,7 @@ def test_on_policy_gradient_is_the_policy_gradient(variant, weights):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_nothing_outside_the_mask_is_read(variant):
+def test_nothing_outside_the_mask_is_read(variant: str) -> None:
     logprobs = OLD.clone().requires_grad_()
     reference = OLD - 0.1
     value = loss_of(variant, logprobs, reference_logprobs_B_T=reference, kl_coef=0.1).loss
@@ -73,7 +73,7 @@ def test_nothing_outside_the_mask_is_read(variant):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_pieces_add_up_to_the_whole(variant):
+def test_pieces_add_up_to_the_whole(variant: str) -> None:
     torch.manual_seed(0)
     whole = (OLD + 0.3 * torch.randn_like(OLD)).requires_grad_()
     loss = loss_of(variant, whole).loss
@@ -97,7 +97,7 @@ def test_pieces_add_up_to_the_whole(variant):
     torch.testing.assert_close(pieces.grad, whole.grad)
 
 
-def test_clipping_is_one_sided():
+def test_clipping_is_one_sided() -> None:
     ratio = torch.tensor([[1.5, 0.5, 1.5, 0.5]])
     advantages = torch.tensor([[1.0, 1.0, -1.0, -1.0]])
     surrogate, clipped = clipped_surrogate(ratio, advantages, 0.2, 0.3)
@@ -105,7 +105,7 @@ def test_clipping_is_one_sided():
     assert clipped.tolist() == [[True, False, False, True]]
 
 
-def test_clipped_tokens_get_no_gradient_and_are_counted():
+def test_clipped_tokens_get_no_gradient_and_are_counted() -> None:
     logprobs = (OLD + torch.log(torch.tensor(1.5))).requires_grad_()
     loss, stats = loss_of("dapo", logprobs, clip_high=0.28)
     loss.backward()
@@ -117,7 +117,7 @@ def test_clipped_tokens_get_no_gradient_and_are_counted():
     assert loss.item() == pytest.approx(-(4 * 1.28 - 2 * 0.5 * 1.5 + 2 * 1.28) / 7)
 
 
-def test_gspo_has_one_ratio_per_response():
+def test_gspo_has_one_ratio_per_response() -> None:
     shift = torch.tensor([[0.2, -0.2, 0.1, 0.1], [0.3, 0.1, 9.0, 9.0], [-0.1, 9.0, 9.0, 9.0]])
     logprobs = (OLD + shift).requires_grad_()
     loss, stats = loss_of("gspo", logprobs, clip_low=0.5, clip_high=0.5)
@@ -130,7 +130,7 @@ def test_gspo_has_one_ratio_per_response():
     assert stats.ratio_max == pytest.approx(math.exp(0.2))
 
 
-def test_advantages_per_token():
+def test_advantages_per_token() -> None:
     per_token = torch.tensor([[1.0, 1.0, -1.0, -1.0], [0.5, 0.5, 9, 9], [0.0, 9, 9, 9]])
     logprobs = OLD.clone().requires_grad_()
     loss_of("grpo", logprobs, advantages=per_token).loss.backward()
@@ -140,7 +140,7 @@ def test_advantages_per_token():
     assert loss_of("grpo", OLD, advantages=same).loss == loss_of("grpo", OLD).loss
 
 
-def test_k3_is_an_unbiased_nonnegative_estimate():
+def test_k3_is_an_unbiased_nonnegative_estimate() -> None:
     p, q = torch.tensor([0.7, 0.2, 0.1]), torch.tensor([0.5, 0.3, 0.2])
     estimate = k3(p.log(), q.log())
     assert (estimate >= 0).all()
@@ -148,7 +148,7 @@ def test_k3_is_an_unbiased_nonnegative_estimate():
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_kl_pulls_back_to_the_reference(variant):
+def test_kl_pulls_back_to_the_reference(variant: str) -> None:
     logprobs = OLD.clone().requires_grad_()
     zero = torch.zeros(3)
     loss, stats = loss_of(variant, logprobs, advantages=zero, reference_logprobs_B_T=OLD - 0.5, kl_coef=0.1)
@@ -159,7 +159,7 @@ def test_kl_pulls_back_to_the_reference(variant):
     assert (logprobs.grad[MASK] > 0).all()
 
 
-def test_a_response_without_tokens_is_harmless():
+def test_a_response_without_tokens_is_harmless() -> None:
     mask = MASK.clone()
     mask[2] = False
     for variant in VARIANTS:
@@ -176,6 +176,6 @@ def test_a_response_without_tokens_is_harmless():
         ("ppo", {}, "unknown loss 'ppo'; use one of grpo, dr_grpo, dapo, gspo"),
     ],
 )
-def test_impossible_settings(variant, options, message):
+def test_impossible_settings(variant: str, options, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         policy_loss(variant, logprobs_B_T=OLD, old_logprobs_B_T=OLD, advantages=ADVANTAGES, mask_B_T=MASK, **options)

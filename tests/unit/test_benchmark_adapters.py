@@ -14,7 +14,7 @@ from tests.support.benchmark_rows import ROWS, hallusion, item, mmmu, png, right
 # -- MMMU and MMMU-Pro
 
 
-def test_mmmu_options_as_the_text_of_a_list():
+def test_mmmu_options_as_the_text_of_a_list() -> None:
     one = item("mmmu", **mmmu())
     assert one.problem.choices == ("$6", "it's 8", "<image 3>")
     assert one.problem.kind == "letter"
@@ -28,7 +28,7 @@ def test_mmmu_options_as_the_text_of_a_list():
         item("mmmu", **mmmu(options="['a', __import__('os')]"))
 
 
-def test_mmmu_open_questions_with_several_golds():
+def test_mmmu_open_questions_with_several_golds() -> None:
     one = item("mmmu", **mmmu(question_type="open", options="[]", answer="['24/7', '3.429']"))
     assert one.problem.choices == ()
     assert one.facts["golds"] == ["24/7", "3.429"]
@@ -42,7 +42,7 @@ def test_mmmu_open_questions_with_several_golds():
     assert "single word or phrase" in benchmark_named("mmmu").prompt(letter)
 
 
-def test_mmmu_pictures_in_the_order_of_their_numbers(tmp_path: Path):
+def test_mmmu_pictures_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     pictures = {"image_3": png("blue"), "image_1": png("red"), "image_2": png("green"), "image_4": None}
     one = item("mmmu", tmp_path, **mmmu(**pictures))
     colours = [Image.open(path).getpixel((0, 0)) for path in one.problem.images]
@@ -50,7 +50,7 @@ def test_mmmu_pictures_in_the_order_of_their_numbers(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("count", "gold"), [(12, "L"), (10, "J"), (9, "I"), (4, "D")])
-def test_mmmu_pro_has_up_to_twelve_options(count: int, gold: str):
+def test_mmmu_pro_has_up_to_twelve_options(count: int, gold: str) -> None:
     options = str([f"text {number}" for number in range(count)])
     row = {"id": "test_History_5", "question": "What?", "options": options, "answer": gold, "subject": "History"}
     one = item("mmmu-pro-standard", **row)
@@ -60,7 +60,7 @@ def test_mmmu_pro_has_up_to_twelve_options(count: int, gold: str):
     assert not right("mmmu-pro-standard", one, "A")
 
 
-def test_mmmu_pro_vision_has_no_question():
+def test_mmmu_pro_vision_has_no_question() -> None:
     one = item("mmmu-pro-vision", id="test_History_5", options="['a', 'b']", answer="B", subject="History")
     assert one.problem.question == "Solve the multiple-choice question that is written in the picture."
     assert "a" not in benchmark_named("mmmu-pro-vision").prompt(one).split()
@@ -71,7 +71,7 @@ def test_mmmu_pro_vision_has_no_question():
 # -- MMStar
 
 
-def test_mmstar_options_stand_in_the_question():
+def test_mmstar_options_stand_in_the_question() -> None:
     row = {"index": "0", "question": "Which?\nOptions: A: Water, land, B: Sky, C: Ice, D: None", "answer": "a",
            "category": "math", "l2_category": "geometry", "meta_info": {"source": "AI2D", "split": "val"}}  # fmt: skip
     one = item("mmstar", **row)
@@ -89,7 +89,7 @@ def test_mmstar_options_stand_in_the_question():
 # -- CharXiv
 
 
-def test_charxiv_as_the_authors_and_as_the_hub_publish_it():
+def test_charxiv_as_the_authors_and_as_the_hub_publish_it() -> None:
     theirs = item(
         "charxiv", figure_id="17", query="Which one?", answer="plain, PD-HDDPG", inst_category="1", qa_source="3"
     )
@@ -115,13 +115,13 @@ def test_charxiv_as_the_authors_and_as_the_hub_publish_it():
         (4, "0.14", ["0.140"], ["0.1", "14"]),
     ],
 )
-def test_charxiv_rules_by_type(kind: int, gold: str, good: list[str], bad: list[str]):
+def test_charxiv_rules_by_type(kind: int, gold: str, good: list[str], bad: list[str]) -> None:
     one = item("charxiv", figure_id="1", query="q", answer=gold, inst_category=kind)
     assert [text for text in good if not right("charxiv", one, text)] == []
     assert [text for text in bad if right("charxiv", one, text)] == []
 
 
-def test_charxiv_instructions_by_type():
+def test_charxiv_instructions_by_type() -> None:
     def asked(kind: int, gold: str) -> str:
         return benchmark_named("charxiv").prompt(
             item("charxiv", figure_id="1", query="q", answer=gold, inst_category=kind)
@@ -133,7 +133,7 @@ def test_charxiv_instructions_by_type():
     assert asked(4, "0.5").endswith("1 decimal place.")
 
 
-def test_charxiv_finds_the_picture_by_the_figure(tmp_path: Path):
+def test_charxiv_finds_the_picture_by_the_figure(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "17.jpg").write_bytes(png("red")["bytes"])
     one = item("charxiv", tmp_path, figure_id="17", query="q", answer="3", inst_category="4")
@@ -143,7 +143,7 @@ def test_charxiv_finds_the_picture_by_the_figure(tmp_path: Path):
 # -- HallusionBench
 
 
-def test_hallusionbench_ids_and_golds():
+def test_hallusionbench_ids_and_golds() -> None:
     no = item("hallusionbench", **hallusion())
     assert no.problem.id == "VS_ocr_0_1_2"
     assert no.problem.answer == "No"
@@ -156,7 +156,7 @@ def test_hallusionbench_ids_and_golds():
         item("hallusionbench", **hallusion(gt_answer="2"))
 
 
-def test_hallusionbench_questions_without_a_picture(tmp_path: Path):
+def test_hallusionbench_questions_without_a_picture(tmp_path: Path) -> None:
     assert item("hallusionbench", tmp_path, **hallusion(visual_input="0", filename=None)).problem.images == ()
     with pytest.raises(RowError, match=r"0_1.png': no such file"):
         item("hallusionbench", tmp_path, **hallusion())
@@ -170,7 +170,7 @@ def test_hallusionbench_questions_without_a_picture(tmp_path: Path):
 
 
 @pytest.mark.parametrize("kind", ["Multiple Choice", "Multiple choice"])
-def test_emma_golds_in_lower_case(kind: str):
+def test_emma_golds_in_lower_case(kind: str) -> None:
     row = {"pid": "phy_1", "question": "What? <image_1>", "options": ["up", "down", "left"], "answer": "c",
            "subject": "Physics", "category": "x", "type": kind, "context": "A car."}  # fmt: skip
     one = item("emma-mini", **row)
@@ -182,7 +182,7 @@ def test_emma_golds_in_lower_case(kind: str):
     assert benchmark_named("emma-mini").prompt(one).startswith("A car.\nWhat? <image_1>\nA: up\nB: down\n")
 
 
-def test_emma_open_questions_and_letters_as_options():
+def test_emma_open_questions_and_letters_as_options() -> None:
     row = {"pid": "Math_1", "question": "How many?", "answer": "35", "subject": "Math", "type": "Open-ended"}
     one = item("emma", **row, options=None)
     assert one.groups["question_type"] == "open-ended"
@@ -194,7 +194,7 @@ def test_emma_open_questions_and_letters_as_options():
     assert not right("emma", letters, "E")
 
 
-def test_mmk12_options_in_the_question_or_none():
+def test_mmk12_options_in_the_question_or_none() -> None:
     row = {"id": "u1", "question": "In triangle ABC, which?\nA. 30°\nB. 45°\nC. 60°", "answer": "B", "subject": "Math"}
     one = item("mmk12", **row)
     assert one.problem.choices == ("30°", "45°", "60°")
@@ -210,7 +210,7 @@ def test_mmk12_options_in_the_question_or_none():
     assert not right("mmk12", free, "3/8")
 
 
-def test_rows_without_an_id():
+def test_rows_without_an_id() -> None:
     for name, row in (("mmk12", {"id": None}), ("mathvision", {"id": ""}), ("emma", {"pid": " "})):
         with pytest.raises(RowError, match="empty"):
             item(name, **{"question": "q", "answer": "1", "options": [], **row})
@@ -233,17 +233,17 @@ def test_rows_without_an_id():
         ("B. two C. three", ()),
     ],
 )  # fmt: skip
-def test_options_in_a_text(text: str, options: tuple[str, ...]):
+def test_options_in_a_text(text: str, options: tuple[str, ...]) -> None:
     assert labelled_options(text) == options
 
 
-def test_hostile_option_lists_are_linear():
+def test_hostile_option_lists_are_linear() -> None:
     assert len(labelled_options("A. x " * 5_000 + "B. y")) == 2
     assert labelled_options("A. " * 10_000) == ()
     assert len(labelled_options("A. x B. y " * 3_000)) == 2
 
 
-def test_backslashes_that_a_string_literal_ate():
+def test_backslashes_that_a_string_literal_ate() -> None:
     assert repair_escapes("\x0crac{36}{13}") == r"\frac{36}{13}"
     assert repair_escapes("3\times 4, \text{cm}") == r"3\times 4, \text{cm}"
     assert repair_escapes("a\tb") == "a\tb"
@@ -269,7 +269,7 @@ NONSENSE = (
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_whatever_a_column_holds_the_row_is_an_item_or_rejected(name: str):
+def test_whatever_a_column_holds_the_row_is_an_item_or_rejected(name: str) -> None:
     bench = benchmark_named(name)
     assert item(name, **ROWS[name])
     for column in ROWS[name]:

@@ -24,7 +24,7 @@ def vision(right: bool | Verdict, subject: str, level: int) -> Mark:
     return mark("mathvision", right, id="1", question="q", options=[], answer="1", level=level, subject=subject)
 
 
-def test_tables_in_the_published_order_without_ungradable_items():
+def test_tables_in_the_published_order_without_ungradable_items() -> None:
     marks = [vision(True, "topology", 5), vision(False, "algebra", 1), vision("ungradable", "algebra", 5)]
     found = benchmark_named("mathvision").breakdown(marks)
     assert list(found.tables["subject"]) == ["algebra", "topology"]
@@ -35,7 +35,7 @@ def test_tables_in_the_published_order_without_ungradable_items():
     assert benchmark_named("mathvision").breakdown([]).tables == {}
 
 
-def test_mathvista_counts_a_question_for_each_skill():
+def test_mathvista_counts_a_question_for_each_skill() -> None:
     def vista(right: bool, *skills: str) -> Mark:
         return mark("mathvista", right, pid="1", question="q", answer="1", question_type="free_form",
                     answer_type="integer", metadata={"skills": list(skills), "task": "t"})  # fmt: skip
@@ -48,7 +48,7 @@ def test_mathvista_counts_a_question_for_each_skill():
     ]
 
 
-def test_mathverse_leaves_text_only_out_of_the_overall_number():
+def test_mathverse_leaves_text_only_out_of_the_overall_number() -> None:
     def verse(right: bool, version: str) -> Mark:
         return mark("mathverse", right, sample_index="1", problem_version=version, question="q", answer="1",
                     question_type="free-form", metadata={})  # fmt: skip
@@ -60,7 +60,7 @@ def test_mathverse_leaves_text_only_out_of_the_overall_number():
     assert benchmark_named("mathverse").breakdown(marks[2:]).metrics == {"overall": 0.0}
 
 
-def test_wemath_scores_whole_groups():
+def test_wemath_scores_whole_groups() -> None:
     def step(right: bool, identity: str, key: str) -> Mark:
         return mark("wemath", right, ID=identity, key=key, question="q", option="A. x; B. y", answer="A")
 
@@ -76,7 +76,7 @@ def test_wemath_scores_whole_groups():
     assert {step: cell.n for step, cell in found.tables["step"].items()} == {"one-step": 5, "two-step": 2}
 
 
-def test_hallusionbench_scores_figures_and_pairs():
+def test_hallusionbench_scores_figures_and_pairs() -> None:
     def asked(right: bool, category: str, figure: str, question: str) -> Mark:
         return mark("hallusionbench", right, category=category, subcategory="ocr", visual_input="1", set_id="0",
                     figure_id=figure, question_id=question, question="q", gt_answer="1")  # fmt: skip
@@ -91,7 +91,7 @@ def test_hallusionbench_scores_figures_and_pairs():
     assert list(found.tables["category"]) == ["VD", "VS"]
 
 
-def test_mmstar_reports_both_means():
+def test_mmstar_reports_both_means() -> None:
     def star(right: bool, core: str, axis: str) -> Mark:
         return mark("mmstar", right, index="1", question="q", answer="A", category=core, l2_category=axis)
 
@@ -102,7 +102,7 @@ def test_mmstar_reports_both_means():
     assert list(found.tables["category"]) == ["coarse perception", "math"]
 
 
-def test_mmmu_pro_is_the_mean_of_its_settings():
+def test_mmmu_pro_is_the_mean_of_its_settings() -> None:
     def pro(name: str, right: bool) -> Mark:
         return mark(name, right, id="test_Art_1", question="q", options="['a', 'b']", answer="A", subject="Art")
 
@@ -112,7 +112,7 @@ def test_mmmu_pro_is_the_mean_of_its_settings():
     assert list(benchmark_named("mmmu-pro-standard").breakdown(standard).tables["domain"]) == ["Art and Design"]
 
 
-def test_every_headline_is_a_number_of_the_breakdown():
+def test_every_headline_is_a_number_of_the_breakdown() -> None:
     assert benchmark_named("wemath").headline == "strict_score"
     assert benchmark_named("mathverse").headline == "overall"
     assert benchmark_named("hallusionbench").headline == "aAcc"

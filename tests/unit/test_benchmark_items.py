@@ -53,7 +53,7 @@ def ids(found: ItemSet) -> list[str]:
     return [item.problem.id for item in found.items]
 
 
-def test_every_name_has_an_adapter():
+def test_every_name_has_an_adapter() -> None:
     for name in NAMES:
         bench = benchmark_named(name)
         assert bench.name == name
@@ -61,7 +61,7 @@ def test_every_name_has_an_adapter():
         assert (bench.hub is not None and bench.size and bench.citation and bench.columns) or name == "custom"
 
 
-def test_a_file_of_lines_with_its_places(tmp_path: Path):
+def test_a_file_of_lines_with_its_places(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "test.jsonl", vision(1), vision(2, answer=None), "no object", vision(4))
     found = load("mathvision", path)
     assert ids(found) == ["1", "4"]
@@ -72,14 +72,14 @@ def test_a_file_of_lines_with_its_places(tmp_path: Path):
     ]
 
 
-def test_a_row_without_a_column_is_rejected(tmp_path: Path):
+def test_a_row_without_a_column_is_rejected(tmp_path: Path) -> None:
     row = vision(2)
     del row["subject"]
     found = load("mathvision", write_lines(tmp_path / "test.jsonl", vision(1), row))
     assert found.rejected == (Rejected(f"{tmp_path}/test.jsonl:2", "no column 'subject'"),)
 
 
-def test_objects_keyed_by_id(tmp_path: Path):
+def test_objects_keyed_by_id(tmp_path: Path) -> None:
     path = tmp_path / "testmini.json"
     path.write_text(json.dumps({"1": vista(1), "2": vista(2), "3": []}))
     found = load("mathvista", path)
@@ -94,7 +94,7 @@ def test_objects_keyed_by_id(tmp_path: Path):
         load("mathvista", path)
 
 
-def test_a_folder_with_other_files_beside_the_data(tmp_path: Path):
+def test_a_folder_with_other_files_beside_the_data(tmp_path: Path) -> None:
     write_lines(tmp_path / "testmini.jsonl", vista(7))
     write_lines(tmp_path / "recorded" / "gpt.jsonl", {"id": "7", "response": "1.2"})
     write_lines(tmp_path / "other.jsonl", {"x": 1})
@@ -111,7 +111,7 @@ def test_a_folder_with_other_files_beside_the_data(tmp_path: Path):
         load("hallusionbench", folder / "HallusionBench_result_sample.json")
 
 
-def test_the_hubs_layout_with_pictures_as_bytes(tmp_path: Path):
+def test_the_hubs_layout_with_pictures_as_bytes(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     columns = {"decoded_image": {"bytes": picture(), "path": None}, "precision": 1.0}
     pq.write_table(
@@ -127,7 +127,7 @@ def test_the_hubs_layout_with_pictures_as_bytes(tmp_path: Path):
     assert Path(stored).read_bytes() == picture()
 
 
-def test_a_folder_per_subject(tmp_path: Path):
+def test_a_folder_per_subject(tmp_path: Path) -> None:
     for subject in ("Math", "Accounting"):
         (tmp_path / subject).mkdir()
         row = {"id": f"validation_{subject}_1", "question": "<image 1> What?", "options": "['a', 'b']", "answer": "A",
@@ -149,7 +149,7 @@ def saved(folder: Path, *rows: dict[str, Any]) -> Path:
     return folder
 
 
-def test_data_sets_saved_to_disk(tmp_path: Path):
+def test_data_sets_saved_to_disk(tmp_path: Path) -> None:
     saved(tmp_path / "all" / "test", vision(1), vision(2))
     saved(tmp_path / "all" / "testmini", vision(2))
     (tmp_path / "all" / "dataset_dict.json").write_text('{"splits": ["test", "testmini"]}')
@@ -180,7 +180,7 @@ class Hub(ModuleType):
         return iter(self.rows)
 
 
-def test_the_hub_at_the_pinned_revision(monkeypatch: pytest.MonkeyPatch):
+def test_the_hub_at_the_pinned_revision(monkeypatch: pytest.MonkeyPatch) -> None:
     hub = Hub(vista(1), vista(2))
     monkeypatch.setitem(sys.modules, "datasets", hub)
     bench = benchmark_named("mathvista")
@@ -194,7 +194,7 @@ def test_the_hub_at_the_pinned_revision(monkeypatch: pytest.MonkeyPatch):
     assert hub.asked == [("someone/mirror", "x", "mini", None)]
 
 
-def test_subsets_and_splits_of_the_hub_are_chained(monkeypatch: pytest.MonkeyPatch):
+def test_subsets_and_splits_of_the_hub_are_chained(monkeypatch: pytest.MonkeyPatch) -> None:
     hub = Hub()
     monkeypatch.setitem(sys.modules, "datasets", hub)
     with pytest.raises(ValueError, match="hub:lmms-lab/HallusionBench: holds no rows"):
@@ -208,7 +208,7 @@ def test_subsets_and_splits_of_the_hub_are_chained(monkeypatch: pytest.MonkeyPat
         published(benchmark_named("custom"))
 
 
-def test_rows_come_one_by_one(monkeypatch: pytest.MonkeyPatch):
+def test_rows_come_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     hub = Hub()
     read: list[int] = []
 
@@ -226,13 +226,13 @@ def test_rows_come_one_by_one(monkeypatch: pytest.MonkeyPatch):
     assert len(read) < 200
 
 
-def test_ids_that_are_there_twice_name_both_places(tmp_path: Path):
+def test_ids_that_are_there_twice_name_both_places(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "test.jsonl", vision(1), vision(2), vision(1))
     with pytest.raises(ValueError, match=rf"{path}:3: id '1' is already used at {path}:1"):
         load("mathvision", path)
 
 
-def test_files_of_something_else_are_refused(tmp_path: Path):
+def test_files_of_something_else_are_refused(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "x.jsonl", *(vista(number) for number in range(50)))
     with pytest.raises(ValueError, match=r"x.jsonl:1: not data of We-Math testmini: .* ID, key, .*; found pid, quest"):
         load("wemath", path)
@@ -247,7 +247,7 @@ def test_files_of_something_else_are_refused(tmp_path: Path):
         load_items(benchmark_named("wemath"), SourceConfig(drawn=DrawnConfig()))
 
 
-def test_missing_pictures_matter_only_where_pictures_are_wanted(tmp_path: Path):
+def test_missing_pictures_matter_only_where_pictures_are_wanted(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "test.jsonl", vision(1))
     assert len(load("mathvision", path).items) == 1
     (rejected,) = load("mathvision", path, pictures=True).rejected
@@ -257,7 +257,7 @@ def test_missing_pictures_matter_only_where_pictures_are_wanted(tmp_path: Path):
     assert load("mathvision", path, pictures=True).items[0].problem.images == (str(tmp_path / "images" / "1.jpg"),)
 
 
-def test_own_data_with_a_mapping(tmp_path: Path):
+def test_own_data_with_a_mapping(tmp_path: Path) -> None:
     path = write_lines(
         tmp_path / "mine.jsonl",
         {"name": "a", "text": "How many?", "gold": "3", "topic": "bars", "level": 2, "image": "missing.png"},

@@ -20,7 +20,7 @@ def vista(**values: Any) -> Item:
     return item("mathvista", **{**row, **values})
 
 
-def test_mathvista_options_are_golds_by_text():
+def test_mathvista_options_are_golds_by_text() -> None:
     one = vista(
         question_type="multi_choice", answer_type="text", precision=None, choices=["8 cm", "12 cm", "12 cm"],
         answer="12 cm", metadata={"task": "t", "source": "GEOS", "grade": "college", "skills": ["a", "b"]},
@@ -36,7 +36,7 @@ def test_mathvista_options_are_golds_by_text():
     assert not right("mathvista", one, "")
 
 
-def test_mathvista_options_that_are_long_questions():
+def test_mathvista_options_that_are_long_questions() -> None:
     asked = "Does the toy slide down the ramp in less time when it has a {} layer of wax?"
     options = [asked.format(kind) for kind in ("thin", "thick")]
     one = vista(question_type="multi_choice", answer_type="text", choices=options, answer=options[1])
@@ -44,17 +44,17 @@ def test_mathvista_options_that_are_long_questions():
     assert not right("mathvista", one, options[0])
 
 
-def test_mathvista_letters_as_options():
+def test_mathvista_letters_as_options() -> None:
     one = vista(question_type="multi_choice", answer_type="text", choices=["B", "A", "C"], answer="A")
     assert one.problem.choices == ("B", "A", "C")
 
 
 @pytest.mark.parametrize("precision", ["1", 1, 1.0, "1.0"])
-def test_mathvista_precision_in_every_spelling(precision: Any):
+def test_mathvista_precision_in_every_spelling(precision: Any) -> None:
     assert vista(precision=precision).facts["precision"] == 1
 
 
-def test_mathvista_prompts():
+def test_mathvista_prompts() -> None:
     bench = benchmark_named("mathvista")
     assert bench.prompt(vista(query="Hint: published.")) == "Hint: published."
     assert "one decimal place" in bench.prompt(vista())
@@ -79,7 +79,7 @@ def verse(**values: Any) -> Item:
     return item("mathverse", **{**row, **values})
 
 
-def test_mathverse_options_stand_in_the_question():
+def test_mathverse_options_stand_in_the_question() -> None:
     one = verse()
     assert one.problem.choices == ("40°", "60°")
     assert one.groups["version"] == "Text Dominant"
@@ -89,7 +89,7 @@ def test_mathverse_options_stand_in_the_question():
     assert benchmark_named("mathverse").prompt(one) == "cot"
 
 
-def test_mathverse_vision_only_has_no_question():
+def test_mathverse_vision_only_has_no_question() -> None:
     one = verse(problem_version="Vision Only", question="", query_cot="Please first reason.")
     assert one.problem.question == "Solve the problem that is written in the picture."
     assert one.problem.choices == ()
@@ -99,7 +99,7 @@ def test_mathverse_vision_only_has_no_question():
     assert kept.problem.choices == ("x", "y")
 
 
-def test_mathverse_text_only_needs_no_picture(tmp_path: Path):
+def test_mathverse_text_only_needs_no_picture(tmp_path: Path) -> None:
     row = {"sample_index": "1", "problem_version": "Text Only", "question": "q", "answer": "3", "image": "",
            "question_type": "free-form"}  # fmt: skip
     assert item("mathverse", tmp_path, **row).problem.images == ()
@@ -115,7 +115,7 @@ def test_mathverse_text_only_needs_no_picture(tmp_path: Path):
         ("Bugs Bunny", "Bugs Bunny"), ("N 34° W", "N 34° W"),
     ],
 )  # fmt: skip
-def test_mathverse_golds_as_dirty_as_they_are(gold: str, answer: str):
+def test_mathverse_golds_as_dirty_as_they_are(gold: str, answer: str) -> None:
     one = verse(answer=gold, question="Work it out.", question_type="free-form")
     assert "掳" not in one.problem.answer
     assert right("mathverse", one, answer)
@@ -130,7 +130,7 @@ def vision(number: str, options: list[str], answer: str) -> Item:
                 subject="solid geometry", image="images/1.jpg")  # fmt: skip
 
 
-def test_mathvision_options_that_are_letters():
+def test_mathvision_options_that_are_letters() -> None:
     one = vision("2", ["A", "B", "C", "D", "E"], "D")
     assert one.problem.level == 3
     assert one.groups == {"subject": "solid geometry", "level": "3"}
@@ -146,7 +146,7 @@ def test_mathvision_options_that_are_letters():
         (["A", "B", "C", "E", "Impossible to determine"], "D", ["D", "E"], ["A", "Impossible to determine", "C"]),
     ],
 )
-def test_mathvision_shuffled_letters(options: list[str], gold: str, good: list[str], bad: list[str]):
+def test_mathvision_shuffled_letters(options: list[str], gold: str, good: list[str], bad: list[str]) -> None:
     one = vision("654", options, gold)
     assert [text for text in good if not right("mathvision", one, text)] == []
     assert [text for text in bad if right("mathvision", one, text)] == []
@@ -160,7 +160,7 @@ def test_mathvision_shuffled_letters(options: list[str], gold: str, good: list[s
         ("45^2", "2025"), ("1:2", "1:2"), ("11 ", "11"), (r"\frac{360}7", r"\frac{360}{7}"),
     ],
 )  # fmt: skip
-def test_mathvision_golds(gold: str, answer: str):
+def test_mathvision_golds(gold: str, answer: str) -> None:
     one = vision("9", [], gold)
     assert right("mathvision", one, answer)
     assert not right("mathvision", one, "4711")
@@ -176,7 +176,7 @@ def wemath(**values: Any) -> Item:
     return item("wemath", **{**row, **values})
 
 
-def test_wemath_ids_are_problem_and_key():
+def test_wemath_ids_are_problem_and_key() -> None:
     one = wemath()
     assert one.problem.id == "2steps_17|2steps_multi"
     assert one.groups == {
@@ -197,7 +197,7 @@ def test_wemath_ids_are_problem_and_key():
         ("3000, 4000", True), ("Answer: B", False), ("", False),
     ],
 )  # fmt: skip
-def test_wemath_answers_in_the_authors_template(text: str, good: bool):
+def test_wemath_answers_in_the_authors_template(text: str, good: bool) -> None:
     assert mark_text(benchmark_named("wemath"), wemath(), text).is_correct is good
 
 
@@ -210,7 +210,7 @@ def olympiad(**values: Any) -> Item:
     return item("olympiadbench", **{**row, **values})
 
 
-def test_olympiadbench_tolerance():
+def test_olympiadbench_tolerance() -> None:
     one = olympiad(error="1e-1")
     assert right("olympiadbench", one, "1.55")
     assert right("olympiadbench", one, r"So the final answer is \boxed{1.45}.")
@@ -220,7 +220,7 @@ def test_olympiadbench_tolerance():
         olympiad(error="much")
 
 
-def test_olympiadbench_several_answers():
+def test_olympiadbench_several_answers() -> None:
     one = olympiad(final_answer=["$2$", r"$\frac{1}{2}$"], is_multiple_answer="True", error="0.01,0.001")
     assert one.problem.answer == r"$2$, $\frac{1}{2}$"
     assert one.facts["is_multiple_answer"] is True
@@ -231,7 +231,7 @@ def test_olympiadbench_several_answers():
     assert "several answers" in benchmark_named("olympiadbench").prompt(one)
 
 
-def test_olympiadbench_units_and_proofs():
+def test_olympiadbench_units_and_proofs() -> None:
     asked = benchmark_named("olympiadbench").prompt(olympiad(unit="cm", context="Let $x$ be a length."))
     assert "the unit outside the box" in asked
     assert asked.endswith("Let $x$ be a length.\nFind $x$.")
@@ -240,7 +240,7 @@ def test_olympiadbench_units_and_proofs():
         olympiad(final_answer=[])
 
 
-def test_olympiadbench_text_only_problems_need_no_picture(tmp_path: Path):
+def test_olympiadbench_text_only_problems_need_no_picture(tmp_path: Path) -> None:
     row = {"id": 1, "question": "q", "final_answer": ["1"], "error": None}
     assert item("olympiadbench", tmp_path, **row, modality="Text-only").problem.images == ()
     with pytest.raises(RowError, match="no picture"):

@@ -25,7 +25,7 @@ def write(folder: Path, *rows: dict[str, object]) -> str:
     return str(path)
 
 
-def test_everything_is_found_and_adds_up(tmp_path: Path):
+def test_everything_is_found_and_adds_up(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     picture(tmp_path / "copy.png")
     picture(tmp_path / "long.png", size=(1, 1000))
@@ -57,7 +57,7 @@ def test_everything_is_found_and_adds_up(tmp_path: Path):
     assert [(note.id, "padded" in note.reason) for note in report.notes] == [("4", True)]
 
 
-def test_golds_must_grade_themselves():
+def test_golds_must_grade_themselves() -> None:
     assert check_gold(Problem(id="1", question="q", answer="3/4")) is None
     assert check_gold(Problem(id="1", question="q", answer="B", choices=("x", "y"))) is None
     reason = check_gold(Problem(id="1", question="q", answer="n/a"))
@@ -65,7 +65,7 @@ def test_golds_must_grade_themselves():
     assert reason.startswith("gold 'n/a' is ungradable: ")
 
 
-def test_exit_codes_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_exit_codes_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good = write(tmp_path, {"id": "1", "question": "q", "answer": "3"})
     assert run(["check", good]) == 0
     assert "1 rows, 1 usable" in capsys.readouterr().out
@@ -76,7 +76,7 @@ def test_exit_codes_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert found["findings"][0]["place"] == f"{bad}:1"
 
 
-def test_mapping_and_limit_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_mapping_and_limit_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path, *({"q": f"q{i}", "a": "1"} for i in range(3)))
     assert run(["check", path, "--mapping.question", "q", "--mapping.answer", "a", "--limit", "2"]) == 0
     assert "2 rows, 2 usable" in capsys.readouterr().out
@@ -84,6 +84,6 @@ def test_mapping_and_limit_on_the_command_line(tmp_path: Path, capsys: pytest.Ca
         run(["check", path])
 
 
-def test_drawn_problems_are_sound(capsys: pytest.CaptureFixture[str]):
+def test_drawn_problems_are_sound(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["check", "drawn", "--limit", "60"]) == 0
     assert "60 usable" in capsys.readouterr().out

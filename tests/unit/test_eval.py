@@ -44,13 +44,13 @@ def five(first: str, second: str) -> str:
         ("", "single", False, False, False),
     ],
 )
-def test_score_text(text: str, style: str, first: bool, final: bool, parsed: bool):
+def test_score_text(text: str, style: str, first: bool, final: bool, parsed: bool) -> None:
     scored = score_text(SEVEN, text, style)
     assert (scored.first_grade.is_correct, scored.final_grade.is_correct) == (first, final)
     assert (scored.response is not None, scored.format_error is None) == (parsed, parsed)
 
 
-def test_an_ungradable_gold_is_never_incorrect():
+def test_an_ungradable_gold_is_never_incorrect() -> None:
     problem = Problem(id="1", question="q", answer="", kind="number")
     for text in (five("7", "7"), "nothing"):
         scored = score_text(problem, text, "reflective")
@@ -80,7 +80,7 @@ def evaluate(cfg: EvalConfig, out: Path, generator: FakeGenerator) -> EvalResult
         return run(cfg, run_dir, generator=generator)
 
 
-def test_result_and_files(tmp_path: Path):
+def test_result_and_files(tmp_path: Path) -> None:
     cfg = config(data(tmp_path, 10, {"id": "bad", "question": "", "answer": "1"}))
     generator = FakeGenerator(right_when_even, refuse=lambda r: "too long" if r.problem.id == "p9" else None)
     result = evaluate(cfg, tmp_path / "run", generator)
@@ -109,7 +109,7 @@ def test_result_and_files(tmp_path: Path):
     assert "rows 11 = answered 9 + refused 1 + not usable 1" in render(result, "x")
 
 
-def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path):
+def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path) -> None:
     cfg = config(data(tmp_path, 10, {"id": "bad", "question": "", "answer": "1"}))
     whole = evaluate(cfg, tmp_path / "whole", FakeGenerator(right_when_even))
     for batches in (0, 1, 2):
@@ -121,7 +121,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-def test_changed_data_is_noticed(tmp_path: Path):
+def test_changed_data_is_noticed(tmp_path: Path) -> None:
     path = data(tmp_path, 10)
     with pytest.raises(KeyboardInterrupt):
         evaluate(config(path), tmp_path / "run", DiesAfter(right_when_even, 2))
@@ -130,7 +130,7 @@ def test_changed_data_is_noticed(tmp_path: Path):
         evaluate(config(path), tmp_path / "run", FakeGenerator(right_when_even))
 
 
-def test_majority_vote_counts_right_answers_as_one(tmp_path: Path):
+def test_majority_vote_counts_right_answers_as_one(tmp_path: Path) -> None:
     texts = (("1/2", "0.5", "3", "3", "0.50"), ("3", "3", "0.5", "4", "5"))
 
     def answer(request: Request, sample: int) -> str:
@@ -145,7 +145,7 @@ def test_majority_vote_counts_right_answers_as_one(tmp_path: Path):
     assert result.summary.final_accuracy == pytest.approx(0.4)
 
 
-def test_no_usable_problem_is_an_error(tmp_path: Path):
+def test_no_usable_problem_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "d.jsonl").write_text('{"question": "", "answer": "1"}\n')
     with pytest.raises(ValueError, match=r"no usable problem: 1 rows of .*: column 'question': empty question"):
         evaluate(config(str(tmp_path / "d.jsonl")), tmp_path / "run", FakeGenerator(right_when_even))
@@ -154,7 +154,7 @@ def test_no_usable_problem_is_an_error(tmp_path: Path):
         evaluate(config(data(tmp_path, 2)), tmp_path / "other", generator)
 
 
-def test_config_refuses_what_makes_no_sense(tmp_path: Path):
+def test_config_refuses_what_makes_no_sense(tmp_path: Path) -> None:
     path = data(tmp_path)
     with pytest.raises(ValueError, match="num_samples 4 at temperature 0"):
         config(path, num_samples=4)

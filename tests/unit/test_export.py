@@ -28,7 +28,7 @@ def lines(path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_llamafactory(out: Path):
+def test_llamafactory(out: Path) -> None:
     entry = json.loads((out / "llamafactory" / "dataset_info.json").read_text())["srpo"]
     rows = lines(out / "llamafactory" / entry["file_name"])
     assert len(rows) == 12
@@ -42,7 +42,7 @@ def test_llamafactory(out: Path):
             Image.open(out / "llamafactory" / name).verify()
 
 
-def test_trl_and_its_types(out: Path):
+def test_trl_and_its_types(out: Path) -> None:
     table = pq.read_table(out / "trl" / "train.parquet")
     features = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
     assert features["images"] == [{"_type": "Image"}]
@@ -53,7 +53,7 @@ def test_trl_and_its_types(out: Path):
     assert rows[0]["completion"][0]["content"].startswith("<think>3+2=5</think>")
 
 
-def test_verl(out: Path):
+def test_verl(out: Path) -> None:
     sft = pq.read_table(out / "verl" / "sft.parquet").to_pylist()
     rl = pq.read_table(out / "verl" / "rl.parquet").to_pylist()
     assert (len(sft), len(rl)) == (12, 6)
@@ -65,7 +65,7 @@ def test_verl(out: Path):
     assert {row["extra_info"]["share_right"] for row in rl} == {0.25}
 
 
-def test_the_rl_file_can_be_read_back_as_problems(out: Path, tmp_path: Path):
+def test_the_rl_file_can_be_read_back_as_problems(out: Path, tmp_path: Path) -> None:
     source = SourceConfig(path=str(out / "verl" / "rl.parquet"), image_store=str(tmp_path))
     found = load_problems(source)
     assert found.rejected == ()
@@ -73,13 +73,13 @@ def test_the_rl_file_can_be_read_back_as_problems(out: Path, tmp_path: Path):
     assert found.problems[3].choices == ("7", "8")
 
 
-def test_hf_has_a_column_for_each_part(out: Path):
+def test_hf_has_a_column_for_each_part(out: Path) -> None:
     row = pq.read_table(out / "data").to_pylist()[0]
     assert (row["first_answer"], row["second_answer"], row["outcome"]) == ("5", "7", "wrong→right")
     assert (row["source"], row["teacher"], row["level"]) == ("bars.jsonl:1", "teacher-72b revise/v1", None)
 
 
-def test_pictures_look_as_srpo_saw_them(tmp_path: Path):
+def test_pictures_look_as_srpo_saw_them(tmp_path: Path) -> None:
     for problem in make_problems(tmp_path):
         for ref in problem.images:
             picture = read_picture(ref)
@@ -90,7 +90,7 @@ def test_pictures_look_as_srpo_saw_them(tmp_path: Path):
     assert read_picture(str(tmp_path / "plain.png")).data == (tmp_path / "plain.png").read_bytes()
 
 
-def test_manifest_has_each_picture_once(out: Path):
+def test_manifest_has_each_picture_once(out: Path) -> None:
     rows = lines(out / "manifest.jsonl")
     stored = {path.stem for path in (out / "llamafactory" / "images").rglob("*.*")}
     assert {row["sha256"] for row in rows} == stored
@@ -98,7 +98,7 @@ def test_manifest_has_each_picture_once(out: Path):
     assert rows[1]["original_sha256"] != rows[1]["sha256"]
 
 
-def test_card_has_counts_rejects_models_and_money(out: Path):
+def test_card_has_counts_rejects_models_and_money(out: Path) -> None:
     text = (out / "README.md").read_text()
     for part in (
         "path: data/train-00000-of-00001.parquet",
@@ -112,7 +112,7 @@ def test_card_has_counts_rejects_models_and_money(out: Path):
         assert part in text, part
 
 
-def test_what_is_no_sample_is_left_out_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_what_is_no_sample_is_left_out_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     problem, missing = make_problems(tmp_path)[:2]
     Path(missing.images[0]).unlink()
     good = make_trace(problem)
@@ -131,7 +131,7 @@ def test_what_is_no_sample_is_left_out_and_counted(tmp_path: Path, capsys: pytes
     assert "configs:" not in (tmp_path / "out" / "README.md").read_text()
 
 
-def test_refusals_name_the_cure(tmp_path: Path):
+def test_refusals_name_the_cure(tmp_path: Path) -> None:
     problem = make_problems(tmp_path)[0]
     path = write_traces(tmp_path / "t.jsonl", [make_trace(problem, final=WRONG)])
     with pytest.raises(ValueError, match="can be exported: 1 the final answer is incorrect"):
@@ -148,7 +148,7 @@ def test_refusals_name_the_cure(tmp_path: Path):
         export([str(good)], tmp_path / "out", prompt="x")
 
 
-def test_a_prompt_may_be_chosen(tmp_path: Path):
+def test_a_prompt_may_be_chosen(tmp_path: Path) -> None:
     path = write_traces(tmp_path / "t.jsonl", [make_trace(make_problems(tmp_path)[0])])
     export([str(path)], tmp_path / "out", formats=("trl",), prompt="bare")
     (row,) = pq.read_table(tmp_path / "out" / "trl").to_pylist()

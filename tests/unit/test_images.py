@@ -40,41 +40,43 @@ def pixel(ref: str, x: int = 0, y: int = 0) -> tuple[int, ...]:
         ("RGBA", (0, 0, 0, 127), (128, 128, 128)),
     ],
 )
-def test_modes_become_rgb_on_white(tmp_path: Path, mode: str, color: int | tuple[int, ...], expected: tuple[int, ...]):
+def test_modes_become_rgb_on_white(
+    tmp_path: Path, mode: str, color: int | tuple[int, ...], expected: tuple[int, ...]
+) -> None:
     assert pixel(save(Image.new(mode, (4, 4), color), tmp_path / "x.png")) == expected
 
 
-def test_palette_with_and_without_transparency(tmp_path: Path):
+def test_palette_with_and_without_transparency(tmp_path: Path) -> None:
     image = Image.new("P", (4, 4), 1)
     image.putpalette([0, 0, 0, *RED])
     assert pixel(save(image, tmp_path / "opaque.png")) == RED
     assert pixel(save(image, tmp_path / "clear.png", transparency=1)) == WHITE
 
 
-def test_rgb_and_grey_with_a_transparent_colour(tmp_path: Path):
+def test_rgb_and_grey_with_a_transparent_colour(tmp_path: Path) -> None:
     assert pixel(save(Image.new("RGB", (2, 2), RED), tmp_path / "rgb.png", transparency=RED)) == WHITE
     assert pixel(save(Image.new("L", (2, 2), 7), tmp_path / "l.png", transparency=7)) == WHITE
 
 
-def test_cmyk_jpeg(tmp_path: Path):
+def test_cmyk_jpeg(tmp_path: Path) -> None:
     ref = save(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), tmp_path / "x.jpg", quality=100)
     assert all(abs(got - want) < 12 for got, want in zip(pixel(ref), RED, strict=True))
 
 
 @pytest.mark.parametrize(("value", "expected"), [(0, 0), (257 * 100, 100), (65535, 255), (300, 1)])
-def test_sixteen_bit_grey_is_scaled_not_clipped(tmp_path: Path, value: int, expected: int):
+def test_sixteen_bit_grey_is_scaled_not_clipped(tmp_path: Path, value: int, expected: int) -> None:
     image = Image.fromarray(np.full((4, 4), value, dtype=np.uint16))
     assert pixel(save(image, tmp_path / "x.png")) == (expected,) * 3
 
 
-def test_thirty_two_bit_and_float_grey(tmp_path: Path):
+def test_thirty_two_bit_and_float_grey(tmp_path: Path) -> None:
     wide = Image.fromarray(np.array([[0, 2_000_000]], dtype=np.int32))
     assert pixel(save(wide, tmp_path / "i.tif"), 1) == WHITE
     unit = Image.fromarray(np.array([[0.0, 0.5, float("nan")]], dtype=np.float32))
     assert pixel(save(unit, tmp_path / "f.tif"), 1) == (128, 128, 128)
 
 
-def test_exif_rotation_is_applied(tmp_path: Path):
+def test_exif_rotation_is_applied(tmp_path: Path) -> None:
     image = Image.new("RGB", (20, 10), WHITE)
     image.paste(RED, (0, 0, 10, 10))
     exif = Image.Exif()
@@ -85,7 +87,7 @@ def test_exif_rotation_is_applied(tmp_path: Path):
     assert pixel(ref, 5, 17) == WHITE
 
 
-def test_animation_uses_the_first_frame_and_says_so(tmp_path: Path):
+def test_animation_uses_the_first_frame_and_says_so(tmp_path: Path) -> None:
     frames = [Image.new("RGB", (4, 4), color) for color in (RED, WHITE)]
     ref = save(frames[0], tmp_path / "x.gif", save_all=True, append_images=frames[1:])
     loaded = read_image(ref)
@@ -93,13 +95,13 @@ def test_animation_uses_the_first_frame_and_says_so(tmp_path: Path):
     assert loaded.image.getpixel((0, 0)) == RED
 
 
-def test_one_pixel_works(tmp_path: Path):
+def test_one_pixel_works(tmp_path: Path) -> None:
     loaded = read_image(save(Image.new("RGB", (1, 1), RED), tmp_path / "x.png"))
     assert (loaded.image.size, loaded.notes) == ((1, 1), ())
 
 
 @pytest.mark.parametrize("size", [(1, 1000), (1000, 1), (3, 5000)])
-def test_long_pictures_are_padded_and_it_is_reported(tmp_path: Path, size: tuple[int, int]):
+def test_long_pictures_are_padded_and_it_is_reported(tmp_path: Path, size: tuple[int, int]) -> None:
     loaded = read_image(save(Image.new("RGB", size, RED), tmp_path / "x.png"))
     assert max(loaded.image.size) == max(size)
     assert max(loaded.image.size) / min(loaded.image.size) <= MAX_ASPECT
@@ -110,7 +112,7 @@ def test_long_pictures_are_padded_and_it_is_reported(tmp_path: Path, size: tuple
 
 
 @pytest.mark.parametrize("size", [(640, 480), (1, 1000), (5000, 50), (50, 50)])
-def test_max_pixels_bounds_the_area_and_never_enlarges(tmp_path: Path, size: tuple[int, int]):
+def test_max_pixels_bounds_the_area_and_never_enlarges(tmp_path: Path, size: tuple[int, int]) -> None:
     loaded = read_image(save(Image.new("RGB", size, RED), tmp_path / "x.png"), max_pixels=10_000)
     width, height = loaded.image.size
     assert width * height <= 10_000
@@ -165,7 +167,7 @@ def broken_file(kind: str, folder: Path) -> Path:
         ("missing", "no such file"),
     ],
 )
-def test_unusable_files_name_file_and_reason(tmp_path: Path, kind: str, reason: str):
+def test_unusable_files_name_file_and_reason(tmp_path: Path, kind: str, reason: str) -> None:
     path = broken_file(kind, tmp_path)
     with pytest.raises(ImageError) as error:
         load_image(str(path))
@@ -174,7 +176,7 @@ def test_unusable_files_name_file_and_reason(tmp_path: Path, kind: str, reason: 
     assert check_image(str(path)) == str(error.value)
 
 
-def test_truncated_jpeg(tmp_path: Path):
+def test_truncated_jpeg(tmp_path: Path) -> None:
     whole = Path(save(Image.effect_noise((200, 200), 60), tmp_path / "whole.jpg"))
     cut = tmp_path / "cut.jpg"
     cut.write_bytes(whole.read_bytes()[:-800])
@@ -182,11 +184,11 @@ def test_truncated_jpeg(tmp_path: Path):
     assert "truncated" in (check_image(str(cut)) or "")
 
 
-def test_a_name_that_is_none():
+def test_a_name_that_is_none() -> None:
     assert "not a file name" in (check_image("a\0b") or "")
 
 
-def test_drawn_references():
+def test_drawn_references() -> None:
     assert load_image("drawn:pairs/1/7").mode == "RGB"
     assert image_hash("drawn:pairs/1/7") == image_hash("drawn:pairs/1/7")
     assert image_hash("drawn:pairs/1/7") != image_hash("drawn:pairs/1/8")
@@ -194,7 +196,7 @@ def test_drawn_references():
         load_image("drawn:nothing")
 
 
-def test_store_writes_once_under_the_hash(tmp_path: Path):
+def test_store_writes_once_under_the_hash(tmp_path: Path) -> None:
     data = io.BytesIO()
     Image.new("RGB", (3, 3), RED).save(data, "PNG")
     path = store_image(data.getvalue(), tmp_path / "store")

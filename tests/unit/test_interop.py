@@ -59,11 +59,11 @@ def reflective(first: str, second: str) -> str:
         ("", {}, ""),
     ],
 )
-def test_bare_answer(text, hints, bare):
+def test_bare_answer(text: str, hints, bare: str) -> None:
     assert bare_answer(text, **hints) == bare
 
 
-def test_options_of_a_question_are_found_where_it_lists_them():
+def test_options_of_a_question_are_found_where_it_lists_them() -> None:
     question = "In figure A. B what?\nChoices:\n(A) 10 cm\n(B) 12 cm\n\n(C) none\nAnswer with a letter."
     assert listed_options(question) == ("10 cm", "12 cm", "none")
     assert has_lettered_options(question)
@@ -72,11 +72,11 @@ def test_options_of_a_question_are_found_where_it_lists_them():
     assert listed_options("Find the angle.\nA. only one") == ()
 
 
-def test_numbers_are_told_from_quantities():
+def test_numbers_are_told_from_quantities() -> None:
     assert [is_number(text) for text in ("7", "-2.5", "1,000", "12 cm", "1/2", "B", "")] == [True] * 3 + [False] * 4
 
 
-def test_hostile_texts_take_linear_time():
+def test_hostile_texts_take_linear_time() -> None:
     for text in ("<answer>" * 20_000, "$" * 200_000, "A. x\n" * 20_000, "1," * 50_000):
         bare_answer(text, number=True)
         listed_options(text)
@@ -129,7 +129,7 @@ class Lmms:
 
 
 @pytest.fixture
-def lmms(monkeypatch):
+def lmms(monkeypatch: pytest.MonkeyPatch):
     """A fake `lmms_eval` package, importable for the length of a test."""
     parts = {
         "lmms_eval": {},
@@ -178,7 +178,7 @@ def fake():
     )
 
 
-def make(tmp_path, generator, **given):
+def make(tmp_path: Path, generator, **given):
     model = ours.SrpoModel(
         generator,
         pretrained="runs/rl/model",
@@ -191,7 +191,9 @@ def make(tmp_path, generator, **given):
     return model
 
 
-def test_lmms_eval_gets_the_bare_answer_and_we_keep_the_text(lmms, tmp_path, capsys):
+def test_lmms_eval_gets_the_bare_answer_and_we_keep_the_text(
+    lmms, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     generator = fake()
     model = make(tmp_path, generator)
     assert isinstance(model, Lmms)
@@ -213,7 +215,7 @@ def test_lmms_eval_gets_the_bare_answer_and_we_keep_the_text(lmms, tmp_path, cap
     assert json.loads(capsys.readouterr().out)["text"] == REPLIES["How long"]
 
 
-def test_stop_texts_and_tiny_limits_of_tasks_are_ignored(lmms, tmp_path):
+def test_stop_texts_and_tiny_limits_of_tasks_are_ignored(lmms, tmp_path: Path) -> None:
     sampled = []
 
     class Spy(FakeGenerator):
@@ -229,7 +231,7 @@ def test_stop_texts_and_tiny_limits_of_tasks_are_ignored(lmms, tmp_path):
     model.clean()
 
 
-def test_our_prompt_stands_around_the_tasks_own_text(lmms, tmp_path):
+def test_our_prompt_stands_around_the_tasks_own_text(lmms, tmp_path: Path) -> None:
     generator = fake()
     model = make(tmp_path, generator)
     model.generate_until(requests()[:1])
@@ -241,7 +243,9 @@ def test_our_prompt_stands_around_the_tasks_own_text(lmms, tmp_path):
     assert "<reflection>" in user.text
 
 
-def test_refused_items_are_answered_by_nothing_and_named(lmms, tmp_path, capsys):
+def test_refused_items_are_answered_by_nothing_and_named(
+    lmms, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     docs = [{"question": "refuse this", "answer": "1"}, DOCS[1]]
     model = make(tmp_path, fake())
     model.task_dict = {"mathvista": {"testmini": docs}}
@@ -252,7 +256,7 @@ def test_refused_items_are_answered_by_nothing_and_named(lmms, tmp_path, capsys)
     assert first.final_grade.reason == "no answer: too large"
 
 
-def test_what_srpo_cannot_do_is_refused_by_name(lmms, tmp_path):
+def test_what_srpo_cannot_do_is_refused_by_name(lmms, tmp_path: Path) -> None:
     model = make(tmp_path, fake())
     with pytest.raises(ValueError, match="task 'mathvista' asks for log-likelihoods"):
         model.loglikelihood(requests())
@@ -268,7 +272,7 @@ def test_what_srpo_cannot_do_is_refused_by_name(lmms, tmp_path):
         make(tmp_path, fake())
 
 
-def test_model_arguments_are_checked(lmms, tmp_path):
+def test_model_arguments_are_checked(lmms, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="--model_args: give either pretrained=CHECKPOINT or model=NAME"):
         ours.read_arguments({"prompt": "bare"})
     with pytest.raises(ValueError, match=r"--model_args: pretrain: .*; there are pretrained, model, base_url"):
@@ -279,7 +283,7 @@ def test_model_arguments_are_checked(lmms, tmp_path):
     assert (config.opened().base_url, config.device) == ("http://localhost:1/v1", "cpu")
 
 
-def test_entry_point_names_a_manifest_that_finds_the_class(lmms):
+def test_entry_point_names_a_manifest_that_finds_the_class(lmms) -> None:
     found = ours.manifest()
     assert found == ModelManifest(model_id="srpo", chat_class_path="srpo.interop.lmms_eval.SrpoModel")
     module, _, name = found.chat_class_path.rpartition(".")
@@ -292,7 +296,7 @@ def test_entry_point_names_a_manifest_that_finds_the_class(lmms):
             assert point.load() is ours.manifest
 
 
-def test_without_lmms_eval_there_is_a_clear_error(monkeypatch):
+def test_without_lmms_eval_there_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     ours.model_class.cache_clear()
     monkeypatch.setitem(sys.modules, "lmms_eval", None)
     with pytest.raises(ValueError, match=r"lmms-eval is not installed in this environment \(docs/interop\.md"):
@@ -356,7 +360,7 @@ def write_tsv(path: Path, rows) -> Path:
     return path
 
 
-def test_predictions_stand_in_the_columns_of_their_own_file(tmp_path):
+def test_predictions_stand_in_the_columns_of_their_own_file(tmp_path: Path) -> None:
     tsv = write_tsv(tmp_path / "MathVista_MINI.tsv", THEIRS)
     limit = csv.field_size_limit()
     result = export_predictions(write_run(tmp_path / "run"), tmp_path / "out", tsv=tsv, name="org/my model")
@@ -377,7 +381,7 @@ def test_predictions_stand_in_the_columns_of_their_own_file(tmp_path):
     assert rows[2]["raw_prediction"] == TRACES[2].text
 
 
-def test_without_their_file_the_columns_are_ours(tmp_path):
+def test_without_their_file_the_columns_are_ours(tmp_path: Path) -> None:
     made = BenchmarkResult(
         benchmark="mathvista",
         title="MathVista testmini",
@@ -404,7 +408,7 @@ def test_without_their_file_the_columns_are_ours(tmp_path):
     assert (rows[0]["index"], rows[0]["B"], rows[1]["A"]) == ("1", "12 cm", "")
 
 
-def test_columns_that_only_look_like_ids_are_not_joined_on(tmp_path):
+def test_columns_that_only_look_like_ids_are_not_joined_on(tmp_path: Path) -> None:
     rows = [row | {"index": str(at)} for at, row in enumerate(THEIRS)]
     tsv = write_tsv(tmp_path / "MathVista_MINI.tsv", [{k: v for k, v in row.items() if k != "pid"} for row in rows])
     with pytest.raises(
@@ -414,7 +418,7 @@ def test_columns_that_only_look_like_ids_are_not_joined_on(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_wemath_and_hallusionbench_are_joined_by_their_parts(tmp_path):
+def test_wemath_and_hallusionbench_are_joined_by_their_parts(tmp_path: Path) -> None:
     asked = [trace("t-1|2steps_1", "<answer>A</answer>"), trace("t-1|2steps_2", "<answer>B</answer>")]
     theirs = [
         {"index": str(at), "ID": "t-1", "key": f"2steps_{at}", "question": "How long?", "answer": "A"} for at in (1, 2)
@@ -432,20 +436,20 @@ def test_wemath_and_hallusionbench_are_joined_by_their_parts(tmp_path):
     assert (result.num_predictions, result.unknown_items) == (1, 1)
 
 
-def test_predictions_survive_what_pandas_makes_of_them():
+def test_predictions_survive_what_pandas_makes_of_them() -> None:
     for text in ("None", "nan", "NA", "null"):
         assert prediction_text(trace("1", f"<answer>{text}</answer>")) == f"{text}."
     assert prediction_text(trace("1", "<answer> </answer>")) == NO_ANSWER
     assert prediction_text(trace("1", "long prose " * 100, extracted="7")) == "7", "read by the benchmark's own rule"
 
 
-def test_numbers_alone_come_with_a_warning(tmp_path):
+def test_numbers_alone_come_with_a_warning(tmp_path: Path) -> None:
     asked = [trace(str(at), f"<answer>{text}</answer>", answer="1") for at, text in enumerate(("7", "2.5"))]
     result = export_predictions(write_run(tmp_path / "run", asked), tmp_path / "out")
     assert any("reads 7 as 7.0" in note for note in result.notes)
 
 
-def test_bad_places_are_named(tmp_path):
+def test_bad_places_are_named(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     with pytest.raises(ValueError, match="exists and is not an empty directory"):
         export_predictions(run, run)
@@ -460,7 +464,7 @@ def test_bad_places_are_named(tmp_path):
         export_predictions(write_run(tmp_path / "none", []), tmp_path / "out")
 
 
-def test_command(tmp_path, capsys):
+def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, tsv = write_run(tmp_path / "run"), write_tsv(tmp_path / "MathVista_MINI.tsv", THEIRS)
     common = [str(run), "--format", "vlmevalkit", "--tsv", str(tsv), "--model-name", "m"]
     assert export_command.run([*common, "--out", str(tmp_path / "a")]) == 0

@@ -84,7 +84,7 @@ def value(rows, model: str, benchmark: str, source: str) -> float:
     return found
 
 
-def test_shipped_numbers_are_those_of_the_sources(shipped):
+def test_shipped_numbers_are_those_of_the_sources(shipped) -> None:
     assert value(shipped, "SRPO-7B", "mathvista", "2506.01713v3, Table 1") == 0.758
     assert value(shipped, "SRPO-32B", "emma", "2506.01713v3, Table 1") == 0.382
     assert value(shipped, "Qwen3-VL-8B-Instruct", "hallusionbench", "2511.21631, Table 4") == 0.611
@@ -93,7 +93,7 @@ def test_shipped_numbers_are_those_of_the_sources(shipped):
     assert value(shipped, "InternVL3.5-38B", "mmmu", "2508.18265") == 0.769
 
 
-def test_every_shipped_number_has_a_source_and_a_known_benchmark(shipped):
+def test_every_shipped_number_has_a_source_and_a_known_benchmark(shipped) -> None:
     assert len(shipped) > 350
     for row in shipped:
         assert re.search(r"arXiv \d{4}\.\d{5}(v\d)?, Tables? \d", row.place), row
@@ -105,26 +105,26 @@ def test_every_shipped_number_has_a_source_and_a_known_benchmark(shipped):
     assert len(keys) == len(set(keys))
 
 
-def test_seven_benchmark_table_is_whole(shipped):
+def test_seven_benchmark_table_is_whole(shipped) -> None:
     of_qwen = [row for row in shipped if "2511.21631, Table 2" in row.place]
     models = {row.model for row in of_qwen}
     assert len(models) == 8
     assert {(row.model, row.benchmark) for row in of_qwen} == {(m, b) for m in models for b in SEVEN}
 
 
-def test_mmk12_rows_are_means_of_the_four_subjects_of_the_source(shipped):
+def test_mmk12_rows_are_means_of_the_four_subjects_of_the_source(shipped) -> None:
     subjects = {"SRPO-7B": (75.3, 60.6, 70.3, 69.5), "OpenVLThinker-7B": (63.0, 53.8, 60.6, 65.0)}
     subjects |= {"InternVL2.5-38B-MPO": (41.4, 42.8, 55.8, 53.2), "GPT-4o": (55.8, 41.2, 47.0, 55.4)}
     for model, of_four in subjects.items():
         assert value(shipped, model, "mmk12", "Table 2") == pytest.approx(sum(of_four) / 400, abs=1e-9)
 
 
-def test_what_a_source_leaves_open_is_no_board_of_ours(shipped):
+def test_what_a_source_leaves_open_is_no_board_of_ours(shipped) -> None:
     assert {row.split for row in shipped if row.benchmark in ("wemath", "emma", "olympiadbench")}.isdisjoint({""})
     assert {row.metric for row in shipped if row.benchmark == "hallusionbench"} == {"mean"}
 
 
-def test_datasets_know_every_benchmark_but_the_users_own():
+def test_datasets_know_every_benchmark_but_the_users_own() -> None:
     assert set(NAMES) - set(DATASETS) == {"custom"}
     assert {name: DATASETS[name].title for name in NAMES if name != "custom"} == {
         name: benchmark_named(name).title for name in NAMES if name != "custom"
@@ -148,7 +148,7 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def test_users_add_rows_of_the_same_form(tmp_path):
+def test_users_add_rows_of_the_same_form(tmp_path: Path) -> None:
     rows = read_published([write(tmp_path / "own.yaml", OWN)], shipped=False)
     assert [(row.model, row.benchmark, row.metric, row.value, row.note) for row in rows] == [
         ("big", "mmstar", "accuracy", 0.5, ""),
@@ -170,7 +170,7 @@ def test_users_add_rows_of_the_same_form(tmp_path):
         ("share", "ratio", ":4:11: tables.0.unit: 'ratio' is not allowed: should be 'percent' or 'share'"),
     ],
 )
-def test_errors_name_file_line_and_column(tmp_path, old, new, message):
+def test_errors_name_file_line_and_column(tmp_path: Path, old: str, new: str, message: str) -> None:
     assert old in OWN
     file = write(tmp_path / "own.yaml", OWN.replace(old, new, 1))
     with pytest.raises(ConfigError) as error:
@@ -178,7 +178,7 @@ def test_errors_name_file_line_and_column(tmp_path, old, new, message):
     assert f"{file}{message}" in str(error.value)
 
 
-def test_missing_file_is_named(tmp_path):
+def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.yaml' cannot be read"):
         read_published([tmp_path / "nowhere.yaml"])
 
@@ -186,7 +186,7 @@ def test_missing_file_is_named(tmp_path):
 # -- ranks
 
 
-def test_ties_to_a_tenth_of_a_point_share_a_rank():
+def test_ties_to_a_tenth_of_a_point_share_a_rank() -> None:
     rows = [published("a", "mmstar", 0.758), published("b", "mmstar", 0.7), published("c", "mmstar", 0.9)]
     found = lead([result("mmstar", "ours", 75804, 100_000)], rows)
     assert ranks(found, "mmstar") == {"c": 1, "ours": 2, "a": 2, "b": 4}
@@ -196,7 +196,7 @@ def test_ties_to_a_tenth_of_a_point_share_a_rank():
     assert board(found, "mmstar").entries[0].interval is None
 
 
-def test_only_the_same_benchmark_metric_and_part_is_ranked_together():
+def test_only_the_same_benchmark_metric_and_part_is_ranked_together() -> None:
     rows = [
         published("a", "wemath", 0.9, metric="score", split="as in a paper"),
         published("b", "wemath", 0.5, metric="strict_score"),
@@ -216,7 +216,7 @@ def test_only_the_same_benchmark_metric_and_part_is_ranked_together():
     )
 
 
-def test_a_run_on_a_part_of_the_items_has_no_rank():
+def test_a_run_on_a_part_of_the_items_has_no_rank() -> None:
     rows = [published("a", "mmmu", 0.5)]
     found = lead([result("mmmu", "ours", 180, 200, size=900), result("mmmu", "whole", 400, 900)], rows)
     assert ranks(found, "mmmu") == {"a": 1, "whole": 2, "ours": None}
@@ -226,19 +226,19 @@ def test_a_run_on_a_part_of_the_items_has_no_rank():
     assert not any(cell.is_best for row in found.rows if row.is_run for cell in row.cells if cell)
 
 
-def test_items_without_a_response_count_as_wrong():
+def test_items_without_a_response_count_as_wrong() -> None:
     found = lead([result("mmmu", "ours", 450, 500, size=900, missing=400, accuracy_over_all=0.5)])
     (entry,) = board(found, "mmmu").entries
     assert (entry.value, entry.interval, entry.rank) == (0.5, None, 1)
     assert entry.note == "400 items without a response, counted as wrong"
 
 
-def test_judge_is_named():
+def test_judge_is_named() -> None:
     (entry,) = board(lead([result("charxiv", "ours", 4, 10, judge="gpt-x")]), "charxiv").entries
     assert entry.harness == "srpo, rules and judge gpt-x"
 
 
-def test_mmmu_pro_is_the_mean_of_both_settings():
+def test_mmmu_pro_is_the_mean_of_both_settings() -> None:
     runs = [result("mmmu-pro-standard", "ours", 50, 100), result("mmmu-pro-vision", "ours", 30, 100)]
     found = lead(runs, [published("a", "mmmu-pro", 0.41)])
     assert ranks(found, "mmmu-pro") == {"a": 1, "ours": 2}
@@ -246,13 +246,13 @@ def test_mmmu_pro_is_the_mean_of_both_settings():
     assert "mmmu-pro" not in {one.benchmark for one in lead(runs[:1], [published("a", "mmmu-pro", 0.4)]).boards}
 
 
-def test_two_runs_of_one_model_keep_apart():
+def test_two_runs_of_one_model_keep_apart() -> None:
     found = lead([result("mmstar", "ours", 5, 10), result("mmstar", "ours", 6, 10), result("mmmu", "ours", 1, 10)])
     assert ranks(found, "mmstar") == {"ours (2)": 1, "ours": 2}
     assert ranks(found, "mmmu") == {"ours": 1}
 
 
-def test_table_has_runs_first_then_sources_and_marks_the_best():
+def test_table_has_runs_first_then_sources_and_marks_the_best() -> None:
     rows = [
         published("x", "mmstar", 0.9, source="Q"),
         published("x", "mmstar", 0.8, source="P"),
@@ -271,7 +271,7 @@ def test_table_has_runs_first_then_sources_and_marks_the_best():
     assert [(one.number, one.source) for one in found.sources] == [(1, "Q"), (2, "P")]
 
 
-def test_own_data_has_a_board_too():
+def test_own_data_has_a_board_too() -> None:
     found = lead([result("custom", "ours", 5, 10, title="Our exam", size=0)])
     (one,) = found.boards
     assert (one.task, one.title, one.entries[0].rank) == ("Own benchmark", "Our exam", 1)
@@ -308,7 +308,7 @@ def some() -> Leaderboard:
     )
 
 
-def test_page_shows_task_dataset_result_and_rank():
+def test_page_shows_task_dataset_result_and_rank() -> None:
     page = Page(render(some()))
     text = " ".join(page.text.split())
     assert "Visual mathematical reasoning MathVista testmini" in text
@@ -321,7 +321,7 @@ def test_page_shows_task_dataset_result_and_rank():
     assert text.count("your run") >= 2
 
 
-def test_page_runs_nothing_and_asks_nobody():
+def test_page_runs_nothing_and_asks_nobody() -> None:
     html = render(some())
     page = Page(html)
     assert not [tag for tag, _ in page.tags if tag in ("script", "img", "link", "iframe")]
@@ -332,13 +332,13 @@ def test_page_runs_nothing_and_asks_nobody():
     assert {link[1:] for link in page.links if link.startswith("#")} <= targets
 
 
-def test_page_does_not_speak_by_colour_alone():
+def test_page_does_not_speak_by_colour_alone() -> None:
     html = render(some())
     assert '<span class="star" role="img" aria-label="best">★</span>' in html
     assert html.count('<span class="mark">your run</span>') >= 4
 
 
-def test_hostile_names_are_text_everywhere():
+def test_hostile_names_are_text_everywhere() -> None:
     row = published(HOSTILE, "mmstar", 0.5, source=HOSTILE).model_copy(
         update={"url": "javascript:alert(1)", "note": HOSTILE, "place": HOSTILE, "harness": HOSTILE}
     )
@@ -353,7 +353,7 @@ def test_hostile_names_are_text_everywhere():
     assert "<javascript" not in markdown
 
 
-def test_markdown_is_a_table_for_a_readme():
+def test_markdown_is_a_table_for_a_readme() -> None:
     rows = [published("pipe|name", "mmstar", 0.5), published("under_score", "mmstar", 0.4)]
     lines = as_markdown(lead([result("mmstar", "ours", 1, 2)], rows)).splitlines()
     assert lines[0] == "| Task | Dataset | Model | Metric | Result, % | Rank |"
@@ -363,7 +363,7 @@ def test_markdown_is_a_table_for_a_readme():
     assert lines[-1] == "1. A et al. (2026-01-01). Table 1. <https://example.org/paper>"
 
 
-def test_json_has_the_standings_and_everything_else():
+def test_json_has_the_standings_and_everything_else() -> None:
     found = as_json(some())
     first = found["standings"][0]
     assert (first["benchmark"], first["model"], first["num_ranked"]) == ("mathvista", "ours-7B", 55)
@@ -383,7 +383,7 @@ def write_run(path: Path, made: BenchmarkResult | None) -> Path:
     return path
 
 
-def test_command_writes_a_page_and_prints_tables(tmp_path, capsys):
+def test_command_writes_a_page_and_prints_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = write_run(tmp_path / "run", result("mmstar", "ours", 900, 1500))
     plain = write_run(tmp_path / "plain", None)
     assert leaderboard_command.run([str(run), str(plain)]) == 0
@@ -400,7 +400,7 @@ def test_command_writes_a_page_and_prints_tables(tmp_path, capsys):
     assert (standing["rank"], standing["num_ranked"]) == (1, 3)
 
 
-def test_command_refuses_what_has_nothing_to_show(tmp_path):
+def test_command_refuses_what_has_nothing_to_show(tmp_path: Path) -> None:
     plain = write_run(tmp_path / "plain", None)
     with pytest.raises(
         ValueError, match=r"plain' has no benchmark result; `srpo eval` with a benchmark and `srpo score"
@@ -412,7 +412,7 @@ def test_command_refuses_what_has_nothing_to_show(tmp_path):
         leaderboard_command.run(["--out", str(tmp_path)])
 
 
-def test_damaged_result_is_named(tmp_path):
+def test_damaged_result_is_named(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", result("mmstar", "ours", 1, 2))
     summary = json.loads((run / "summary.json").read_text())
     summary["benchmark"]["accuracy"] = "most"
@@ -421,7 +421,7 @@ def test_damaged_result_is_named(tmp_path):
         leaderboard_command.run([str(run)])
 
 
-def test_report_holds_the_tables_of_runs_with_a_benchmark(tmp_path, capsys):
+def test_report_holds_the_tables_of_runs_with_a_benchmark(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = write_run(tmp_path / "run", result("mmstar", "ours", 900, 1500))
     assert report_command.run([str(run), "--out", str(tmp_path / "r.html")]) == 0
     capsys.readouterr()

@@ -52,7 +52,7 @@ def said(question: str, answer: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
 
 
-def test_llava_cot_as_its_readme_shows_it(tmp_path: Path):
+def test_llava_cot_as_its_readme_shows_it(tmp_path: Path) -> None:
     row = {"query": "How many leaders?", "image": picture(tmp_path), "answer": "21", "content": CONTENT.format(21)}
     problem = only(load(tmp_path, row))
     assert (problem.question, problem.answer) == ("How many leaders?", "21")
@@ -61,13 +61,13 @@ def test_llava_cot_as_its_readme_shows_it(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("said_answer", "gold"), [("**B**", "B"), ("The answer is 21.", "21"), ("-3.5", "-3.5")])
-def test_llava_cot_as_it_is_published(tmp_path: Path, said_answer: str, gold: str):
+def test_llava_cot_as_it_is_published(tmp_path: Path, said_answer: str, gold: str) -> None:
     row = {"id": "c1", "image": picture(tmp_path), "conversations": talk("How many?", CONTENT.format(said_answer))}
     problem = only(load(tmp_path, row))
     assert (problem.id, problem.answer, problem.caption[:11]) == ("c1", gold, "A bar chart")
 
 
-def test_llava_cot_without_a_conclusion_and_with_several_questions(tmp_path: Path):
+def test_llava_cot_without_a_conclusion_and_with_several_questions(tmp_path: Path) -> None:
     good = {"conversations": talk("q", CONTENT.format(1))}
     found = load(
         tmp_path,
@@ -86,7 +86,7 @@ def test_llava_cot_without_a_conclusion_and_with_several_questions(tmp_path: Pat
     ]
 
 
-def test_mulberry(tmp_path: Path):
+def test_mulberry(tmp_path: Path) -> None:
     name = picture(tmp_path, "cauldron/clevr/images/c.png")
     row = {"images": name, "messages": said("<image>\nQuestion: how many cubes are there?", REPLY.format("3"))}
     problem = only(load(tmp_path, row))
@@ -95,14 +95,14 @@ def test_mulberry(tmp_path: Path):
     assert len(problem.images) == 1
 
 
-def test_the_last_final_answer_of_mulberry_counts(tmp_path: Path):
+def test_the_last_final_answer_of_mulberry_counts(tmp_path: Path) -> None:
     reply = "### The final answer is: 4\nI have made a mistake. " + REPLY.format("5")
     found = load(tmp_path, {"messages": said("q", reply)}, {"messages": said("q", "no idea")})
     assert found.problems[0].answer == "5"
     assert found.rejected[0].reason == "column 'messages': the reply has no '### The final answer is:'"
 
 
-def test_mathv360k(tmp_path: Path):
+def test_mathv360k(tmp_path: Path) -> None:
     hint = "<image>\nHint: Please answer the question and provide the correct option letter, e.g., A, B, at the end.\n"
     question = "Which bar is longest?\nChoices:\n(A) red\n(B) blue"
     row = {
@@ -114,7 +114,7 @@ def test_mathv360k(tmp_path: Path):
     assert (problem.id, problem.question, problem.answer) == ("7", question, "B")
 
 
-def test_geometry3k_needs_no_adapter(tmp_path: Path):
+def test_geometry3k_needs_no_adapter(tmp_path: Path) -> None:
     data = io.BytesIO()
     Image.new("RGB", (8, 8)).save(data, "PNG")
     rows = {
@@ -128,7 +128,7 @@ def test_geometry3k_needs_no_adapter(tmp_path: Path):
     assert (problem.question, problem.answer, len(problem.images)) == ("Find x.", "2\\sqrt{2}", 1)
 
 
-def test_verl_parquet(tmp_path: Path):
+def test_verl_parquet(tmp_path: Path) -> None:
     row = {
         "data_source": "hiyouga/geometry3k",
         "prompt": [{"role": "system", "content": "Think."}, {"role": "user", "content": "<image>Find x. Use a box."}],
@@ -143,7 +143,7 @@ def test_verl_parquet(tmp_path: Path):
     assert {(problem.answer, problem.family) for problem in found.problems} == {("3", "hiyouga/geometry3k")}
 
 
-def test_a_mapping_wins_and_a_name_insists(tmp_path: Path):
+def test_a_mapping_wins_and_a_name_insists(tmp_path: Path) -> None:
     row = {"image": picture(tmp_path), "conversations": talk("How many?", CONTENT.format("5")), "gold": "6", "set": "s"}
     found = load(tmp_path, row, mapping={"answer": "gold", "family": "set"})
     assert (found.problems[0].answer, found.problems[0].family) == ("6", "s")
@@ -152,6 +152,6 @@ def test_a_mapping_wins_and_a_name_insists(tmp_path: Path):
         load(tmp_path, row, adapter="columns")
 
 
-def test_captions_have_a_column_too(tmp_path: Path):
+def test_captions_have_a_column_too(tmp_path: Path) -> None:
     row = {"question": "q", "answer": "1", "description": " A cat. "}
     assert only(load(tmp_path, row)).caption == "A cat."

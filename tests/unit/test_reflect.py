@@ -58,7 +58,7 @@ def good_teacher(request: Request, _: int) -> str:
     return lesson(request.problem.answer)
 
 
-def test_counts_add_up_and_the_ratio_holds(tmp_path: Path):
+def test_counts_add_up_and_the_ratio_holds(tmp_path: Path) -> None:
     cfg = config(data(tmp_path, 10), num_samples=4)
     result = reflect(cfg, tmp_path / "run", FakeGenerator(mostly_wrong), FakeGenerator(good_teacher, name="teacher"))
     assert (result.rows, result.attempts, result.asked, result.requests, result.verified) == (10, 40, 30, 30, 30)
@@ -76,7 +76,7 @@ def test_counts_add_up_and_the_ratio_holds(tmp_path: Path):
     assert "selected" in render(result, "x")
 
 
-def test_the_teacher_sees_problem_attempt_and_verdict(tmp_path: Path):
+def test_the_teacher_sees_problem_attempt_and_verdict(tmp_path: Path) -> None:
     teacher = FakeGenerator(good_teacher)
     reflect(config(data(tmp_path, 1), num_samples=2), tmp_path / "run", FakeGenerator(mostly_wrong), teacher)
     right, wrong = teacher.requests
@@ -87,7 +87,7 @@ def test_the_teacher_sees_problem_attempt_and_verdict(tmp_path: Path):
     assert right.problem.answer == "1"
 
 
-def test_the_same_attempt_is_asked_about_once(tmp_path: Path):
+def test_the_same_attempt_is_asked_about_once(tmp_path: Path) -> None:
     policy = FakeGenerator(lambda *_: attempt("0"))
     teacher = FakeGenerator(good_teacher)
     result = reflect(config(data(tmp_path, 3), num_samples=5), tmp_path / "run", policy, teacher)
@@ -95,7 +95,7 @@ def test_the_same_attempt_is_asked_about_once(tmp_path: Path):
     assert result.rejected["attempt"] == {"same first attempt as an earlier sample": 12}
 
 
-def test_rejected_replies_are_retried_with_the_reason(tmp_path: Path):
+def test_rejected_replies_are_retried_with_the_reason(tmp_path: Path) -> None:
     def teacher(request: Request, _: int) -> str:
         again = "earlier reply was rejected" in request.messages[-1].text
         match number(request):
@@ -121,14 +121,14 @@ def test_rejected_replies_are_retried_with_the_reason(tmp_path: Path):
     assert "rejected: final answer wrong" in second.messages[-1].text
 
 
-def test_truncated_replies_are_not_taken(tmp_path: Path):
+def test_truncated_replies_are_not_taken(tmp_path: Path) -> None:
     cfg = config(data(tmp_path, 1), num_samples=1, teacher={"model": "policy", "retries": 0, "max_tokens": 2})
     policy = FakeGenerator(lambda *_: attempt("0"))
     result = reflect(cfg, tmp_path / "run", policy, FakeGenerator(good_teacher))
     assert result.rejected["teacher"] == {"truncated": 1}
 
 
-def test_a_teacher_that_cannot_take_a_problem_is_no_secret(tmp_path: Path):
+def test_a_teacher_that_cannot_take_a_problem_is_no_secret(tmp_path: Path) -> None:
     teacher = FakeGenerator(good_teacher, refuse=lambda request: "too long" if number(request) else None)
     cfg = config(data(tmp_path, 2), num_samples=1, wrong_share=None)
     result = reflect(cfg, tmp_path / "run", FakeGenerator(lambda *_: attempt("0")), teacher)
@@ -136,14 +136,14 @@ def test_a_teacher_that_cannot_take_a_problem_is_no_secret(tmp_path: Path):
     assert result.rejected["teacher"] == {"the teacher cannot take it": 1}
 
 
-def test_nothing_usable_is_an_honest_result(tmp_path: Path):
+def test_nothing_usable_is_an_honest_result(tmp_path: Path) -> None:
     cfg = config(data(tmp_path, 5), num_samples=2)
     result = reflect(cfg, tmp_path / "run", FakeGenerator(lambda *_: "blah"), FakeGenerator(good_teacher))
     assert (result.attempts, result.asked, result.selected) == (10, 0, 0)
     assert "nothing was selected" in render(result, "x")
 
 
-def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path):
+def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path) -> None:
     cfg = config(data(tmp_path, 10), num_samples=4)
     teacher = FakeGenerator(good_teacher)
     whole = reflect(cfg, tmp_path / "whole", FakeGenerator(mostly_wrong), teacher)
@@ -155,7 +155,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-def test_a_source_that_changed_meanwhile_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_source_that_changed_meanwhile_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cfg = config(data(tmp_path, 10), num_samples=2)
     teacher = FakeGenerator(good_teacher)
     with pytest.raises(KeyboardInterrupt):
@@ -172,7 +172,7 @@ class DiesAtTheEnd(RunDir):
         raise KeyboardInterrupt
 
 
-def test_killed_between_selection_and_summary(tmp_path: Path):
+def test_killed_between_selection_and_summary(tmp_path: Path) -> None:
     cfg = config(data(tmp_path, 4), num_samples=2)
     policy, teacher = FakeGenerator(mostly_wrong), FakeGenerator(good_teacher)
     whole = reflect(cfg, tmp_path / "whole", policy, teacher)
@@ -183,7 +183,7 @@ def test_killed_between_selection_and_summary(tmp_path: Path):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-def test_scripted_teacher_on_drawn_problems(tmp_path: Path):
+def test_scripted_teacher_on_drawn_problems(tmp_path: Path) -> None:
     def guess(request: Request, sample: int) -> str:
         scene = scene_of(request.problem.images[0])
         return attempt(scene.answer if sample == 0 else "999")
@@ -197,7 +197,7 @@ def test_scripted_teacher_on_drawn_problems(tmp_path: Path):
     assert result.selected_wrong / result.selected == pytest.approx(0.7, abs=0.03)
 
 
-def test_scripted_teacher_refuses_problems_that_it_does_not_know(tmp_path: Path):
+def test_scripted_teacher_refuses_problems_that_it_does_not_know(tmp_path: Path) -> None:
     cfg = config(data(tmp_path, 2), teacher="scripted")
     with (
         RunDir.open(tmp_path / "run", cfg, "reflect") as run_dir,
@@ -206,7 +206,7 @@ def test_scripted_teacher_refuses_problems_that_it_does_not_know(tmp_path: Path)
         run(cfg, run_dir, policy=FakeGenerator(mostly_wrong))
 
 
-def test_config_names_the_teachers():
+def test_config_names_the_teachers() -> None:
     assert config("x.jsonl", teacher="local:dir").teacher.model == "local:dir"
     for wrong in ("gpt", "local:", ""):
         with pytest.raises(ValidationError, match="unknown teacher"):

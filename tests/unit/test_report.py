@@ -52,7 +52,7 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory) -> Path:
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_demo(tmp_path_factory.mktemp("report") / "demo", num=40)
 
 
@@ -66,14 +66,14 @@ def page(html) -> Page:
     return Page(html)
 
 
-def test_content_stands_in_its_order(html):
+def test_content_stands_in_its_order(html) -> None:
     places = [html.index(f'id="{name}"') for name in ("stages", "families", "curves", "transitions", "cards")]
     assert html.index("<h1>SRPO on a laptop</h1>") < places[0]
     assert places == sorted(places)
     assert places[-1] < html.index("srpo demo --out demo --seed 0")
 
 
-def test_page_asks_the_network_for_nothing(page):
+def test_page_asks_the_network_for_nothing(page) -> None:
     for tag, attrs in page.elements:
         for name in ("src", "href", "srcset", "data", "action"):
             assert (attrs.get(name) or "data:").startswith("data:"), (tag, attrs)
@@ -83,7 +83,7 @@ def test_page_asks_the_network_for_nothing(page):
     assert "http" not in policy
 
 
-def test_policy_allows_our_two_scripts_and_no_other(page):
+def test_policy_allows_our_two_scripts_and_no_other(page) -> None:
     policy = next(meta["content"] for meta in page.of("meta") if meta.get("http-equiv") == "Content-Security-Policy")
     allowed = re.findall(r"'sha256-([^']+)'", policy)
     code = [script for script in page.scripts if "plotly.js v" in script[:100] or script.startswith('"use strict"')]
@@ -92,7 +92,7 @@ def test_policy_allows_our_two_scripts_and_no_other(page):
     assert "unsafe-inline" not in policy.split("script-src")[1]
 
 
-def test_every_stage_is_a_row_with_its_numbers(demo, page):
+def test_every_stage_is_a_row_with_its_numbers(demo, page) -> None:
     for stage in json.loads((demo / "summary.json").read_text())["stages"].values():
         assert stage["name"] in page.text
         for key in ("first_accuracy", "final_accuracy", "chance", "format_rate"):
@@ -102,7 +102,7 @@ def test_every_stage_is_a_row_with_its_numbers(demo, page):
     assert "1 min 15 s" in page.text
 
 
-def test_every_metric_has_a_plot(demo, page):
+def test_every_metric_has_a_plot(demo, page) -> None:
     rows = (demo / "srpo" / "metrics.jsonl").read_text().splitlines()
     keys = set(json.loads(rows[0])) - {"step", "time_s"}
     drawn = {plot["aria-label"].split(":")[0] for plot in page.of("div", "plot")}
@@ -113,7 +113,7 @@ def test_every_metric_has_a_plot(demo, page):
     assert len(raw["x"]) == len(smoothed["y"]) == 60
 
 
-def test_cards_cover_outcomes_runs_and_families(page):
+def test_cards_cover_outcomes_runs_and_families(page) -> None:
     cards = page.of("article", "card")
     assert len(cards) >= 30
     assert {card["data-outcome"] for card in cards} == {"right→right", "wrong→right", "right→wrong", "wrong→wrong"}
@@ -125,7 +125,7 @@ def test_cards_cover_outcomes_runs_and_families(page):
         assert word in page.text
 
 
-def test_same_runs_give_the_same_page(demo, html):
+def test_same_runs_give_the_same_page(demo, html) -> None:
     assert render(read_report([demo])) == html
 
 
@@ -153,7 +153,7 @@ def reworded(wicked):
     return value
 
 
-def test_hostile_text_is_shown_and_does_nothing(hostile):
+def test_hostile_text_is_shown_and_does_nothing(hostile) -> None:
     page = Page(hostile)
     assert page.text.count(HOSTILE) >= 15
     assert not page.of("img")
@@ -162,13 +162,13 @@ def test_hostile_text_is_shown_and_does_nothing(hostile):
     assert 'alert("x")' not in "".join(script for script in page.scripts if len(script) < 100_000)
 
 
-def test_hostile_text_survives_as_data(hostile):
+def test_hostile_text_survives_as_data(hostile) -> None:
     page = Page(hostile)
     assert page.of("article", "card")[0]["data-family"] == HOSTILE
     assert page.of("div", "plot")[0]["aria-label"].startswith(f"rl/{HOSTILE}/mean")
 
 
-def test_lone_surrogates_and_long_texts_are_written(tmp_path):
+def test_lone_surrogates_and_long_texts_are_written(tmp_path: Path) -> None:
     odd = trace(0, first=True, final=True, question="half a pair: \ud800 " + "long " * 10_000)
     write_run(tmp_path / "run", "eval", [odd])
     written = write_report([tmp_path / "run"], tmp_path / "r.html").read_text(encoding="utf-8")
@@ -176,21 +176,21 @@ def test_lone_surrogates_and_long_texts_are_written(tmp_path):
     assert len(Page(written).text) < 20_000
 
 
-def test_run_that_has_just_begun_gives_a_report(tmp_path):
+def test_run_that_has_just_begun_gives_a_report(tmp_path: Path) -> None:
     write_run(tmp_path / "empty", "rl", [])
     (tmp_path / "empty" / "summary.json").unlink()
     page = Page(write_report([tmp_path / "empty"], tmp_path / "r.html").read_text())
     assert "0 responses and 0 training steps" in page.text
 
 
-def test_unfinished_evaluation_is_summarised_from_its_traces(tmp_path):
+def test_unfinished_evaluation_is_summarised_from_its_traces(tmp_path: Path) -> None:
     write_run(tmp_path / "half", "eval", traces(20, 0.5, 0.5, 0, 1))
     (tmp_path / "half" / "summary.json").unlink()
     (stage,) = read_report([tmp_path / "half"]).stages
     assert (stage.name, stage.n) == ("half", 20)
 
 
-def test_several_runs_keep_their_names_apart(tmp_path):
+def test_several_runs_keep_their_names_apart(tmp_path: Path) -> None:
     for parent in ("a", "b"):
         write_run(tmp_path / parent / "eval", "eval", traces(8, 0.5, 0.5, 0, 1))
     data = read_report([tmp_path / "a" / "eval", tmp_path / "b" / "eval"])
@@ -200,7 +200,7 @@ def test_several_runs_keep_their_names_apart(tmp_path):
     assert (comparison.mean, comparison.n) == (0, 8), "the same traces twice"
 
 
-def test_what_is_not_a_run_is_named(tmp_path):
+def test_what_is_not_a_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"'.*/nowhere' is not a directory; give a run directory"):
         write_report([tmp_path / "nowhere"], tmp_path / "r.html")
     with pytest.raises(ValueError, match=r"is not a run directory"):
@@ -214,7 +214,7 @@ def test_what_is_not_a_run_is_named(tmp_path):
     assert not (tmp_path / "r.html").exists()
 
 
-def test_pictures_are_embedded_whole_scaled_or_excused(tmp_path):
+def test_pictures_are_embedded_whole_scaled_or_excused(tmp_path: Path) -> None:
     tiny, large = Image.new("RGB", (84, 84), "red"), Image.new("RGB", (2000, 1000), "blue")
     shown = embed("x", load=lambda ref: tiny)
     assert (shown.width, shown.height, shown.is_tiny) == (84, 84, True)
@@ -227,7 +227,7 @@ def test_pictures_are_embedded_whole_scaled_or_excused(tmp_path):
     assert "gone.png" in missing.reason
 
 
-def test_sampler_is_fair_and_repeatable():
+def test_sampler_is_fair_and_repeatable() -> None:
     def choose(seed: int) -> list[str]:
         sampler = Sampler(seed=seed)
         many = traces(600, 0.9, 0.5, 0.05, 3)
@@ -241,13 +241,13 @@ def test_sampler_is_fair_and_repeatable():
     assert len(set(chosen)) == 40
 
 
-def test_words_for_durations_and_long_texts():
+def test_words_for_durations_and_long_texts() -> None:
     assert [duration(s) for s in (0.21, 37.5, 250, 7500)] == ["0.2 s", "38 s", "4 min 10 s", "2 h 05 min"]
     assert clip(" short ") == "short"
     assert clip("x" * 4100).endswith("… (100 more characters)")
 
 
-def test_command_writes_beside_the_run_and_prints_the_path(tmp_path, capsys):
+def test_command_writes_beside_the_run_and_prints_the_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     demo = tmp_path / "run"
     write_run(demo, "eval", traces(3, 0.5, 0.5, 0, 1))
     assert report_command.run([str(demo)]) == 0
@@ -260,7 +260,7 @@ def test_command_writes_beside_the_run_and_prints_the_path(tmp_path, capsys):
         report_command.run([str(demo), "--out", str(demo)])
 
 
-def test_command_prints_the_summary_as_json(demo, capsys):
+def test_command_prints_the_summary_as_json(demo, capsys: pytest.CaptureFixture[str]) -> None:
     assert report_command.run([str(demo), "--json"]) == 0
     value = json.loads(capsys.readouterr().out)
     assert [stage["name"] for stage in value["stages"]] == ["base", "sft", "grpo", "srpo"]
@@ -269,7 +269,7 @@ def test_command_prints_the_summary_as_json(demo, capsys):
     assert value == as_json(read_report([demo]))
 
 
-def test_runs_belong_to_the_stage_that_their_label_names(demo):
+def test_runs_belong_to_the_stage_that_their_label_names(demo) -> None:
     assert stage_of("eval srpo", ["sft", "srpo"]) == "srpo"
     assert stage_of("srpo (2)", ["grpo", "srpo"]) == "srpo"
     assert stage_of("reflect", ["sft", "srpo"]) is None
@@ -280,7 +280,7 @@ def test_runs_belong_to_the_stage_that_their_label_names(demo):
     assert {curve.run for curve in data.curves} == {"grpo", "srpo"}
 
 
-def test_evaluation_by_itself_has_the_row_of_its_summary(tmp_path):
+def test_evaluation_by_itself_has_the_row_of_its_summary(tmp_path: Path) -> None:
     made = traces(12, 0.5, 0.5, 0, 1)
     row = summarise(made, "some model", seconds=99.0)
     write_run(tmp_path / "eval", "eval", made, summary={"stages": [row], "rows": 12})

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -22,7 +23,7 @@ values = st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=900)
 
 
 @given(values)
-def test_smoothing_stays_within_the_values_and_keeps_their_number(raw):
+def test_smoothing_stays_within_the_values_and_keeps_their_number(raw) -> None:
     smoothed = metrics.smooth(raw)
     assert len(smoothed) == len(raw)
     assert min(raw) - 1e-9 <= min(smoothed)
@@ -30,7 +31,7 @@ def test_smoothing_stays_within_the_values_and_keeps_their_number(raw):
 
 
 @given(values)
-def test_thinning_keeps_the_last_step_and_the_bounds(raw):
+def test_thinning_keeps_the_last_step_and_the_bounds(raw) -> None:
     curve = Curve(run="r", key="k", steps=tuple(range(1, len(raw) + 1)), values=tuple(raw))
     thinned = metrics.thin(curve)
     assert len(thinned.steps) == len(thinned.values) <= metrics.MAX_POINTS
@@ -38,7 +39,7 @@ def test_thinning_keeps_the_last_step_and_the_bounds(raw):
     assert max(thinned.values) <= max(raw) + 1e-9
 
 
-def test_curves_leave_out_what_is_not_finite():
+def test_curves_leave_out_what_is_not_finite() -> None:
     rows = [
         {"step": 1, "time_s": 0.1, "rl/loss": 1.0, "rl/kl": math.nan},
         {"step": 3, "time_s": 1, "rl/loss": math.inf},
@@ -47,7 +48,7 @@ def test_curves_leave_out_what_is_not_finite():
     assert (curve.key, curve.steps, curve.values) == ("rl/loss", (1,), (1.0,))
 
 
-def test_panels_are_grouped_by_stage_and_topic():
+def test_panels_are_grouped_by_stage_and_topic() -> None:
     keys = ["sft/loss", "rl/lr", "rl/first_accuracy", "rl/format/mean", "rl/my_term/mean", "rl/format/last", "odd"]
     keys.append("rl/eval/final_accuracy")
     curves = tuple(Curve(run="r", key=key, steps=(1,), values=(1.0,)) for key in keys)
@@ -63,7 +64,7 @@ def test_panels_are_grouped_by_stage_and_topic():
     ]
 
 
-def test_runs_with_the_same_metric_share_a_panel():
+def test_runs_with_the_same_metric_share_a_panel() -> None:
     curves = tuple(Curve(run=run, key="rl/loss", steps=(1,), values=(1.0,)) for run in ("a", "b"))
     ((_, (panel,), _),) = metrics.panel_groups(ReportData(title="t", curves=curves))
     assert [curve.run for curve in panel.curves] == ["a", "b"]
@@ -76,7 +77,7 @@ def stage(name: str, final: float, half: float, **fields) -> StageSummary:
     )
 
 
-def test_story_claims_a_gain_only_when_the_interval_leaves_out_zero():
+def test_story_claims_a_gain_only_when_the_interval_leaves_out_zero() -> None:
     sft, srpo = stage("sft", 0.5, 0.1), stage("srpo", 0.6, 0.1)
     undecided = tell(ReportData(title="t", stages=(sft, srpo)))
     assert "may be chance" in undecided.headline
@@ -87,7 +88,7 @@ def test_story_claims_a_gain_only_when_the_interval_leaves_out_zero():
     assert "(paired 95% interval +4.0 to +16.0)" in decided.paragraph
 
 
-def test_story_says_so_when_accuracy_fell_and_grpo_was_better():
+def test_story_says_so_when_accuracy_fell_and_grpo_was_better() -> None:
     stages = (
         stage("sft", 0.6, 0.02),
         stage("grpo", 0.7, 0.02, tokens=1_000_000),
@@ -100,14 +101,14 @@ def test_story_says_so_when_accuracy_fell_and_grpo_was_better():
     assert told.paragraph.endswith("This is one run with one seed (3).")
 
 
-def test_story_turns_a_comparison_round_when_grpo_came_after_srpo():
+def test_story_turns_a_comparison_round_when_grpo_came_after_srpo() -> None:
     known = Comparison(ours="grpo", theirs="srpo", mean=-0.1, low=-0.15, high=-0.05, n=500)
     stages = (stage("srpo", 0.7, 0.1), stage("grpo", 0.6, 0.1))
     told = tell(ReportData(title="t", stages=stages, comparisons=(known,)))
     assert "srpo ends 10.0 points above it (paired 95% interval +5.0 to +15.0)" in told.paragraph
 
 
-def test_story_prefers_the_exact_name():
+def test_story_prefers_the_exact_name() -> None:
     stages = (
         stage("majority vote of the base", 0.9, 0.1, first_accuracy=0.9),
         stage("base", 0.4, 0.1, first_accuracy=0.4),
@@ -115,13 +116,13 @@ def test_story_prefers_the_exact_name():
     assert "got 40.0% right" in tell(ReportData(title="t", stages=stages)).paragraph
 
 
-def test_numbers_in_words():
+def test_numbers_in_words() -> None:
     assert [signed(points) for points in (3.21, -1, 0.01, -0.04)] == ["+3.2", "−1.0", "0.0", "0.0"]
     assert [compact(n) for n in (12, 1500, 999_000, 1_310_000, 2.5e9)] == ["12", "1.5k", "999k", "1.3M", "2.5G"]
     assert [number(v) for v in (0.12345, 1e-4, 24.0, 123456.7)] == ["0.123", "0.0001", "24", "123,457"]
 
 
-def test_no_two_tones_share_a_light_colour():
+def test_no_two_tones_share_a_light_colour() -> None:
     tones = len(PAGE) + len(OUTCOME_MARKS) + len(SERIES)
     assert len(dark_of_light()) == tones
     assert css_variables(dark=True).count("#") == tones
@@ -136,7 +137,7 @@ def luminance(code: str) -> float:
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_text_colours_have_the_contrast_that_readers_need(dark):
+def test_text_colours_have_the_contrast_that_readers_need(dark: bool) -> None:
     texts = [PAGE["ink"], PAGE["muted"], PAGE["accent"], *(mark.tone for mark in OUTCOME_MARKS.values())]
     for ground in (PAGE["paper"], PAGE["raised"]):
         for text in texts:
@@ -147,11 +148,11 @@ def test_text_colours_have_the_contrast_that_readers_need(dark):
 @pytest.mark.parametrize(
     "text", ["wrong→right", "wrong->right", "wrong-right", "Wrong_Right", "w2r", "wr", "wrong to right"]
 )
-def test_outcome_aliases(text):
+def test_outcome_aliases(text: str) -> None:
     assert parse_outcome(text) == "wrong→right"
 
 
-def test_ungradable_is_an_outcome_to_ask_for_and_nonsense_is_refused():
+def test_ungradable_is_an_outcome_to_ask_for_and_nonsense_is_refused() -> None:
     assert parse_outcome("ungradable") == "ungradable"
     for text in ("none", "wright", "", "u"):
         with pytest.raises(ValueError, match=r"--outcome '.*' is not an outcome; choose from right→right"):
@@ -159,13 +160,13 @@ def test_ungradable_is_an_outcome_to_ask_for_and_nonsense_is_refused():
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path: Path):
     made = [trace(index, first=index % 2 == 0, final=True, stage="rl", step=7) for index in range(12)]
     write_run(tmp_path / "run", "rl", made)
     return tmp_path / "run"
 
 
-def test_show_prints_plain_cards(run, capsys):
+def test_show_prints_plain_cards(run, capsys: pytest.CaptureFixture[str]) -> None:
     assert show_command.run([str(run), "--outcome", "w2r", "--family", "clock", "--limit", "2"]) == 0
     out = capsys.readouterr().out
     assert out.count("✗✓ wrong→right (repaired)  run · clock · level") == 2
@@ -183,13 +184,13 @@ def test_show_prints_plain_cards(run, capsys):
         assert words in out
 
 
-def test_show_as_json_gives_traces_back(run, capsys):
+def test_show_as_json_gives_traces_back(run, capsys: pytest.CaptureFixture[str]) -> None:
     assert show_command.run([str(run), "--outcome", "wrong-right", "--limit", "3", "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["problem"]["id"] for row in rows] == ["clock-1", "weights-3", "clock-5"]
 
 
-def test_show_says_when_nothing_matches(run, capsys):
+def test_show_says_when_nothing_matches(run, capsys: pytest.CaptureFixture[str]) -> None:
     assert show_command.run([str(run), "--family", "mazes"]) == 0
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -200,7 +201,7 @@ def test_show_says_when_nothing_matches(run, capsys):
         show_command.run([str(run / "nowhere")])
 
 
-def test_console_card_neither_reads_markup_nor_obeys_control_characters(capsys):
+def test_console_card_neither_reads_markup_nor_obeys_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
     wicked = trace(0, first=True, final=False, question=HOSTILE + "\x1b[31mred\x07", broken=True)
     print_card("run", wicked)
     out = capsys.readouterr().out
@@ -210,7 +211,7 @@ def test_console_card_neither_reads_markup_nor_obeys_control_characters(capsys):
     assert "format: <reflection> is never closed" in out
 
 
-def test_console_card_has_a_box_on_a_terminal():
+def test_console_card_has_a_box_on_a_terminal() -> None:
     console = Console(force_terminal=True, width=100, record=True, highlight=False)
     with console.capture() as capture:
         print_card("run", trace(3, first=False, final=False), console)

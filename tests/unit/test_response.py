@@ -21,7 +21,7 @@ FIVE = (
 )
 
 
-def test_reads_the_five_blocks_verbatim():
+def test_reads_the_five_blocks_verbatim() -> None:
     assert parse("  \n" + FIVE + "\n") == Response(
         first=Attempt(think="3+4", answer="7"),
         reflection="again\nred=3",
@@ -29,7 +29,7 @@ def test_reads_the_five_blocks_verbatim():
     )
 
 
-def test_white_space_inside_blocks_is_kept():
+def test_white_space_inside_blocks_is_kept() -> None:
     text = "<think> a\n</think><answer> 7 </answer><reflection>\n</reflection><think></think><answer>\t</answer>"
     response = parse(text)
     assert isinstance(response, Response)
@@ -57,11 +57,11 @@ def test_white_space_inside_blocks_is_kept():
         ("<think>a\ud800</think>", 8, "a lone surrogate, which is not text"),
     ],
 )
-def test_says_where_and_what_is_wrong(text, where, what):
+def test_says_where_and_what_is_wrong(text: str, where: int, what: str) -> None:
     assert parse(text) == FormatError(where=where, what=what)
 
 
-def test_single_style():
+def test_single_style() -> None:
     assert parse_attempt("<think>a</think>\n<answer>7</answer>") == Attempt(think="a", answer="7")
     assert isinstance(parse_attempt(FIVE), FormatError)
     assert isinstance(parse_style(FIVE, "reflective"), Response)
@@ -70,7 +70,7 @@ def test_single_style():
 
 
 @pytest.mark.parametrize("tag", TAGS)
-def test_render_refuses_texts_with_tags(tag):
+def test_render_refuses_texts_with_tags(tag: str) -> None:
     with pytest.raises(ValueError, match="the reflection holds the tag"):
         render(
             Response(
@@ -81,12 +81,12 @@ def test_render_refuses_texts_with_tags(tag):
         render_attempt(Attempt(think="a\udfff", answer="b"))
 
 
-def test_parts_of_tags_are_text():
+def test_parts_of_tags_are_text() -> None:
     attempt = Attempt(think="a</thin", answer="<answer")
     assert parse_attempt(render_attempt(attempt)) == attempt
 
 
-def test_first_attempt_end():
+def test_first_attempt_end() -> None:
     assert FIVE[: first_attempt_end(FIVE)] == "<think>3+4</think> <answer>7</answer>"
     assert first_attempt_end("<think>never") is None
 
@@ -103,7 +103,7 @@ def test_first_attempt_end():
         ("no block at all", Pieces(None, None, None)),
     ],
 )
-def test_pieces_finds_what_is_there(text, expected):
+def test_pieces_finds_what_is_there(text: str, expected) -> None:
     assert pieces(text) == expected
 
 
@@ -123,7 +123,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_texts_cost_linear_time(name):
+def test_hostile_texts_cost_linear_time(name: str) -> None:
     def cost(n):
         text = HOSTILE[name](n)
         start = time.process_time()
@@ -137,7 +137,7 @@ def test_hostile_texts_cost_linear_time(name):
     assert cost(100_000) < 100 * small + 0.3
 
 
-def test_ten_megabytes():
+def test_ten_megabytes() -> None:
     text = "<think>" + "a<b " * 2_500_000 + "</think><answer>7</answer>"
     start = time.process_time()
     parsed = parse_attempt(text)

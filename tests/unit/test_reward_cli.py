@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -58,7 +59,7 @@ def lines(*rows):
         ("5", "5", 0.85, "wrong→wrong"),
     ],
 )
-def test_a_row_of_the_interface(first, final, total, outcome):
+def test_a_row_of_the_interface(first: str, final: str, total: float, outcome: str) -> None:
     found = reward_row(row(FIVE.format(first=first, final=final)), "paper", None, exact_score).as_json()
     assert list(found) == ["id", "terms", "total", "outcome", "note"]
     assert (found["id"], found["total"], found["outcome"], found["note"]) == ("a", total, outcome, None)
@@ -66,19 +67,19 @@ def test_a_row_of_the_interface(first, final, total, outcome):
     assert found["terms"]["length"] == {"score": 1.0, "weight": 0.1}
 
 
-def test_an_ungradable_gold_has_a_null_total():
+def test_an_ungradable_gold_has_a_null_total() -> None:
     found = reward_row(row(FIVE, gold="?"), "paper", None, exact_score).as_json()
     assert found == {"id": "a", "terms": {}, "total": None, "outcome": None, "note": "ungradable: the gold is '?'"}
 
 
-def test_a_broken_format_is_explained():
+def test_a_broken_format_is_explained() -> None:
     found = reward_row(row(FIVE.format(first="7", final="7") + "!"), "paper", None, exact_score).as_json()
     assert found["note"].startswith("format: at character ")
     assert found["terms"]["format"]["score"] == 0.0
     assert found["total"] == 1.1
 
 
-def test_grpo_takes_one_attempt_or_five_blocks_unless_told():
+def test_grpo_takes_one_attempt_or_five_blocks_unless_told() -> None:
     single, five = row("<think>3+4</think><answer>7</answer>"), row(FIVE.format(first="5", final="7"))
     assert reward_row(single, "grpo", None, exact_score).as_json()["total"] == 1.5
     assert reward_row(five, "grpo", None, exact_score).as_json()["total"] == 1.5
@@ -87,14 +88,14 @@ def test_grpo_takes_one_attempt_or_five_blocks_unless_told():
         reward_row(single, "paper", "single", exact_score)
 
 
-def test_tokens_are_counted_by_the_documented_rule():
+def test_tokens_are_counted_by_the_documented_rule() -> None:
     assert count_tokens("<think>the sum is 12.5</think>") == 8
     assert count_tokens("看错了 abc") == 4
     assert count_tokens("</thin") == 3
     assert count_tokens("") == 0
 
 
-def test_rows_are_read():
+def test_rows_are_read() -> None:
     found = list(
         read_rows(
             lines(
@@ -139,18 +140,18 @@ def test_rows_are_read():
         ("[" * 100_000, "f.jsonl:2: not a line of JSON"),
     ],
 )
-def test_bad_rows_name_file_and_line(bad, message):
+def test_bad_rows_name_file_and_line(bad, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         list(read_rows(lines({"id": 0, "gold": "7", "response": ""}, bad), "f.jsonl"))
 
 
-def test_bytes_that_are_not_utf8():
+def test_bytes_that_are_not_utf8() -> None:
     with pytest.raises(ValueError, match="1: not a line of JSON: 'utf-8' codec"):
         list(read_rows([b'{"id": "\xff"}'], "f.jsonl"))
 
 
 @pytest.fixture
-def file(tmp_path):
+def file(tmp_path: Path):
     path = tmp_path / "rows.jsonl"
     rows = [
         {"id": "rr", "gold": "7", "response": FIVE.format(first="7", final="7"), "num_tokens": 40, "first_tokens": 20},
@@ -162,7 +163,7 @@ def file(tmp_path):
     return path
 
 
-def test_the_command_with_json(file, capsys):
+def test_the_command_with_json(file, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([str(file), "--preset", "paper", "--json"]) == 0
     found = {row["id"]: row for row in map(json.loads, capsys.readouterr().out.splitlines())}
     assert {key: row["total"] for key, row in found.items()} == {"rr": 1.6, "wr": 1.35, "none": None, "hostile": 0.0}
@@ -170,7 +171,7 @@ def test_the_command_with_json(file, capsys):
     assert found["none"]["outcome"] is None
 
 
-def test_the_command_with_a_table(file, capsys):
+def test_the_command_with_a_table(file, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([str(file), "--preset", "release-openrlhf"]) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[0].split()[:3] == ["rr", "1.35", "right→right"]
@@ -181,7 +182,7 @@ def test_the_command_with_a_table(file, capsys):
     )
 
 
-def test_unknown_preset_and_missing_file(capsys):
+def test_unknown_preset_and_missing_file(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         run(["x.jsonl", "--preset", "papper"])
     assert stop.value.code == 2

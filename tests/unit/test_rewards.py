@@ -48,11 +48,11 @@ def earn(preset, first, final, *, text=FIVE, tokens=BEST, style="reflective"):
         ("final", {"right→right": 1.5, "wrong→right": 1.5, "right→wrong": 0.5, "wrong→wrong": 0.5}),
     ],
 )
-def test_totals_at_full_format_reflection_and_length(preset, totals):
+def test_totals_at_full_format_reflection_and_length(preset: str, totals) -> None:
     assert {outcome: round(earn(preset, *pair).total, 12) for outcome, pair in PAIRS.items()} == totals
 
 
-def test_every_term_is_kept_even_at_zero():
+def test_every_term_is_kept_even_at_zero() -> None:
     terms = earn("paper", WRONG, WRONG, text="", tokens=TokenCounts(prompt=1, total=0)).terms
     assert [(term.name, term.score, term.weight) for term in terms] == [
         ("format", 0.0, 0.5),
@@ -65,7 +65,7 @@ def test_every_term_is_kept_even_at_zero():
 
 @pytest.mark.parametrize("final", [RIGHT, WRONG])
 @pytest.mark.parametrize("preset", ["paper", "grpo", "final"])
-def test_a_first_attempt_that_is_wrong_on_purpose_never_pays(preset, final):
+def test_a_first_attempt_that_is_wrong_on_purpose_never_pays(preset: str, final) -> None:
     """The released OpenRLHF reward pays wrong→right more than right→right; the paper's does not."""
     sandbagged = earn(preset, WRONG, final).total
     assert sandbagged <= earn(preset, RIGHT, final).total
@@ -73,7 +73,7 @@ def test_a_first_attempt_that_is_wrong_on_purpose_never_pays(preset, final):
         assert sandbagged <= earn(preset, RIGHT, final).total - 0.25 + 1e-12
 
 
-def test_release_preset_reproduces_the_ordering_that_rewards_sandbagging():
+def test_release_preset_reproduces_the_ordering_that_rewards_sandbagging() -> None:
     assert earn("release-openrlhf", WRONG, RIGHT).total > earn("release-openrlhf", RIGHT, RIGHT).total
     assert [term.name for term in earn("release-openrlhf", WRONG, RIGHT).terms] == [
         "format",
@@ -83,7 +83,7 @@ def test_release_preset_reproduces_the_ordering_that_rewards_sandbagging():
     ]
 
 
-def test_wrong_to_right_has_its_own_effect_and_wrong_to_wrong_none():
+def test_wrong_to_right_has_its_own_effect_and_wrong_to_wrong_none() -> None:
     """The released verl reward (`a == True & b == False`) pays 0 and -0.25."""
     assert earn("paper", WRONG, RIGHT).score("effect") == 0.5
     assert earn("paper", WRONG, WRONG).score("effect") == 0.0
@@ -91,7 +91,7 @@ def test_wrong_to_right_has_its_own_effect_and_wrong_to_wrong_none():
     assert earn("paper", RIGHT, RIGHT).score("effect") == 0.25
 
 
-def test_a_missing_answer_block_does_not_wipe_out_the_rest():
+def test_a_missing_answer_block_does_not_wipe_out_the_rest() -> None:
     """The released reward unpacks three values from two, and the exception makes the total 0."""
     text = "<think>3+4</think><answer>7</answer><reflection>red is 3, blue is 4</reflection><think>3+4=7</think>"
     earned = earn("paper", RIGHT, WRONG, text=text)
@@ -107,23 +107,23 @@ def test_a_missing_answer_block_does_not_wipe_out_the_rest():
 
 @pytest.mark.parametrize("pair", [(UNGRADABLE, UNGRADABLE), (RIGHT, UNGRADABLE), (UNGRADABLE, WRONG)])
 @pytest.mark.parametrize("preset", ["paper", "release-openrlhf", "grpo", "final"])
-def test_an_ungradable_gold_earns_nothing_at_all(preset, pair):
+def test_an_ungradable_gold_earns_nothing_at_all(preset: str, pair) -> None:
     """The released reward gives 1.0 to anything when the gold does not parse."""
     assert earn(preset, *pair) is None
 
 
-def test_answers_without_blanks_have_the_format():
+def test_answers_without_blanks_have_the_format() -> None:
     """The released pattern wants white space around the answer."""
     assert earn("paper", RIGHT, RIGHT).score("format") == 1.0
 
 
-def test_a_response_without_second_think_has_not_the_format():
+def test_a_response_without_second_think_has_not_the_format() -> None:
     """The released SFT target has no second think."""
     assert earn("paper", RIGHT, RIGHT, text=FIVE.replace("<think>3+4=7</think>", "")).score("format") == 0.0
 
 
 @pytest.mark.parametrize("nothing", [".", "", " \n\t", "...!?", "ok ok", "∅", "<>", "____", "7", "\0"])
-def test_a_reflection_that_says_nothing_earns_nothing(nothing):
+def test_a_reflection_that_says_nothing_earns_nothing(nothing: str) -> None:
     """The released reward counts a "." as a reflection."""
     text = FIVE.replace("red is 3, blue is 4", nothing)
     assert earn("paper", RIGHT, RIGHT, text=text).score("reflection") == 0.0
@@ -133,11 +133,11 @@ def test_a_reflection_that_says_nothing_earns_nothing(nothing):
 @pytest.mark.parametrize(
     "something", ["red=3\nblue=5\n3+5=8\nneed 9 no", "看错了", "3+4=7", "Looks right.", "Die Säule fehlt", "再び確認"]
 )
-def test_a_reflection_that_says_something(something):
+def test_a_reflection_that_says_something(something: str) -> None:
     assert says_something(something)
 
 
-def test_a_long_reflection_is_cheap():
+def test_a_long_reflection_is_cheap() -> None:
     assert not says_something("a" * 5_000_000)
     assert not says_something("ok " * 300_000)
 
@@ -146,15 +146,15 @@ def test_a_long_reflection_is_cheap():
     ("total", "score"),
     [(40, 1.0), (50, math.exp(-1)), (30, math.exp(-1)), (45, math.exp(-0.25)), (20, math.exp(-4)), (1000, 0.0)],
 )
-def test_length_is_a_bell_around_twice_the_first_attempt(total, score):
+def test_length_is_a_bell_around_twice_the_first_attempt(total: int, score: float) -> None:
     assert length_score(TokenCounts(prompt=5, first=20, total=total)) == pytest.approx(score)
 
 
-def test_length_without_first_attempt_is_zero():
+def test_length_without_first_attempt_is_zero() -> None:
     assert length_score(TokenCounts(prompt=5, first=0, total=100)) == 0.0
 
 
-def test_grpo_works_for_a_single_attempt_and_the_others_refuse():
+def test_grpo_works_for_a_single_attempt_and_the_others_refuse() -> None:
     text = "<think>3+4</think><answer>7</answer>"
     assert earn("grpo", RIGHT, RIGHT, text=text, style="single").total == 1.5
     assert earn("grpo", RIGHT, RIGHT, text="7", style="single").total == 1.0
@@ -163,18 +163,18 @@ def test_grpo_works_for_a_single_attempt_and_the_others_refuse():
             earn(preset, RIGHT, RIGHT, text=text, style="single")
 
 
-def test_unknown_preset():
+def test_unknown_preset() -> None:
     with pytest.raises(ValueError, match="unknown preset 'papper'; use one of paper"):
         earn("papper", RIGHT, RIGHT)
 
 
 @pytest.mark.parametrize("outcome", PAIRS)
-def test_segments_add_up_to_the_total(outcome):
+def test_segments_add_up_to_the_total(outcome: str) -> None:
     earned = earn("paper", *PAIRS[outcome])
     assert sum(segment_rewards(earned)) == pytest.approx(earned.total)
 
 
-def test_segments_credit_each_part_with_its_own_work():
+def test_segments_credit_each_part_with_its_own_work() -> None:
     parts = {outcome: segment_rewards(earn("paper", *pair)) for outcome, pair in PAIRS.items()}
     assert {outcome: round(first, 9) for outcome, (first, _) in parts.items()} == {
         "right→right": 0.75,
@@ -190,12 +190,12 @@ def test_segments_credit_each_part_with_its_own_work():
     }
 
 
-def test_segment_credit_needs_an_effect():
+def test_segment_credit_needs_an_effect() -> None:
     with pytest.raises(ValueError, match="use preset 'paper'"):
         segment_rewards(earn("grpo", RIGHT, RIGHT))
 
 
-def test_a_format_error_in_the_response_place_is_a_broken_format():
+def test_a_format_error_in_the_response_place_is_a_broken_format() -> None:
     error = FormatError(where=0, what="x")
     kinds = [(error, None), (None, error), (None, None), (Attempt(think="a", answer="7"), error)]
     for response, format_error in kinds:

@@ -30,14 +30,14 @@ def rows(*names: str) -> list[dict[str, object]]:
     return [{"problem": name, "answer": "1"} for name in names]
 
 
-def test_a_saved_dataset_with_shards(tmp_path: Path):
+def test_a_saved_dataset_with_shards(tmp_path: Path) -> None:
     folder = save(tmp_path / "train", rows("a", "b"), rows("c"))
     found = load_problems(SourceConfig(path=str(folder)))
     assert [problem.question for problem in found.problems] == ["a", "b", "c"]
     assert found.problems[2].source == f"{folder}:2"
 
 
-def test_splits_are_named(tmp_path: Path):
+def test_splits_are_named(tmp_path: Path) -> None:
     save(tmp_path / "train", rows("a"))
     save(tmp_path / "test", rows("b"))
     (tmp_path / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
@@ -50,21 +50,21 @@ def test_splits_are_named(tmp_path: Path):
         load_problems(SourceConfig(path=str(tmp_path / "train"), split="train"))
 
 
-def test_a_damaged_shard_is_named(tmp_path: Path):
+def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
     folder = save(tmp_path / "train", rows("a"), rows("b"))
     (folder / "data-00001-of-00002.arrow").write_bytes(b"nonsense")
     with pytest.raises(ValueError, match=r"data-00001-of-00002.arrow: not a readable Arrow file"):
         load_problems(SourceConfig(path=str(folder)))
 
 
-def test_the_hub_without_datasets_says_what_to_do(monkeypatch: pytest.MonkeyPatch):
+def test_the_hub_without_datasets_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(ValueError, match=r"needs the package datasets .*save_to_disk\(FOLDER\).*give `path: FOLDER`"):
         load_problems(SourceConfig(hub="owner/name"))
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 1 << 20])
-def test_json_arrays_come_in_parts(tmp_path: Path, chunk: int):
+def test_json_arrays_come_in_parts(tmp_path: Path, chunk: int) -> None:
     path = tmp_path / "x.json"
     value = [{"a": 1, "b": [1.50, {"c": '] , [ \\ " é 😀'}]}, {"a": "x" * 50}, 12345, "text", None, []]
     path.write_text(json.dumps(value, indent=2))
@@ -85,7 +85,7 @@ def test_json_arrays_come_in_parts(tmp_path: Path, chunk: int):
     ],
 )
 @pytest.mark.parametrize("chunk", [3, 1 << 20])
-def test_damaged_arrays_say_where(tmp_path: Path, text: str, message: str, chunk: int):
+def test_damaged_arrays_say_where(tmp_path: Path, text: str, message: str, chunk: int) -> None:
     path = tmp_path / "x.json"
     path.write_text(text)
     with pytest.raises(ValueError, match=r"x\.json") as caught:
@@ -93,7 +93,7 @@ def test_damaged_arrays_say_where(tmp_path: Path, text: str, message: str, chunk
     assert message in str(caught.value)
 
 
-def test_a_large_array_does_not_fill_the_memory(tmp_path: Path):
+def test_a_large_array_does_not_fill_the_memory(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_text("[" + ",\n".join([json.dumps({"question": "q" * 500})] * 1000) + "]")
     tracemalloc.start()

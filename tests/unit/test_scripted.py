@@ -12,7 +12,7 @@ from srpo.models.scripted import ScriptedTeacher, first_attempt, long_attempt, t
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_right_attempt_is_kept_and_a_wrong_one_corrected(family):
+def test_a_right_attempt_is_kept_and_a_wrong_one_corrected(family: str) -> None:
     problems = drawn_problems("train", families=(family,), count=30, seed=11)
     for problem, other in itertools.pairwise(problems):
         right, wrong = (
@@ -26,13 +26,13 @@ def test_a_right_attempt_is_kept_and_a_wrong_one_corrected(family):
         assert parse(render(response)) == response
 
 
-def test_the_reflection_names_what_the_picture_shows():
+def test_the_reflection_names_what_the_picture_shows() -> None:
     problem = drawn_problems("train", families=("bars",), count=1, seed=12)[0]
     lesson = teach(problem, first_attempt(problem, "99"))
     assert f"{problem.answer} vs 99: no" in lesson.reflection
 
 
-def test_it_answers_requests_behind_the_generator_protocol():
+def test_it_answers_requests_behind_the_generator_protocol() -> None:
     problems = drawn_problems("train", count=10, seed=13)
     requests = [
         Request(
@@ -52,7 +52,7 @@ def test_it_answers_requests_behind_the_generator_protocol():
         assert whole.second.answer == request.problem.answer
 
 
-def test_problems_of_others_and_unreadable_attempts_are_refused_by_name():
+def test_problems_of_others_and_unreadable_attempts_are_refused_by_name() -> None:
     own = Problem(id="photo-7", question="How many?", answer="3", images=("photo.png",))
     with pytest.raises(ValueError, match="photo-7"):
         teach(own, Attempt(think="", answer="3"))
@@ -62,7 +62,7 @@ def test_problems_of_others_and_unreadable_attempts_are_refused_by_name():
             ScriptedTeacher().generate([Request(problem=drawn, messages=messages)], Sampling())
 
 
-def test_a_long_attempt_reaches_the_answer():
+def test_a_long_attempt_reaches_the_answer() -> None:
     for problem in drawn_problems("train", count=20, seed=15):
         attempt = long_attempt(problem)
         assert attempt.answer == problem.answer

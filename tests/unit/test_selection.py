@@ -30,7 +30,7 @@ def many(num_wrong, num_right):
     return wrong + [trace(f"r{i}", first="correct") for i in range(num_right)]
 
 
-def test_a_good_trace_passes():
+def test_a_good_trace_passes() -> None:
     assert verify_trace(trace()) is None
     assert verify_trace(trace(first="correct")) is None
 
@@ -59,7 +59,7 @@ def test_a_good_trace_passes():
         ),
     ],
 )
-def test_bad_traces_are_refused_with_the_reason(bad, reason):
+def test_bad_traces_are_refused_with_the_reason(bad, reason: str) -> None:
     assert verify_trace(bad) == reason
 
 
@@ -77,7 +77,7 @@ def test_bad_traces_are_refused_with_the_reason(bad, reason):
         "标准答案是7",
     ],
 )
-def test_phrases_that_betray_the_key(text):
+def test_phrases_that_betray_the_key(text: str) -> None:
     assert leaks_gold(text, "7") is not None
 
 
@@ -96,7 +96,7 @@ def test_phrases_that_betray_the_key(text):
         "",
     ],
 )
-def test_honest_reflections_are_no_leak(text):
+def test_honest_reflections_are_no_leak(text: str) -> None:
     assert leaks_gold(text, "7") is None
 
 
@@ -112,11 +112,11 @@ def test_honest_reflections_are_no_leak(text):
         ("the answer is", "", False),
     ],
 )
-def test_strict_mode_refuses_the_gold_as_the_answer(text, gold, leaks):
+def test_strict_mode_refuses_the_gold_as_the_answer(text: str, gold: str, leaks: bool) -> None:
     assert (leaks_gold(text, gold, strict=True) is not None) is leaks
 
 
-def test_an_attempt_with_a_word_or_two_changed_is_a_copy():
+def test_an_attempt_with_a_word_or_two_changed_is_a_copy() -> None:
     think = " ".join(f"step {number} of the sum" for number in range(10))
     first = Attempt(think=think, answer="6")
     found = trace(reflection=think.replace("step 3", "part 3"))
@@ -141,7 +141,7 @@ def test_an_attempt_with_a_word_or_two_changed_is_a_copy():
         ("", False),
     ],
 )
-def test_a_reflection_names_something(reflection, names):
+def test_a_reflection_names_something(reflection: str, names: bool) -> None:
     assert names_something(reflection, "How tall is the bar at this angle? 三角形的面积") is names
 
 
@@ -154,7 +154,7 @@ def refusals(selection: Selection):
     return [(position, *refusal) for position, refusal in found if refusal is not None]
 
 
-def test_duplicates_are_dropped_per_problem():
+def test_duplicates_are_dropped_per_problem() -> None:
     traces = [
         trace("1"),
         trace("1", reflection="The RED bar  is 4,\nnot 3"),
@@ -183,12 +183,12 @@ def test_duplicates_are_dropped_per_problem():
         (3, 3, 0.5, 0, (0, 0)),
     ],
 )
-def test_balance(wrong, right, share, limit, expected):
+def test_balance(wrong: int, right: int, share: float | None, limit: int | None, expected) -> None:
     selection = select(many(wrong, right), wrong_share=share, max_count=limit)
     assert (selection.num_wrong, selection.num_right) == expected
 
 
-def test_nothing_is_dropped_in_silence():
+def test_nothing_is_dropped_in_silence() -> None:
     traces = [*many(40, 5), trace("w39")]
     traces.insert(3, traces[2])
     traces.append(traces[-1])
@@ -201,13 +201,13 @@ def test_nothing_is_dropped_in_silence():
     }
 
 
-def test_the_choice_is_seeded_and_keeps_the_order():
+def test_the_choice_is_seeded_and_keeps_the_order() -> None:
     traces = many(50, 5)
     assert kept(traces, select(traces, seed=1)) == kept(traces, select(traces, seed=1))
     assert kept(traces, select(traces, seed=1)) != kept(traces, select(traces, seed=2))
 
 
-def test_the_choice_is_that_of_the_first_release():
+def test_the_choice_is_that_of_the_first_release() -> None:
     """A selection that changed would change the demo and every recipe."""
     traces = many(12, 4)
     assert [t.problem.id for t in kept(traces, select(traces, seed=3))] == [
@@ -230,7 +230,7 @@ def sourced(num_wrong, num_right, family):
         ({"*": 20, "b": 0}, {("a", False): 14, ("a", True): 6}),
     ],
 )
-def test_caps_hold_for_each_source_with_its_mix(caps, expected):
+def test_caps_hold_for_each_source_with_its_mix(caps, expected) -> None:
     traces = [*sourced(70, 30, "a"), *sourced(7, 3, "b")]
     selection = select(traces, caps=caps)
     found = kept(traces, selection)
@@ -238,7 +238,7 @@ def test_caps_hold_for_each_source_with_its_mix(caps, expected):
     assert sum(reason == "cap" for _, reason, _ in refusals(selection)) == len(traces) - sum(expected.values())
 
 
-def test_a_capped_source_fills_up_with_what_it_has():
+def test_a_capped_source_fills_up_with_what_it_has() -> None:
     traces = [*sourced(2, 50, "a"), *sourced(60, 0, "b")]
     found = kept(traces, select(traces, caps={"a": 10}))
     assert Counter((t.problem.family, t.first_grade.is_correct) for t in found)[("a", True)] == 8
@@ -253,17 +253,17 @@ def test_a_capped_source_fills_up_with_what_it_has():
         ("", "a:b/c.png", "a:b/c.png"),
     ],
 )
-def test_what_a_cap_counts_together(family, source, name):
+def test_what_a_cap_counts_together(family: str, source: str, name: str) -> None:
     assert source_of(Problem(id="1", question="?", answer="1", family=family, source=source)) == name
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"), [({"wrong_share": 1.2}, "1.2 must lie"), ({"max_count": -1}, "-1 must")]
 )
-def test_impossible_settings(arguments, message):
+def test_impossible_settings(arguments, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         select([], **arguments)
 
 
-def test_normalised():
+def test_normalised() -> None:
     assert normalised("  Ａ b\n\tC ") == "a b c"

@@ -39,7 +39,7 @@ def load(path: Path, **settings: object) -> ProblemSet:
 ROW = {"id": "1", "question": "How many?", "answer": "3"}
 
 
-def test_layout_of_mmk12(tmp_path: Path):
+def test_layout_of_mmk12(tmp_path: Path) -> None:
     path = write(tmp_path, {**ROW, "image_path": "images/a.png"})
     (problem,) = load(path).problems
     assert (problem.id, problem.question, problem.answer) == ("1", "How many?", "3")
@@ -47,7 +47,7 @@ def test_layout_of_mmk12(tmp_path: Path):
     assert problem.source == f"{path}:1"
 
 
-def test_layout_of_mathvision(tmp_path: Path):
+def test_layout_of_mathvision(tmp_path: Path) -> None:
     row = {
         "id": "2",
         "question": "Which bike is most expensive?\n<image1>",
@@ -72,11 +72,11 @@ def test_layout_of_mathvision(tmp_path: Path):
         ("Is 3 <image?", "Is 3 <image?"),
     ],
 )
-def test_placeholders_at_the_ends_go(tmp_path: Path, text: str, expected: str):
+def test_placeholders_at_the_ends_go(tmp_path: Path, text: str, expected: str) -> None:
     assert load(write(tmp_path, {**ROW, "question": text})).problems[0].question == expected
 
 
-def test_a_question_that_is_written_in_the_picture(tmp_path: Path):
+def test_a_question_that_is_written_in_the_picture(tmp_path: Path) -> None:
     row = {**ROW, "question": "<image1>", "image": "images/a.png"}
     assert load(write(tmp_path, row)).problems[0].question == "<image1>"
 
@@ -85,18 +85,18 @@ def test_a_question_that_is_written_in_the_picture(tmp_path: Path):
     ("written", "answer"),
     [("1.50", "1.50"), ("007", None), ("3", "3"), ("true", "True"), ('["x"]', "x"), ("1e3", "1e3")],
 )
-def test_answers_stay_as_they_are_written(tmp_path: Path, written: str, answer: str | None):
+def test_answers_stay_as_they_are_written(tmp_path: Path, written: str, answer: str | None) -> None:
     found = load(write(tmp_path, f'{{"question": "q", "answer": {written}}}', ROW))
     assert [problem.answer for problem in found.problems][:-1] == ([answer] if answer is not None else [])
     assert len(found.problems) + len(found.rejected) == 2
 
 
-def test_long_numbers_are_exact(tmp_path: Path):
+def test_long_numbers_are_exact(tmp_path: Path) -> None:
     digits = "7" * 6000
     assert load(write(tmp_path, f'{{"question": "q", "answer": {digits}}}')).problems[0].answer == digits
 
 
-def test_mapping_and_its_mistakes(tmp_path: Path):
+def test_mapping_and_its_mistakes(tmp_path: Path) -> None:
     path = write(tmp_path, {"q": "How many?", "truth": "3", "pic": ["images/a.png"]})
     mapping = FieldMapping(question="q", answer="truth", images="pic")
     (problem,) = load(path, mapping=mapping).problems
@@ -107,7 +107,7 @@ def test_mapping_and_its_mistakes(tmp_path: Path):
         load(path, mapping=FieldMapping(question="q", answer="truht"))
 
 
-def test_bad_rows_are_rejected_with_line_and_reason(tmp_path: Path):
+def test_bad_rows_are_rejected_with_line_and_reason(tmp_path: Path) -> None:
     path = write(
         tmp_path,
         ROW,
@@ -146,7 +146,7 @@ def test_bad_rows_are_rejected_with_line_and_reason(tmp_path: Path):
     assert "not valid JSON" in found.rejected[-2].reason
 
 
-def test_invalid_utf8_and_byte_order_mark(tmp_path: Path):
+def test_invalid_utf8_and_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "data.jsonl"
     path.write_bytes(b"\xef\xbb\xbf" + json.dumps(ROW).encode() + b'\n{"question": "\xff", "answer": "1"}\n')
     found = load(path)
@@ -154,26 +154,26 @@ def test_invalid_utf8_and_byte_order_mark(tmp_path: Path):
     assert found.rejected[0].place == f"{path}:2"
 
 
-def test_a_first_row_without_a_column_does_not_hide_it(tmp_path: Path):
+def test_a_first_row_without_a_column_does_not_hide_it(tmp_path: Path) -> None:
     found = load(write(tmp_path, {"id": "0", "question": "q"}, ROW))
     assert [problem.id for problem in found.problems] == ["1"]
     assert found.rejected[0].reason == "column 'answer' is missing; this row has id, question"
 
 
-def test_repeated_ids_are_an_error_with_both_places(tmp_path: Path):
+def test_repeated_ids_are_an_error_with_both_places(tmp_path: Path) -> None:
     path = write(tmp_path, ROW, ROW)
     with pytest.raises(ValueError, match=r"data.jsonl:2: id '1' is already used at .*data.jsonl:1"):
         load(path)
 
 
-def test_choices_in_every_form(tmp_path: Path):
+def test_choices_in_every_form(tmp_path: Path) -> None:
     forms = (["x", "y"], {"B": "y", "A": "x"}, "['x', 'y']", None, "", [1, 2.5])
     rows = [{"id": str(i), "question": "q", "answer": "A", "choices": form} for i, form in enumerate(forms)]
     found = load(write(tmp_path, *rows)).problems
     assert [problem.choices for problem in found] == [("x", "y")] * 3 + [()] * 2 + [("1", "2.5")]
 
 
-def test_image_root_and_limit(tmp_path: Path):
+def test_image_root_and_limit(tmp_path: Path) -> None:
     write(tmp_path / "pictures")
     path = write(tmp_path / "data", *({**ROW, "id": str(i), "image": "a.png"} for i in range(5)))
     source = SourceConfig(path=str(path), image_root=str(tmp_path / "pictures" / "images"))
@@ -182,14 +182,14 @@ def test_image_root_and_limit(tmp_path: Path):
     assert all(load_image(problem.images[0]).size == (4, 4) for problem in found.problems)
 
 
-def test_rows_are_read_lazily(tmp_path: Path):
+def test_rows_are_read_lazily(tmp_path: Path) -> None:
     path = write(tmp_path, *({**ROW, "id": str(i)} for i in range(2000)))
     iterator = iter_problems(SourceConfig(path=str(path)))
     assert isinstance(next(iterator), Problem)
     assert len(load_problems(SourceConfig(path=str(path)), limit=1).problems) == 1
 
 
-def test_parquet_with_embedded_pictures(tmp_path: Path):
+def test_parquet_with_embedded_pictures(tmp_path: Path) -> None:
     store = tmp_path / "store"
     picture = {"bytes": png(), "path": None}
     table = pa.table(
@@ -209,7 +209,7 @@ def test_parquet_with_embedded_pictures(tmp_path: Path):
     assert len([entry for entry in store.rglob("*") if entry.is_file()]) == 2
 
 
-def test_damaged_parquet_and_json(tmp_path: Path):
+def test_damaged_parquet_and_json(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_bytes(b"PAR1 nonsense")
     with pytest.raises(ValueError, match="not a readable parquet file"):
         load(tmp_path / "x.parquet")
@@ -221,7 +221,7 @@ def test_damaged_parquet_and_json(tmp_path: Path):
         load(tmp_path / "x.json")
 
 
-def test_json_array_and_data_url(tmp_path: Path):
+def test_json_array_and_data_url(tmp_path: Path) -> None:
     url = "data:image/png;base64," + base64.b64encode(png()).decode()
     rows = [{**ROW, "image": url}, {"question": "q", "answer": "1", "image": "data:image/png;base64,%%%"}]
     (tmp_path / "x.json").write_text(json.dumps(rows))
@@ -231,7 +231,7 @@ def test_json_array_and_data_url(tmp_path: Path):
     assert "damaged data URL" in found.rejected[0].reason
 
 
-def test_folders(tmp_path: Path):
+def test_folders(tmp_path: Path) -> None:
     write(tmp_path / "named", ROW, name="questions.jsonl")
     write(tmp_path / "named", ROW, ROW, name="other.jsonl")
     assert len(load(tmp_path / "named").problems) == 1
@@ -248,7 +248,7 @@ def test_folders(tmp_path: Path):
         load(tmp_path / "none")
 
 
-def test_folder_of_pictures_with_a_file_beside_each(tmp_path: Path):
+def test_folder_of_pictures_with_a_file_beside_each(tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         (tmp_path / f"{name}.png").write_bytes(png())
     (tmp_path / "a.json").write_text(json.dumps({"question": "q", "answer": "1"}))
@@ -261,14 +261,14 @@ def test_folder_of_pictures_with_a_file_beside_each(tmp_path: Path):
     ]
 
 
-def test_shards_of_parquet(tmp_path: Path):
+def test_shards_of_parquet(tmp_path: Path) -> None:
     for shard in range(2):
         table = pa.table({"question": [f"q{shard}"], "answer": ["1"]})
         pq.write_table(table, tmp_path / f"data-{shard}.parquet")
     assert [problem.question for problem in load(tmp_path).problems] == ["q0", "q1"]
 
 
-def test_what_is_no_source(tmp_path: Path):
+def test_what_is_no_source(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no such file or folder"):
         load(tmp_path / "none.jsonl")
     (tmp_path / "x.csv").write_text("a,b")
@@ -276,12 +276,12 @@ def test_what_is_no_source(tmp_path: Path):
         load(tmp_path / "x.csv")
 
 
-def test_empty_file(tmp_path: Path):
+def test_empty_file(tmp_path: Path) -> None:
     assert load(write(tmp_path)) == ProblemSet((), ())
     assert load(write(tmp_path, "{")).rejected[0].reason.startswith("not valid JSON")
 
 
-def test_short_forms():
+def test_short_forms() -> None:
     assert SourceConfig.model_validate("x.jsonl") == SourceConfig(path="x.jsonl")
     assert SourceConfig.model_validate("drawn:dev").drawn == DrawnConfig(split="dev")
     assert SourceConfig.model_validate("drawn").label == "drawn:train"
@@ -290,7 +290,7 @@ def test_short_forms():
             SourceConfig.model_validate(wrong)
 
 
-def test_drawn_problems():
+def test_drawn_problems() -> None:
     source = SourceConfig(drawn=DrawnConfig(split="dev", families=("pairs",), levels=(1,), count=4, seed=3))
     found = load_problems(source)
     assert found == load_problems(source)

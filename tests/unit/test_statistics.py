@@ -49,16 +49,16 @@ def trace(
     ("k", "n", "low", "high"),
     [(0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (5, 10, 0.2366, 0.7634), (81, 263, 0.2553, 0.3662), (0, 0, 0.0, 1.0)],
 )
-def test_wilson_against_published_values(k, n, low, high):
+def test_wilson_against_published_values(k: int, n: int, low: float, high: float) -> None:
     assert wilson(k, n) == pytest.approx((low, high), abs=1e-4)
 
 
-def test_wilson_refuses_nonsense():
+def test_wilson_refuses_nonsense() -> None:
     with pytest.raises(ValueError, match="11 successes out of 10"):
         wilson(11, 10)
 
 
-def test_bootstrap_is_seeded_and_close_to_the_normal_interval():
+def test_bootstrap_is_seeded_and_close_to_the_normal_interval() -> None:
     values = [0.0, 1.0] * 100
     assert bootstrap_mean(values, seed=1) == bootstrap_mean(values, seed=1)
     assert bootstrap_mean(values, seed=1) != bootstrap_mean(values, seed=2)
@@ -71,16 +71,16 @@ def test_bootstrap_is_seeded_and_close_to_the_normal_interval():
 @pytest.mark.parametrize(
     ("ours", "theirs", "p"), [(0, 0, 1.0), (5, 5, 1.0), (6, 0, 0.03125), (0, 6, 0.03125), (10, 2, 0.03857421875)]
 )
-def test_mcnemar(ours, theirs, p):
+def test_mcnemar(ours: int, theirs: int, p: float) -> None:
     assert mcnemar_exact(ours, theirs) == pytest.approx(p)
 
 
-def test_mcnemar_of_large_counts():
+def test_mcnemar_of_large_counts() -> None:
     assert 0 < mcnemar_exact(2600, 2400) < 0.01
     assert mcnemar_exact(2400, 2600) == mcnemar_exact(2600, 2400)
 
 
-def test_pass_at_k():
+def test_pass_at_k() -> None:
     assert pass_at_k(n=10, c=3, k=1) == pytest.approx(0.3)
     assert pass_at_k(n=5, c=2, k=2) == pytest.approx(1 - 3 / 10)
     assert pass_at_k(n=5, c=3, k=3) == 1.0
@@ -98,11 +98,11 @@ def test_pass_at_k():
         ([], None),
     ],
 )
-def test_majority_vote(answers, expected):
+def test_majority_vote(answers, expected: str | None) -> None:
     assert majority_vote(answers) == expected
 
 
-def test_transition_matrix_and_its_identities():
+def test_transition_matrix_and_its_identities() -> None:
     matrix = transition_matrix([trace("1", p) for p in ("rr", "rr", "wr", "wr", "wr", "rw", "ww", "uu")])
     assert matrix.n == 7
     assert [matrix.counts[outcome] for outcome in OUTCOMES] == [2, 3, 1, 1]
@@ -112,7 +112,7 @@ def test_transition_matrix_and_its_identities():
     assert transition_matrix([]).share("right→right") == 0.0
 
 
-def test_paired_difference_uses_shared_problems_only():
+def test_paired_difference_uses_shared_problems_only() -> None:
     ours = {f"{i}": float(i % 4 > 0) for i in range(200)}
     theirs = {f"{i}": float(i % 4 > 1) for i in range(150)}
     difference = paired_difference(ours, theirs)
@@ -125,14 +125,14 @@ def test_paired_difference_uses_shared_problems_only():
         paired_difference(ours, {"x": 1.0})
 
 
-def test_pairing_is_tighter_than_two_independent_samples():
+def test_pairing_is_tighter_than_two_independent_samples() -> None:
     ours = {f"{i}": float(i % 2) for i in range(200)}
     theirs = {f"{i}": 0.0 if i == 1 else float(i % 2) for i in range(200)}
     difference = paired_difference(ours, theirs)
     assert difference.high - difference.low < 0.05
 
 
-def test_seed_difference_is_wider_when_seeds_disagree():
+def test_seed_difference_is_wider_when_seeds_disagree() -> None:
     base = {f"{i}": float(i % 2) for i in range(100)}
     better = dict.fromkeys(base, 1.0)
     agree = seed_difference([(better, base)] * 3)
@@ -144,7 +144,7 @@ def test_seed_difference_is_wider_when_seeds_disagree():
     assert disagree.high - disagree.low > agree.high - agree.low
 
 
-def test_summary_of_a_stage():
+def test_summary_of_a_stage() -> None:
     traces = [
         trace("1", "rr"),
         trace("2", "wr", tokens=60, family="maze", chance=0.5),
@@ -167,7 +167,7 @@ def test_summary_of_a_stage():
     assert type(found).model_validate_json(found.model_dump_json()) == found
 
 
-def test_samples_are_averaged_per_problem_first():
+def test_samples_are_averaged_per_problem_first() -> None:
     traces = [trace("1", "wr", sample=i) for i in range(8)] + [trace("2", "ww")]
     found = summarise(traces, "s")
     assert found.num_samples == 8
@@ -178,30 +178,30 @@ def test_samples_are_averaged_per_problem_first():
     assert accuracy_by_problem(traces, "first") == {"1": 0.0, "2": 0.0}
 
 
-def test_what_is_not_known_stays_unknown():
+def test_what_is_not_known_stays_unknown() -> None:
     traces = [trace("1", "rr", tokens=None), trace("2", "rr", tokens=None, chance=None, temperature=0.0)]
     found = summarise(traces, "s")
     assert (found.mean_tokens, found.chance, found.temperature) == (None, None, None)
 
 
-def test_perfect_scores_keep_an_honest_interval():
+def test_perfect_scores_keep_an_honest_interval() -> None:
     found = summarise([trace(str(i), "rr", sample=j) for i in range(5) for j in range(4)], "s")
     assert found.final_interval == wilson(5, 5)
     assert found.final_interval[0] < 0.6
 
 
-def test_only_ungradable_golds():
+def test_only_ungradable_golds() -> None:
     found = summarise([trace("1", "uu")], "s")
     assert (found.n, found.ungradable, found.final_accuracy, found.final_interval) == (0, 1, 0.0, (0.0, 1.0))
 
 
-def test_nothing_to_summarise():
+def test_nothing_to_summarise() -> None:
     with pytest.raises(ValueError, match="stage 'srpo' has no traces"):
         summarise([], "srpo")
 
 
 @pytest.mark.parametrize("num_samples", [1, 8])
-def test_ten_thousand_traces_are_no_burden(num_samples):
+def test_ten_thousand_traces_are_no_burden(num_samples: int) -> None:
     traces = [
         trace(f"{i}", "rw"[(i + j) % 2] + "rw"[i * j % 2], sample=j)
         for i in range(10_000 // num_samples)

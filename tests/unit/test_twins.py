@@ -44,18 +44,18 @@ def figure(path: Path, *, label: str = "", size: int = 96, **options: int) -> Pa
         ("How many red bars?", "How many blue bars?", False),
     ],
 )
-def test_what_counts_as_the_same_question(twins: Twins, first: str, second: str, same: bool):
+def test_what_counts_as_the_same_question(twins: Twins, first: str, second: str, same: bool) -> None:
     assert twins.twin_of(problem(first, number=1)) is None
     assert twins.twin_of(problem(second, number=2)) == ("f:1" if same else None)
 
 
-def test_equal_pixels_are_the_same_picture_whatever_the_file(twins: Twins, tmp_path: Path):
+def test_equal_pixels_are_the_same_picture_whatever_the_file(twins: Twins, tmp_path: Path) -> None:
     png, bmp = figure(tmp_path / "a.png"), figure(tmp_path / "b.bmp")
     assert twins.twin_of(problem(SHORT, png, number=1)) is None
     assert twins.twin_of(problem(SHORT, bmp, number=2)) == "f:1"
 
 
-def test_look_alikes_are_the_same_under_a_long_question_only(twins: Twins, tmp_path: Path):
+def test_look_alikes_are_the_same_under_a_long_question_only(twins: Twins, tmp_path: Path) -> None:
     original, small = figure(tmp_path / "a.png"), figure(tmp_path / "b.jpg", size=64, quality=60)
     for number, question in ((1, LONG), (2, SHORT)):
         assert twins.twin_of(problem(question, original, number=number)) is None
@@ -63,7 +63,7 @@ def test_look_alikes_are_the_same_under_a_long_question_only(twins: Twins, tmp_p
     assert twins.twin_of(problem(SHORT, small, number=4)) is None
 
 
-def test_the_same_question_about_other_pictures_is_another_problem(twins: Twins, tmp_path: Path):
+def test_the_same_question_about_other_pictures_is_another_problem(twins: Twins, tmp_path: Path) -> None:
     other = tmp_path / "other.png"
     Image.radial_gradient("L").save(other)
     assert twins.twin_of(problem(LONG, figure(tmp_path / "a.png"), number=1)) is None

@@ -10,7 +10,7 @@ from srpo.runs.ordered import in_order
 
 
 @pytest.mark.parametrize("window", [1, 2, 5, 50])
-def test_results_come_in_order_whatever_finishes_first(window: int):
+def test_results_come_in_order_whatever_finishes_first(window: int) -> None:
     turns = [threading.Event() for _ in range(20)]
     turns[min(window, 20) - 1].set()
 
@@ -24,7 +24,7 @@ def test_results_come_in_order_whatever_finishes_first(window: int):
     assert list(in_order(work, range(20), window=window, stop=Stop())) == [item * item for item in range(20)]
 
 
-def test_no_more_than_the_window_is_taken_from_the_source():
+def test_no_more_than_the_window_is_taken_from_the_source() -> None:
     taken = []
 
     def source() -> Iterator[int]:
@@ -38,7 +38,7 @@ def test_no_more_than_the_window_is_taken_from_the_source():
     results.close()
 
 
-def test_a_stop_gives_up_what_is_under_way():
+def test_a_stop_gives_up_what_is_under_way() -> None:
     stop, cancelled = Stop(), threading.Event()
 
     def work(item: int) -> int:
@@ -52,7 +52,7 @@ def test_a_stop_gives_up_what_is_under_way():
     assert cancelled.is_set()
 
 
-def test_a_failure_comes_at_its_place_and_cancels_the_rest():
+def test_a_failure_comes_at_its_place_and_cancels_the_rest() -> None:
     cancelled = threading.Event()
 
     def work(item: int) -> int:
@@ -67,6 +67,6 @@ def test_a_failure_comes_at_its_place_and_cancels_the_rest():
         next(results)
 
 
-def test_a_window_of_one_has_no_threads():
+def test_a_window_of_one_has_no_threads() -> None:
     main = threading.current_thread()
     assert all(in_order(lambda _: threading.current_thread() is main, range(3), window=1, stop=Stop()))
