@@ -134,7 +134,7 @@ def make_long_traces(out: Path, reflect: Path, seed: int) -> None:
     def cost(problem: Any, text: str) -> int:
         return len(tokenizer(user_text(problem, settings.PROMPT) + text)["input_ids"]) + 9 + 10
 
-    budget = sum(cost(t.problem, render(t.response)) for t in RunDir.read(reflect).traces())
+    budget = sum(cost(t.problem, render(t.parsed)) for t in RunDir.read(reflect).traces())
     lines: list[str] = []
     for problem in itertools.cycle(drawn_problems("train", count=9000, seed=5000 + seed)):
         attempt = long_attempt(problem)
@@ -149,7 +149,7 @@ def make_long_traces(out: Path, reflect: Path, seed: int) -> None:
             problem=problem,
             style="single",
             text=text,
-            response=attempt,
+            parsed=attempt,
             first_grade=right,
             final_grade=right,
         )

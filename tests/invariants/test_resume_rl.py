@@ -66,7 +66,7 @@ def test_single_attempts_are_trained_with_the_plain_reward(
     tiny_checkpoint: Callable[[str], Path], tmp_path: Path
 ) -> None:
     config = rl_config(
-        tiny_checkpoint("qwen2_5_vl"), style="single", preset="grpo", steps=1, min_format_rate=0, traces_per_step=2
+        tiny_checkpoint("qwen2_5_vl"), style="single", preset="answer", steps=1, min_format_rate=0, traces_per_step=2
     )
     with RunDir.open(tmp_path / "run", config, "rl") as run_dir:
         row = run(config, run_dir).metrics

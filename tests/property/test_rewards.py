@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from srpo.core.records import OUTCOMES, FormatError, Grade, TokenCounts
+from srpo.core.records import OUTCOMES, Grade, TokenCounts
 from srpo.core.response import TAGS, parse
 from srpo.core.rewards import EFFECT, length_score, reward, segment_rewards
 
@@ -19,16 +19,14 @@ TOKENS = st.builds(
     st.integers(0, 500),
     st.integers(0, 2000),
 )
-PRESET = st.sampled_from(["paper", "release-openrlhf", "grpo", "final"])
+PRESET = st.sampled_from(["paper", "release-openrlhf", "answer"])
 BEST = TokenCounts(prompt=3, first=20, total=40)
 RIGHT = Grade(verdict="correct", extracted="7", reason="")
 WRONG = Grade(verdict="incorrect", extracted="7", reason="")
 
 
 def earn(preset, text, first, final, tokens):
-    parsed = parse(text)
-    error = parsed if isinstance(parsed, FormatError) else None
-    return reward(preset, text=text, response=parsed, format_error=error, first=first, final=final, tokens=tokens)
+    return reward(preset, text=text, parsed=parse(text), first=first, final=final, tokens=tokens)
 
 
 @given(TEXT, GRADE, GRADE, TOKENS)

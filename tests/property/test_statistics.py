@@ -3,7 +3,7 @@ import math
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from srpo.core.records import OUTCOMES, Grade, Origin, Problem, Trace
+from srpo.core.records import OUTCOMES, FormatError, Grade, Origin, Problem, Trace
 from srpo.core.statistics import (
     bootstrap_mean,
     majority_vote,
@@ -26,6 +26,7 @@ def make(row):
         origin=ORIGIN,
         problem=Problem(id=str(problem), question="?", answer="7", family=str(problem % 2)),
         text="",
+        parsed=FormatError(where=0, what="no think"),
         first_grade=GRADE[first],
         final_grade=GRADE[final],
     )

@@ -193,8 +193,8 @@ def test_the_form_of_the_paper(tmp_path: Path) -> None:
         traces = list(run_dir.traces())
     assert {trace.origin.teacher for trace in traces} <= {"teacher refine-paper/v1", "teacher revise-paper/v1"}
     for trace in traces:
-        assert isinstance(trace.response, Response)
-        assert (trace.response.second.think, trace.response.second.answer) == ("", trace.problem.answer)
+        assert isinstance(trace.parsed, Response)
+        assert (trace.parsed.second.think, trace.parsed.second.answer) == ("", trace.problem.answer)
         assert 0 <= trace.share_right <= 1
 
 

@@ -90,8 +90,11 @@ def trace(
         problem=problem,
         style=style,
         text=text,
-        response=None if broken else attempt if style == "single" else response,
-        format_error=FormatError(where=len(text), what="<reflection> is never closed") if broken else None,
+        parsed=FormatError(where=len(text), what="<reflection> is never closed")
+        if broken
+        else attempt
+        if style == "single"
+        else response,
         first_grade=grade(final if style == "single" else first, one, gold),
         final_grade=grade(final, two, gold),
         reward=reward,

@@ -31,7 +31,7 @@ def trace(problem: Problem, first: str) -> Trace:
         origin=Origin(stage="reflect", model="tiny"),
         problem=problem,
         text=render(response),
-        response=response,
+        parsed=response,
         first_grade=right if first == problem.answer else wrong,
         final_grade=right,
     )

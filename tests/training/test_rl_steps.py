@@ -10,7 +10,7 @@ from srpo.core.records import Attempt, FormatError, Grade, Origin, Problem, Resp
 from srpo.policy.processor import EncodedPrompt
 from srpo.rl.batches import ProblemStream, collect, is_worth_learning
 from srpo.rl.checks import check_format_rate, gradable
-from srpo.rl.config import RlConfig
+from srpo.rl.config import RlConfig, _say_renamed
 from srpo.rl.credit import TokenCredit
 from srpo.rl.metrics import rollout_metrics
 from srpo.rl.rollout import Group, Sample, sampling_seed
@@ -34,8 +34,7 @@ def sample(first: bool, final: bool, *, form: bool = True, total: float | None =
         origin=Origin(stage="rl", model="m"),
         problem=Problem(id="1", question="?", answer="2"),
         text="text",
-        response=RESPONSE if form else None,
-        format_error=None if form else FormatError(where=3, what="expected <think>"),
+        parsed=RESPONSE if form else FormatError(where=3, what="expected <think>"),
         first_grade=grade(first),
         final_grade=grade(final),
         reward=Reward(
@@ -196,8 +195,8 @@ def test_the_share_done_is_that_of_whatever_ends_sooner() -> None:
         ({"steps": None}, "never end"),
         ({"steps": None, "token_budget": 9, "optim": {"warmup_steps": None}}, "warmup_steps"),
         ({"style": "single"}, "pays for a reflection"),
-        ({"style": "single", "preset": "grpo", "credit": "segment"}, "needs two attempts"),
-        ({"preset": "final", "credit": "segment"}, "a reward for each attempt"),
+        ({"style": "single", "preset": "answer", "credit": "segment"}, "needs two attempts"),
+        ({"preset": "answer", "credit": "segment"}, "a reward for each attempt"),
         ({"filter_low": 0.9, "filter_high": 0.1}, "must be below"),
         ({"loss": {"minibatches": 5}}, "holds whole groups"),
     ],
@@ -205,3 +204,11 @@ def test_the_share_done_is_that_of_whatever_ends_sooner() -> None:
 def test_config_refuses_what_cannot_work(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         config(**changes)
+
+
+@pytest.mark.parametrize("old", ["grpo", "final"])
+def test_the_old_names_of_preset_answer_are_taken_with_a_note(old: str, capsys: pytest.CaptureFixture[str]):
+    _say_renamed.cache_clear()
+    config = RlConfig.model_validate({"model": "m", "data": "d.jsonl", "steps": 1, "preset": old})
+    assert config.preset == "answer"
+    assert f"preset {old!r} is called 'answer' now" in capsys.readouterr().err

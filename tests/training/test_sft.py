@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from srpo.core.records import Attempt, Grade, Origin, Problem, Response, Trace
+from srpo.core.records import Attempt, FormatError, Grade, Origin, Parsed, Problem, Response, Trace
 from srpo.core.response import render, render_attempt
 from srpo.policy.config import OptimConfig
 from srpo.policy.optim import Optimizer, lr_scale
@@ -44,13 +44,13 @@ def grade(right: bool) -> Grade:
     return Grade(verdict="correct" if right else "incorrect", extracted=None, reason="")
 
 
-def trace(response: Response | Attempt | None = RESPONSE, *, right: bool = False) -> Trace:
+def trace(parsed: Parsed = RESPONSE, *, right: bool = False) -> Trace:
     return Trace(
         origin=Origin(stage="reflect", model="m"),
         problem=PROBLEM,
-        style="single" if isinstance(response, Attempt) else "reflective",
+        style="single" if isinstance(parsed, Attempt) else "reflective",
         text="the raw text is never the target",
-        response=response,
+        parsed=parsed,
         first_grade=grade(right),
         final_grade=grade(True),
     )
@@ -180,7 +180,7 @@ def test_traces_that_cannot_be_learned_from_are_counted() -> None:
     attempt = Attempt(think="a", answer="3")
     banned = RESPONSE.model_copy(update={"reflection": "\x07"})
     longer = RESPONSE.model_copy(update={"reflection": "x" * 500})
-    traces = [trace(), trace(attempt), trace(None), trace(banned), trace(longer)]
+    traces = [trace(), trace(attempt), trace(FormatError(where=0, what="no think")), trace(banned), trace(longer)]
     examples = make_examples(traces, CharPolicy(), config(max_tokens=200))  # type: ignore[arg-type]
     assert len(examples.kept) == 1
     assert examples.dropped == {

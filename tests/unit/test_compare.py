@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from srpo.cli.main import main
-from srpo.core.records import Grade, Origin, Problem, Record, Style, TokenCounts, Trace
+from srpo.core.records import FormatError, Grade, Origin, Problem, Record, Style, TokenCounts, Trace
 from srpo.eval.compare import Comparison, compare, render
 from srpo.runs.directory import RunDir
 
@@ -29,6 +29,7 @@ def trace(key: str, answers: str, *, gold: str = "7", style: Style = "reflective
         problem=Problem(id=key, question=f"{key}?", answer=gold),
         style=style,
         text="",
+        parsed=FormatError(where=0, what="no think"),
         first_grade=grade(answers[0]),
         final_grade=grade(answers[1]),
         tokens=counts,

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from srpo.core.records import Grade, Origin, Problem, TokenCounts, Trace
+from srpo.core.records import FormatError, Grade, Origin, Problem, TokenCounts, Trace
 from srpo.eval.metrics.correction import Sample, correction_metrics, read_sample, same_answer
 from srpo.eval.metrics.reflections import reflection_kind
 
@@ -109,6 +109,7 @@ def test_traces_and_rows_say_the_same() -> None:
         origin=Origin(stage="eval", model="m"),
         problem=problem,
         text=response(),
+        parsed=FormatError(where=0, what="no think"),
         first_grade=RIGHT,
         final_grade=RIGHT,
         tokens=tokens,

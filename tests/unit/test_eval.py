@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from srpo.core.records import Problem
+from srpo.core.records import FormatError, Problem
 from srpo.eval.config import EvalConfig
 from srpo.eval.result import EvalResult
 from srpo.eval.run import run
@@ -47,7 +47,7 @@ def five(first: str, second: str) -> str:
 def test_score_text(text: str, style: str, first: bool, final: bool, parsed: bool) -> None:
     scored = score_text(SEVEN, text, style)
     assert (scored.first_grade.is_correct, scored.final_grade.is_correct) == (first, final)
-    assert (scored.response is not None, scored.format_error is None) == (parsed, parsed)
+    assert isinstance(scored.parsed, FormatError) != parsed
 
 
 def test_an_ungradable_gold_is_never_incorrect() -> None:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from srpo.cli.export import run as run_cli
-from srpo.core.records import Response
+from srpo.core.records import FormatError, Response
 from srpo.core.response import parse
 from srpo.data.images import load_image
 from srpo.data.sources import SourceConfig, load_problems
@@ -116,7 +116,7 @@ def test_what_is_no_sample_is_left_out_and_counted(tmp_path: Path, capsys: pytes
     problem, missing = make_problems(tmp_path)[:2]
     Path(missing.images[0]).unlink()
     good = make_trace(problem)
-    broken = good.model_copy(update={"response": None})
+    broken = good.model_copy(update={"parsed": FormatError(where=0, what="no think")})
     traces = [good, broken, make_trace(problem, first=RIGHT, final=WRONG), make_trace(missing)]
     path = write_traces(tmp_path / "t.jsonl", traces)
     assert run_cli([str(path), "--out", str(tmp_path / "out"), "--format", "trl", "--json"]) == 1

@@ -13,7 +13,7 @@ from PIL import Image
 
 from srpo.cli import export as export_command
 from srpo.cli import show as show_command
-from srpo.core.records import Grade, Origin, Problem, Trace
+from srpo.core.records import FormatError, Grade, Origin, Problem, Trace
 from srpo.core.statistics import wilson
 from srpo.eval.benchmarks.benchmark import Breakdown
 from srpo.eval.result import BenchmarkResult, Headline
@@ -205,7 +205,7 @@ def test_lmms_eval_gets_the_bare_answer_and_we_keep_the_text(
     traces = list(RunDir.read(tmp_path / "run").traces())
     assert [trace.text for trace in traces] == list(REPLIES.values())
     assert [trace.problem.id for trace in traces] == [f"mathvista/testmini/{at}" for at in range(3)]
-    assert traces[0].response.first.answer == "A"
+    assert traces[0].parsed.first.answer == "A"
     assert [trace.final_grade.extracted for trace in traces] == ["B", "1250", None]
     assert {trace.final_grade.verdict for trace in traces} == {"ungradable"}
     assert len({trace.problem.images for trace in traces}) == 1, "one picture, stored once"
@@ -317,6 +317,7 @@ def trace(key: str, text: str, *, question="How long?", answer="12 cm", choices=
         problem=Problem(id=key, question=question, answer=answer, choices=choices),
         sample=sample,
         text=text,
+        parsed=FormatError(where=0, what="no think"),
         first_grade=grade,
         final_grade=grade,
     )

@@ -70,7 +70,7 @@ def test_counts_add_up_and_the_ratio_holds(tmp_path: Path) -> None:
         traces = list(run_dir.traces())
         assert run(cfg, run_dir) == result
     assert len(traces) == result.selected
-    assert all(isinstance(trace.response, Response) and trace.final_grade.is_correct for trace in traces)
+    assert all(isinstance(trace.parsed, Response) and trace.final_grade.is_correct for trace in traces)
     assert {trace.origin.stage for trace in traces} == {"reflect"}
     assert {trace.origin.teacher for trace in traces} == {"teacher refine/v2", "teacher revise/v2"}
     assert "selected" in render(result, "x")

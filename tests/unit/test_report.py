@@ -146,8 +146,7 @@ def reworded(wicked):
     attempt = {"think": HOSTILE, "answer": HOSTILE}
     value = json.loads(wicked.model_dump_json())
     value["problem"] |= {"id": HOSTILE, "answer": HOSTILE, "choices": [HOSTILE], "family": HOSTILE}
-    value["response"] = {"first": attempt, "reflection": HOSTILE, "second": attempt}
-    value["format_error"] = {"where": 0, "what": HOSTILE}
+    value["parsed"] = {"first": attempt, "reflection": HOSTILE, "second": attempt}
     value["first_grade"] = value["final_grade"] = {"verdict": "incorrect", "extracted": HOSTILE, "reason": HOSTILE}
     value["reward"] = {"terms": [{"name": HOSTILE, "score": 1, "weight": 1}]}
     return value

@@ -1,11 +1,10 @@
 import json
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from srpo.cli.reward import Row, count_tokens, read_rows, reward_row, run
-from srpo.core.records import Attempt, FormatError, Grade, Problem, Response, TokenCounts
+from srpo.core.records import Attempt, Grade, GradedText, Problem, Response, TokenCounts
 from srpo.core.response import parse_style, pieces
 
 FIVE = (
@@ -13,13 +12,6 @@ FIVE = (
     "<think>3+4=7</think><answer>{final}</answer>"
 )
 TERMS = ["format", "accuracy", "effect", "reflection", "length"]
-
-
-class FakeScored(NamedTuple):
-    response: Response | Attempt | None
-    format_error: FormatError | None
-    first_grade: Grade
-    final_grade: Grade
 
 
 def exact_score(problem, text, style):
@@ -34,11 +26,11 @@ def exact_score(problem, text, style):
     parsed = parse_style(text, style)
     match parsed:
         case Response():
-            return FakeScored(parsed, None, grade(parsed.first.answer), grade(parsed.second.answer))
+            return GradedText(parsed, grade(parsed.first.answer), grade(parsed.second.answer))
         case Attempt():
-            return FakeScored(parsed, None, grade(parsed.answer), grade(parsed.answer))
+            return GradedText(parsed, grade(parsed.answer), grade(parsed.answer))
     found = pieces(text)
-    return FakeScored(None, parsed, grade(found.first_answer), grade(found.second_answer))
+    return GradedText(parsed, grade(found.first_answer), grade(found.second_answer))
 
 
 def row(response, gold="7", tokens=(40, 20)):
@@ -81,9 +73,9 @@ def test_a_broken_format_is_explained() -> None:
 
 def test_grpo_takes_one_attempt_or_five_blocks_unless_told() -> None:
     single, five = row("<think>3+4</think><answer>7</answer>"), row(FIVE.format(first="5", final="7"))
-    assert reward_row(single, "grpo", None, exact_score).as_json()["total"] == 1.5
-    assert reward_row(five, "grpo", None, exact_score).as_json()["total"] == 1.5
-    assert reward_row(single, "grpo", "reflective", exact_score).as_json()["terms"]["format"]["score"] == 0.0
+    assert reward_row(single, "answer", None, exact_score).as_json()["total"] == 1.5
+    assert reward_row(five, "answer", None, exact_score).as_json()["total"] == 1.5
+    assert reward_row(single, "answer", "reflective", exact_score).as_json()["terms"]["format"]["score"] == 0.0
     with pytest.raises(ValueError, match="needs the five blocks"):
         reward_row(single, "paper", "single", exact_score)
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from srpo.core.records import Attempt, FormatError, Grade, Response, TokenCounts
+from srpo.core.records import FormatError, Grade, TokenCounts
 from srpo.core.response import parse_style
 from srpo.core.rewards import length_score, reward, says_something, segment_rewards
 
@@ -25,13 +25,10 @@ PAIRS = {
 
 
 def earn(preset, first, final, *, text=FIVE, tokens=BEST, style="reflective"):
-    parsed = parse_style(text, style)
-    broken = isinstance(parsed, FormatError)
     return reward(
         preset,
         text=text,
-        response=None if broken else parsed,
-        format_error=parsed if broken else None,
+        parsed=parse_style(text, style),
         first=first,
         final=final,
         tokens=tokens,
@@ -44,8 +41,7 @@ def earn(preset, first, final, *, text=FIVE, tokens=BEST, style="reflective"):
     [
         ("paper", {"right→right": 1.60, "wrong→right": 1.35, "right→wrong": 1.10, "wrong→wrong": 0.85}),
         ("release-openrlhf", {"right→right": 1.35, "wrong→right": 1.60, "right→wrong": 0.85, "wrong→wrong": 0.60}),
-        ("grpo", {"right→right": 1.5, "wrong→right": 1.5, "right→wrong": 0.5, "wrong→wrong": 0.5}),
-        ("final", {"right→right": 1.5, "wrong→right": 1.5, "right→wrong": 0.5, "wrong→wrong": 0.5}),
+        ("answer", {"right→right": 1.5, "wrong→right": 1.5, "right→wrong": 0.5, "wrong→wrong": 0.5}),
     ],
 )
 def test_totals_at_full_format_reflection_and_length(preset: str, totals) -> None:
@@ -64,7 +60,7 @@ def test_every_term_is_kept_even_at_zero() -> None:
 
 
 @pytest.mark.parametrize("final", [RIGHT, WRONG])
-@pytest.mark.parametrize("preset", ["paper", "grpo", "final"])
+@pytest.mark.parametrize("preset", ["paper", "answer"])
 def test_a_first_attempt_that_is_wrong_on_purpose_never_pays(preset: str, final) -> None:
     """The released OpenRLHF reward pays wrong→right more than right→right; the paper's does not."""
     sandbagged = earn(preset, WRONG, final).total
@@ -106,7 +102,7 @@ def test_a_missing_answer_block_does_not_wipe_out_the_rest() -> None:
 
 
 @pytest.mark.parametrize("pair", [(UNGRADABLE, UNGRADABLE), (RIGHT, UNGRADABLE), (UNGRADABLE, WRONG)])
-@pytest.mark.parametrize("preset", ["paper", "release-openrlhf", "grpo", "final"])
+@pytest.mark.parametrize("preset", ["paper", "release-openrlhf", "answer"])
 def test_an_ungradable_gold_earns_nothing_at_all(preset: str, pair) -> None:
     """The released reward gives 1.0 to anything when the gold does not parse."""
     assert earn(preset, *pair) is None
@@ -154,11 +150,11 @@ def test_length_without_first_attempt_is_zero() -> None:
     assert length_score(TokenCounts(prompt=5, first=0, total=100)) == 0.0
 
 
-def test_grpo_works_for_a_single_attempt_and_the_others_refuse() -> None:
+def test_preset_answer_works_for_a_single_attempt_and_the_others_refuse() -> None:
     text = "<think>3+4</think><answer>7</answer>"
-    assert earn("grpo", RIGHT, RIGHT, text=text, style="single").total == 1.5
-    assert earn("grpo", RIGHT, RIGHT, text="7", style="single").total == 1.0
-    for preset in ("paper", "final", "release-openrlhf"):
+    assert earn("answer", RIGHT, RIGHT, text=text, style="single").total == 1.5
+    assert earn("answer", RIGHT, RIGHT, text="7", style="single").total == 1.0
+    for preset in ("paper", "release-openrlhf"):
         with pytest.raises(ValueError, match="needs the five blocks"):
             earn(preset, RIGHT, RIGHT, text=text, style="single")
 
@@ -192,15 +188,10 @@ def test_segments_credit_each_part_with_its_own_work() -> None:
 
 def test_segment_credit_needs_an_effect() -> None:
     with pytest.raises(ValueError, match="use preset 'paper'"):
-        segment_rewards(earn("grpo", RIGHT, RIGHT))
+        segment_rewards(earn("answer", RIGHT, RIGHT))
 
 
-def test_a_format_error_in_the_response_place_is_a_broken_format() -> None:
+def test_a_format_error_pays_no_format() -> None:
     error = FormatError(where=0, what="x")
-    kinds = [(error, None), (None, error), (None, None), (Attempt(think="a", answer="7"), error)]
-    for response, format_error in kinds:
-        earned = reward(
-            "paper", text="", response=response, format_error=format_error, first=RIGHT, final=RIGHT, tokens=BEST
-        )
-        assert earned.score("format") == 0.0
-    assert isinstance(parse_style(FIVE, "reflective"), Response)
+    earned = reward("paper", text="", parsed=error, first=RIGHT, final=RIGHT, tokens=BEST)
+    assert earned.score("format") == 0.0

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from srpo.core.records import Grade, Origin, Problem, Record, Trace
+from srpo.core.records import FormatError, Grade, Origin, Problem, Record, Trace
+from srpo.core.response import parse_style
 from srpo.runs.directory import RunDir
 from srpo.runs.files import TEMPORARY
 from srpo.runs.provenance import provenance
@@ -34,6 +35,7 @@ def trace(number: int, text: str = "<think>é→中</think>") -> Trace:
         origin=Origin(stage="rl", model="m", step=number),
         problem=Problem(id=str(number), question="?", answer="7"),
         text=text,
+        parsed=FormatError(where=0, what="no think"),
         first_grade=grade,
         final_grade=grade,
     )
@@ -238,8 +240,8 @@ def test_readers_refuse_unknown_versions_and_damage(tmp_path: Path) -> None:
     line = json.loads((tmp_path / "traces.jsonl").read_text())
     path = tmp_path / "other.jsonl"
     for row, message in (
-        (line | {"schema_version": 2}, "trace of schema version 2; this srpo reads version 1"),
-        (line | {"schema_version": 2, "new": 1}, "trace of schema version 2"),
+        (line | {"schema_version": 3}, "trace of schema version 3; this srpo reads version 2"),
+        (line | {"schema_version": 3, "new": 1}, "trace of schema version 3"),
         (line | {"new": 1}, r"other\.jsonl:1: not a trace \(new: Extra inputs"),
     ):
         path.write_text(json.dumps(row) + "\n")
@@ -258,6 +260,15 @@ def test_readers_refuse_unknown_versions_and_damage(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("[]")
     with pytest.raises(ValueError, match="was not written by srpo, or is damaged"):
         RunDir.read(tmp_path)
+
+
+def test_traces_of_version_1_still_load() -> None:
+    traces = list(read_traces(Path(__file__).parents[1] / "data" / "traces_v1.jsonl"))
+    kinds = [type(one.parsed) for one in traces]
+    assert sorted(kind.__name__ for kind in kinds) == ["Attempt", "FormatError", "FormatError", "Response"]
+    for one in traces:
+        assert one.parsed == parse_style(one.text, one.style)
+        assert Trace.model_validate_json(one.model_dump_json()) == one
 
 
 def test_journals_that_shrank_are_noticed(tmp_path: Path) -> None:

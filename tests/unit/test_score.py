@@ -260,6 +260,7 @@ def test_records_in_a_file(tmp_path: Path) -> None:
                 "origin": {"stage": "eval", "model": "m"},
                 "problem": {"id": str(number), "question": "q", "answer": "1"},
                 "text": "x\n" * number,
+                "parsed": {"where": 0, "what": "expected <think>"},
                 "first_grade": {"verdict": "correct", "extracted": "1", "reason": ""},
                 "final_grade": {"verdict": "correct", "extracted": "1", "reason": ""},
             }

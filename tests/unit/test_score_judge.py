@@ -22,8 +22,7 @@ def trace_of(problem: Problem, text: str) -> Trace:
         problem=problem,
         style=style,
         text=text,
-        response=scored.response,
-        format_error=scored.format_error,
+        parsed=scored.parsed,
         first_grade=scored.first_grade,
         final_grade=scored.final_grade,
     )

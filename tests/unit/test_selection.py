@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from srpo.core.records import Attempt, Grade, Origin, Problem, Response, Trace
+from srpo.core.records import Attempt, FormatError, Grade, Origin, Problem, Response, Trace
 from srpo.core.response import render
 from srpo.core.selection import Selection, leaks_gold, names_something, normalised, select, source_of, verify_trace
 
@@ -19,7 +19,7 @@ def trace(
         origin=Origin(stage="reflect", model="m", teacher="t"),
         problem=Problem(id=problem, question="?", answer="7", family=family),
         text=render(response),
-        response=response,
+        parsed=response,
         first_grade=GRADES[first],
         final_grade=GRADES[final],
     )
@@ -38,8 +38,11 @@ def test_a_good_trace_passes() -> None:
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        (trace().model_copy(update={"response": None}), "format: not five blocks"),
-        (trace().model_copy(update={"response": Attempt(think="a", answer="7")}), "format: not five blocks"),
+        (
+            trace().model_copy(update={"parsed": FormatError(where=3, what="expected <answer>")}),
+            "format: not five blocks; at character 3, expected <answer>",
+        ),
+        (trace().model_copy(update={"parsed": Attempt(think="a", answer="7")}), "format: not five blocks"),
         (trace(first="ungradable", final="ungradable"), "ungradable: because ungradable"),
         (trace(final="incorrect"), "final answer wrong: because incorrect"),
         (trace(reflection="."), "empty reflection: '.' says nothing"),
@@ -120,10 +123,10 @@ def test_an_attempt_with_a_word_or_two_changed_is_a_copy() -> None:
     think = " ".join(f"step {number} of the sum" for number in range(10))
     first = Attempt(think=think, answer="6")
     found = trace(reflection=think.replace("step 3", "part 3"))
-    found = found.model_copy(update={"response": found.response.model_copy(update={"first": first})})
+    found = found.model_copy(update={"parsed": found.parsed.model_copy(update={"first": first})})
     assert verify_trace(found) == "copied reflection: it is the first attempt once more"
-    checked = found.response.model_copy(update={"reflection": f"{think}, but 3 is read as 8, so the rest is off by 5"})
-    assert verify_trace(found.model_copy(update={"response": checked})) is None
+    checked = found.parsed.model_copy(update={"reflection": f"{think}, but 3 is read as 8, so the rest is off by 5"})
+    assert verify_trace(found.model_copy(update={"parsed": checked})) is None
 
 
 @pytest.mark.parametrize(

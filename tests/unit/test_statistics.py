@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from srpo.core.records import OUTCOMES, Grade, Origin, Problem, Response, Sampling, TokenCounts, Trace
+from srpo.core.records import OUTCOMES, FormatError, Grade, Origin, Problem, Response, Sampling, TokenCounts, Trace
 from srpo.core.statistics import (
     accuracy_by_problem,
     bootstrap_mean,
@@ -38,7 +38,7 @@ def trace(
         sample=sample,
         style=style or "reflective",
         text="",
-        response=response,
+        parsed=response or FormatError(where=0, what=""),
         first_grade=GRADES[pair[0]],
         final_grade=GRADES[pair[1]],
         tokens=None if tokens is None else TokenCounts(prompt=10, total=tokens),

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from srpo.core.records import Grade, Origin, Problem, TokenCounts, Trace
+from srpo.core.records import FormatError, Grade, Origin, Problem, TokenCounts, Trace
 from srpo.eval.metrics.voting import (
     RIGHT,
     Drawn,
@@ -101,7 +101,15 @@ def test_traces_as_votes() -> None:
     def trace(first: Grade, final: Grade, tokens: TokenCounts | None) -> Trace:
         problem = Problem(id="p", question="?", answer="7")
         origin = Origin(stage="eval", model="m")
-        return Trace(origin=origin, problem=problem, text="", first_grade=first, final_grade=final, tokens=tokens)
+        return Trace(
+            origin=origin,
+            problem=problem,
+            text="",
+            parsed=FormatError(where=0, what="no think"),
+            first_grade=first,
+            final_grade=final,
+            tokens=tokens,
+        )
 
     right = Grade(verdict="correct", extracted="7.0", reason="")
     wrong = Grade(verdict="incorrect", extracted="$(B)$", reason="")

@@ -17,20 +17,29 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, get_args
+from typing import Any, NamedTuple, NoReturn, get_args
 
 from pydantic import ValidationError
 
-from srpo.core.records import OUTCOMES, Outcome, Problem, Response, Reward, Style, TokenCounts, outcome_of
+from srpo.core.records import (
+    OUTCOMES,
+    FormatError,
+    GradedText,
+    Outcome,
+    Problem,
+    Response,
+    Reward,
+    Style,
+    TokenCounts,
+    outcome_of,
+)
 from srpo.core.response import first_attempt_end, parse
 from srpo.core.rewards import Preset, reward
-
-if TYPE_CHECKING:
-    from srpo.grading.responses import Scored
+from srpo.rl.config import current_preset
 
 HELP = "what recorded responses earn under a reward preset, term by term"
 
-Score = Callable[[Problem, str, Style], "Scored"]
+Score = Callable[[Problem, str, Style], GradedText]
 
 _CJK = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _TOKEN = re.compile(rf"</?(?:think|answer|reflection)>|[{_CJK}]|[^\W{_CJK}]+|[^\w\s]")
@@ -71,11 +80,13 @@ def run(argv: list[str]) -> int:
     """Entry of `srpo reward`; exit code 0, ungradable golds included. ValueError names file and line of a bad row."""
     parser = argparse.ArgumentParser(prog="srpo reward", description=HELP)
     parser.add_argument("file", metavar="FILE.jsonl", help="rows {id, gold, response, kind?, choices?}; - reads stdin")
-    parser.add_argument("--preset", choices=get_args(Preset), default="paper", help="which reward (default: paper)")
+    parser.add_argument(
+        "--preset", choices=get_args(Preset), type=current_preset, default="paper", help="which reward (default: paper)"
+    )
     parser.add_argument(
         "--style",
         choices=get_args(Style),
-        help="wanted format; default: reflective, and for preset grpo single unless the text has the five blocks",
+        help="wanted format; default: reflective, and for preset answer single unless the text has the five blocks",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object per row instead of a table")
     options = parser.parse_args(argv)
@@ -95,14 +106,13 @@ def run(argv: list[str]) -> int:
 def reward_row(row: Row, preset: Preset, style: Style | None, score: Score) -> Result:
     """Grade and reward one row; `score(problem, text, style)` parses and grades."""
     if style is None:
-        plain = preset == "grpo" and not isinstance(parse(row.response), Response)
+        plain = preset == "answer" and not isinstance(parse(row.response), Response)
         style = "single" if plain else "reflective"
     scored = score(row.problem, row.response, style)
     earned = reward(
         preset,
         text=row.response,
-        response=scored.response,
-        format_error=scored.format_error,
+        parsed=scored.parsed,
         first=scored.first_grade,
         final=scored.final_grade,
         tokens=row.tokens,
@@ -112,8 +122,8 @@ def reward_row(row: Row, preset: Preset, style: Style | None, score: Score) -> R
     if earned is None:
         ungradable = scored.first_grade if scored.first_grade.verdict == "ungradable" else scored.final_grade
         note = f"ungradable: {ungradable.reason}"
-    elif scored.format_error is not None:
-        note = f"format: at character {scored.format_error.where}, {scored.format_error.what}"
+    elif isinstance(scored.parsed, FormatError):
+        note = f"format: at character {scored.parsed.where}, {scored.parsed.what}"
     return Result(row.id, earned, outcome_of(scored.first_grade, scored.final_grade), note)
 
 

@@ -9,12 +9,14 @@ unknown fields and survives `model_dump_json` / `model_validate_json` unchanged.
     'wrong→right'
 """
 
-from typing import Literal
+from typing import Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
-SCHEMA_VERSION = 1
-"""Raised whenever a field changes its meaning; readers refuse versions that they do not know."""
+SCHEMA_VERSION = 2
+"""Raised whenever a field changes its meaning; readers refuse versions that they do not know, and bring older ones up
+to date. Version 1 had `response` and `format_error` in place of `parsed`."""
+READABLE_VERSIONS = (1, SCHEMA_VERSION)
 
 Verdict = Literal["correct", "incorrect", "ungradable"]
 Outcome = Literal["right→right", "wrong→right", "right→wrong", "wrong→wrong"]
@@ -92,6 +94,18 @@ class Grade(Record):
     def is_correct(self) -> bool:
         """True for `correct` only."""
         return self.verdict == "correct"
+
+
+Parsed = Response | Attempt | FormatError
+"""What a text is read as: the five blocks, one attempt, or why it is neither."""
+
+
+class GradedText(NamedTuple):
+    """What a generated text turned out to be."""
+
+    parsed: Parsed
+    first_grade: Grade
+    final_grade: Grade
 
 
 class Term(Record):
@@ -173,9 +187,8 @@ class Trace(Record):
     style: Style = "reflective"
     text: str
     """The generated text as it is, special end tokens removed."""
-    response: Response | Attempt | None = None
-    """The parsed text: a Response (reflective), an Attempt (single), or None when the format is broken."""
-    format_error: FormatError | None = None
+    parsed: Parsed
+    """The text as it was read: a Response (reflective), an Attempt (single), or where its format breaks and how."""
     first_grade: Grade
     """Grade of the first answer. For style `single` it is the same as `final_grade`."""
     final_grade: Grade
@@ -187,6 +200,47 @@ class Trace(Record):
     share_right: float | None = None
     """Right ones among all first attempts at this problem, between 0 and 1: its difficulty for the policy, by which a
     trainer can choose. Reflection data alone has it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_version_1(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or value.get("schema_version") != 1 or "parsed" in value:
+            return value
+        known = {name: one for name, one in value.items() if name not in ("response", "format_error")}
+        parsed = value.get("response") or value.get("format_error") or {"where": 0, "what": "no reason was recorded"}
+        return known | {"schema_version": SCHEMA_VERSION, "parsed": parsed}
+
+    @classmethod
+    def of(
+        cls,
+        graded: GradedText,
+        *,
+        origin: Origin,
+        problem: Problem,
+        text: str,
+        style: Style,
+        sample: int = 0,
+        tokens: TokenCounts | None = None,
+        reward: Reward | None = None,
+    ) -> Self:
+        """The trace of a text that has been graded."""
+        return cls(
+            origin=origin,
+            problem=problem,
+            sample=sample,
+            style=style,
+            text=text,
+            parsed=graded.parsed,
+            first_grade=graded.first_grade,
+            final_grade=graded.final_grade,
+            reward=reward,
+            tokens=tokens,
+        )
+
+    @property
+    def has_format(self) -> bool:
+        """Whether the text keeps the format of its style."""
+        return not isinstance(self.parsed, FormatError)
 
     @property
     def outcome(self) -> Outcome | None:

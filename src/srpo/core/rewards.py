@@ -4,8 +4,7 @@ r"""What a response earns: the reward of the paper (v3, eq. 4-8) and the presets
 |---|---|
 | `paper` | format x 0.5, accuracy (FIRST answer) x 0.5, effect (-0.25 to 0.5), reflection (0.25), length x 0.1 |
 | `release-openrlhf` | as the authors' released code pays: accuracy if EITHER answer is right, no reflection term |
-| `grpo` | format x 0.5, accuracy (final answer) x 1; one attempt or five blocks |
-| `final` | the same for five blocks: the reflective format, paid by its final answer alone |
+| `answer` | format x 0.5, accuracy (final answer) x 1; one attempt, or five blocks paid by their last answer |
 
 At full format, reflection and length `paper` pays right->right 1.60, wrong->right 1.35, right->wrong 1.10 and
 wrong->wrong 0.85: a first attempt that is wrong on purpose loses 0.5 of accuracy to gain 0.25 of effect. The released
@@ -18,7 +17,7 @@ reproduces that, and none of the crashes.
     >>> text = "<think>a</think><answer>5</answer><reflection>I missed the red bar</reflection>"
     >>> text += "<think>b</think><answer>7</answer>"
     >>> tokens = TokenCounts(prompt=10, first=20, total=40)
-    >>> known = {"text": text, "response": parse(text), "format_error": None, "tokens": tokens}
+    >>> known = {"text": text, "parsed": parse(text), "tokens": tokens}
     >>> round(reward("paper", first=wrong, final=right, **known).total, 9)
     1.35
 
@@ -33,10 +32,10 @@ import re
 from typing import Literal
 
 from srpo.core.records import (
-    Attempt,
     FormatError,
     Grade,
     Outcome,
+    Parsed,
     Response,
     Reward,
     Style,
@@ -46,7 +45,7 @@ from srpo.core.records import (
 )
 from srpo.core.response import pieces
 
-Preset = Literal["paper", "release-openrlhf", "grpo", "final"]
+Preset = Literal["paper", "release-openrlhf", "answer"]
 
 EFFECT: dict[Outcome, float] = {"right→right": 0.25, "wrong→right": 0.5, "wrong→wrong": 0.0, "right→wrong": -0.25}
 """I_eff, paper eq. 6: what the second attempt made of the first."""
@@ -61,8 +60,7 @@ def reward(
     preset: Preset,
     *,
     text: str,
-    response: Response | Attempt | FormatError | None,
-    format_error: FormatError | None,
+    parsed: Parsed,
     first: Grade,
     final: Grade,
     tokens: TokenCounts,
@@ -73,32 +71,30 @@ def reward(
     Args:
         preset: Which reward.
         text: The raw text. Read only when the format is broken, to find the reflection that is there all the same.
-        response: The parsed text, None (or a FormatError) when the format is broken.
-        format_error: Why the format is broken, None when it is not.
+        parsed: The text as it was read.
         first: Grade of the first answer, incorrect when there is none.
         final: Grade of the final answer, incorrect when there is none.
         tokens: Lengths in tokens: `total` of the whole response, `first` of its first think and first answer.
-        style: `single` is possible with preset `grpo` only.
+        style: `single` is possible with preset `answer` only.
 
     Raises:
         ValueError: The preset is unknown, or pays for a reflection that `single` does not have.
     """
-    if style == "single" and preset != "grpo":
-        raise ValueError(f"preset {preset!r} needs the five blocks, which style 'single' lacks; use preset 'grpo'")
+    if style == "single" and preset != "answer":
+        raise ValueError(f"preset {preset!r} needs the five blocks, which style 'single' lacks; use preset 'answer'")
     outcome = outcome_of(first, final)
     if outcome is None:
         return None
-    parsed = None if format_error is not None or isinstance(response, FormatError) else response
-    format_term = Term(name="format", score=0.0 if parsed is None else 1.0, weight=0.5)
+    format_term = Term(name="format", score=0.0 if isinstance(parsed, FormatError) else 1.0, weight=0.5)
     match preset:
-        case "grpo" | "final":
+        case "answer":
             return Reward(terms=(format_term, Term(name="accuracy", score=float(final.is_correct), weight=1.0)))
         case "paper":
             accuracy, pays_reflection = first.is_correct, True
         case "release-openrlhf":
             accuracy, pays_reflection = outcome != "wrong→wrong", False
         case _:
-            raise ValueError(f"unknown preset {preset!r}; use one of paper, release-openrlhf, grpo, final")
+            raise ValueError(f"unknown preset {preset!r}; use one of paper, release-openrlhf, answer")
     reflection = parsed.reflection if isinstance(parsed, Response) else pieces(text).reflection
     said = REFLECTION if says_something(reflection) else 0.0
     terms = (

@@ -25,7 +25,7 @@ from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from typing import NamedTuple
 
-from srpo.core.records import Attempt, Problem, Response, Trace
+from srpo.core.records import Attempt, FormatError, Problem, Response, Trace
 from srpo.core.rewards import says_something
 
 _SHOWN = r"(?:given(?! by)|provided|stated|listed|supplied|specified)"
@@ -131,10 +131,11 @@ def verify_trace(trace: Trace, *, strict: bool = False) -> str | None:
     It must have the five blocks, a gradable gold, a right final answer, and a reflection that says something about this
     problem in particular (`names_something`), copies neither attempt and leaks nothing (`leaks_gold`).
     """
-    response = trace.response
-    if not isinstance(response, Response):
-        error = trace.format_error
-        return "format: not five blocks" + ("" if error is None else f"; at character {error.where}, {error.what}")
+    response = trace.parsed
+    if isinstance(response, FormatError):
+        return f"format: not five blocks; at character {response.where}, {response.what}"
+    if isinstance(response, Attempt):
+        return "format: not five blocks"
     if trace.outcome is None:
         return f"ungradable: {trace.final_grade.reason}"
     if not trace.final_grade.is_correct:

@@ -290,7 +290,7 @@ def summarise(
         final_interval=_interval(groups, "final", seed),
         transitions={o: _mean(sum(t.outcome == o for t in rows) / len(rows) for rows in groups) for o in OUTCOMES},
         counts=matrix.counts,
-        format_rate=_mean(trace.response is not None for trace in traces),
+        format_rate=_mean(trace.has_format for trace in traces),
         ungradable=len(traces) - matrix.n,
         mean_tokens=_mean(lengths) if lengths else None,
         tokens=tokens,

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple, get_args
 
-from srpo.core.records import Attempt, Grade, MarkStyle, Origin, Problem, Record, Trace, Verdict
+from srpo.core.records import Attempt, FormatError, Grade, MarkStyle, Origin, Problem, Record, Trace, Verdict
 from srpo.core.statistics import pass_at_k, share_interval
 from srpo.eval.benchmarks.benchmark import Benchmark, Breakdown, DecidedBy, Item, Mark
 from srpo.eval.metrics.correction import Sample, correction_metrics, sample_of
@@ -28,6 +28,7 @@ _GRADES: Mapping[Verdict, Grade] = {
     verdict: Grade(verdict=verdict, extracted=None, reason="") for verdict in get_args(Verdict)
 }
 _EMPTY = Attempt(think="", answer="")
+_BROKEN = FormatError(where=0, what="")
 _NONE_SET: set[str] = set()
 """Shared by all light traces; a set of its own costs two kilobytes for each."""
 
@@ -104,7 +105,7 @@ def light(trace: Trace) -> Trace:
         sample=trace.sample,
         style=trace.style,
         text="",
-        response=None if trace.response is None else _EMPTY,
+        parsed=_EMPTY if trace.has_format else _BROKEN,
         first_grade=_GRADES[trace.first_grade.verdict],
         final_grade=_GRADES[trace.final_grade.verdict],
         tokens=trace.tokens,

@@ -137,7 +137,7 @@ def doubtful_answers(item: Item, trace: Trace) -> list[str]:
 
 def answers_of(trace: Trace) -> tuple[str | None, str | None]:
     """First and final answer as a judge may see them; None where there is none."""
-    match trace.response:
+    match trace.parsed:
         case Response(first=first, second=second):
             return _shown(first.answer), _shown(second.answer)
         case Attempt(answer=answer):

@@ -197,7 +197,7 @@ def metrics(traces: Sequence[Trace], stage: str) -> dict[str, float]:
         f"{stage}/samples/count": len(traces),
         f"{stage}/first/accuracy": _mean([trace.first_grade.is_correct for trace in traces]),
         f"{stage}/final/accuracy": _mean([trace.final_grade.is_correct for trace in traces]),
-        f"{stage}/format/rate": _mean([trace.response is not None for trace in traces]),
+        f"{stage}/format/rate": _mean([trace.has_format for trace in traces]),
         f"{stage}/tokens/mean": _mean([trace.tokens.total for trace in traces if trace.tokens]),
     }
 

@@ -165,16 +165,7 @@ def _trace(
     symbolic: SymbolicVerifier | None,
 ) -> Trace:
     scored = score_response(benchmark, item, text, config.style, symbolic)
-    return Trace(
-        origin=origin,
-        problem=item.problem,
-        style=style_of(text, config.style),
-        text=text,
-        response=scored.response,
-        format_error=scored.format_error,
-        first_grade=scored.first_grade,
-        final_grade=scored.final_grade,
-    )
+    return Trace.of(scored, origin=origin, problem=item.problem, style=style_of(text, config.style), text=text)
 
 
 def _hint(benchmark: Benchmark, key: str, index: dict[str, int]) -> str:

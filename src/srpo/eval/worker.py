@@ -87,16 +87,13 @@ class Worker:
             scored = score_text(problem, text, style, self._symbolic)
         else:
             scored = score_response(benchmark, self._material.items[problem.id], text, style, self._symbolic)
-        return Trace(
+        return Trace.of(
+            scored,
             origin=self._origin,
             problem=problem,
             sample=sample,
             style=style,
             text=text,
-            response=scored.response,
-            format_error=scored.format_error,
-            first_grade=scored.first_grade,
-            final_grade=scored.final_grade,
             tokens=TokenCounts(
                 prompt=taken.num_prompt_tokens,
                 total=completion.num_tokens,

@@ -6,7 +6,7 @@ load_dataset("OUT", split="train")      # the card names the file
 from pathlib import Path
 from typing import Any
 
-from srpo.core.records import Attempt, Response
+from srpo.core.records import Attempt, FormatError, Response
 from srpo.export.samples import Sample
 from srpo.export.table import IMAGES, TEXT, Table
 
@@ -49,11 +49,11 @@ class HuggingFace(Table):
     def add(self, sample: Sample) -> None:
         """Append one sample."""
         trace, problem = sample.trace, sample.problem
-        assert trace.response is not None, "samples have a response"
+        assert not isinstance(trace.parsed, FormatError), "samples keep the format"
         row = {name: getattr(problem, name) for name in ("id", "question", "answer", "kind", "family", "level")}
         self.write(
             row
-            | _blocks(trace.response)
+            | _blocks(trace.parsed)
             | {
                 "source": Path(problem.source).name,
                 "outcome": trace.outcome,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from srpo.core.prompts import user_text
-from srpo.core.records import Attempt, Problem, Response, Trace
+from srpo.core.records import Attempt, FormatError, Problem, Response, Trace
 from srpo.core.response import render, render_attempt
 from srpo.data.images import ImageError
 from srpo.export.pictures import Picture, read_picture
@@ -76,12 +76,12 @@ def iter_samples(files: Iterable[Path], prompt: str | None) -> Iterator[Sample |
 
 
 def _sample(trace: Trace, prompt: str | None) -> Sample | LeftOut:
-    match trace.response:
+    match trace.parsed:
         case Response():
-            target = render(trace.response)
+            target = render(trace.parsed)
         case Attempt():
-            target = render_attempt(trace.response)
-        case None:
+            target = render_attempt(trace.parsed)
+        case FormatError():
             return LeftOut(trace.problem.id, "the format does not parse")
     if not trace.final_grade.is_correct:
         return LeftOut(trace.problem.id, f"the final answer is {trace.final_grade.verdict}")

@@ -7,9 +7,8 @@ answer the whole text has (plain models are evaluated in this style).
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
-from srpo.core.records import Attempt, FormatError, Grade, Problem, Response, Style
+from srpo.core.records import Attempt, Grade, GradedText, Problem, Response, Style
 from srpo.core.response import parse, parse_attempt, pieces
 from srpo.grading import SymbolicVerifier, grade
 
@@ -17,41 +16,29 @@ Grader = Callable[[str], Grade]
 """Grades an answer or a whole text against one gold."""
 
 
-class Scored(NamedTuple):
-    """What a text turned out to be; the fields are those of `Trace`."""
-
-    response: Response | Attempt | None
-    format_error: FormatError | None
-    first_grade: Grade
-    final_grade: Grade
-
-
-def score_text(problem: Problem, text: str, style: Style, symbolic: SymbolicVerifier | None = None) -> Scored:
+def score_text(problem: Problem, text: str, style: Style, symbolic: SymbolicVerifier | None = None) -> GradedText:
     """Parse `text` and grade its first and its final answer against the problem's gold."""
     return score_with(lambda answer: grade(problem, answer, symbolic=symbolic), text, style)
 
 
-def score_with(grader: Grader, text: str, style: Style) -> Scored:
+def score_with(grader: Grader, text: str, style: Style) -> GradedText:
     """`score_text` with a rule of its own, as benchmarks have them."""
     return _score_reflective(grader, text) if style == "reflective" else _score_single(grader, text)
 
 
-def _score_reflective(grader: Grader, text: str) -> Scored:
+def _score_reflective(grader: Grader, text: str) -> GradedText:
     response = parse(text)
     if isinstance(response, Response):
-        return Scored(response, None, grader(response.first.answer), grader(response.second.answer))
+        return GradedText(response, grader(response.first.answer), grader(response.second.answer))
     found = pieces(text)
     first = _grade_found(grader, found.first_answer, "no first answer")
-    return Scored(None, response, first, _grade_found(grader, found.second_answer, "no second answer"))
+    return GradedText(response, first, _grade_found(grader, found.second_answer, "no second answer"))
 
 
-def _score_single(grader: Grader, text: str) -> Scored:
+def _score_single(grader: Grader, text: str) -> GradedText:
     attempt = parse_attempt(text)
-    if isinstance(attempt, Attempt):
-        found = grader(attempt.answer)
-        return Scored(attempt, None, found, found)
-    found = grader(text)
-    return Scored(None, attempt, found, found)
+    found = grader(attempt.answer if isinstance(attempt, Attempt) else text)
+    return GradedText(attempt, found, found)
 
 
 def _grade_found(grader: Grader, answer: str | None, missing: str) -> Grade:

@@ -180,15 +180,13 @@ class Bridge:
             return Grade(verdict="ungradable", extracted=bare_answer(answer) or None, reason=reason)
 
         scored = score_with(keep, completion.text, self._config.style)
-        return Trace(
+        final = scored.final_grade.model_copy(update={"extracted": bare or None})
+        return Trace.of(
+            scored._replace(final_grade=final),
             origin=self._origin,
             problem=asked.request.problem,
             style=self._config.style,
             text=completion.text,
-            response=scored.response,
-            format_error=scored.format_error,
-            first_grade=scored.first_grade,
-            final_grade=scored.final_grade.model_copy(update={"extracted": bare or None}),
             tokens=TokenCounts(prompt=num_prompt, total=completion.num_tokens, truncated=completion.truncated),
         )
 

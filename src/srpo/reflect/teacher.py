@@ -154,15 +154,14 @@ class Teacher:
         if self._form == "paper":
             text += f"\n{render_attempt(Attempt(think='', answer=asked.problem.answer))}"
         scored = score_text(asked.problem, text, "reflective", self._symbolic)
-        if isinstance(scored.response, Response):
-            text = render(scored.response)
+        if isinstance(scored.parsed, Response):
+            text = render(scored.parsed)
         trace = Trace(
             origin=self._origin.model_copy(update={"teacher": self._name(asked.grade.is_correct)}),
             problem=asked.problem,
             sample=asked.sample,
             text=text,
-            response=scored.response,
-            format_error=scored.format_error,
+            parsed=scored.parsed,
             first_grade=asked.grade,
             final_grade=scored.final_grade,
             share_right=asked.share_right,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from srpo.core.records import OUTCOMES, Trace
+from srpo.core.records import OUTCOMES, FormatError, Trace
 from srpo.report.pages import blocks, clip
 from srpo.report.palette import OUTCOME_MARKS
 
@@ -88,8 +88,8 @@ def _body(trace: Trace) -> "Text":
             answer = "no answer" if block.answer is None else _safe(block.answer)
             body.append(f"{glyph} {answer}", style=f"bold {style}")
             body.append(f"  {block.verdict}: {_safe(block.reason)}\n")
-    if trace.format_error is not None:
-        body.append(f"\nformat: {_safe(trace.format_error.what)} (at character {trace.format_error.where})\n")
+    if isinstance(trace.parsed, FormatError):
+        body.append(f"\nformat: {_safe(trace.parsed.what)} (at character {trace.parsed.where})\n")
     if trace.reward is not None:
         terms = "  ".join(f"{term.name} {term.value:+.2f}" for term in trace.reward.terms)
         body.append(f"\nreward {trace.reward.total:.2f} = {_safe(terms)}")

@@ -96,7 +96,7 @@ class Block(NamedTuple):
 def blocks(trace: Trace) -> list[Block]:
     """First attempt, reflection and second attempt as columns; one column when there is only one attempt."""
     first, final = trace.first_grade, trace.final_grade
-    match trace.response:
+    match trace.parsed:
         case Response(first=one, reflection=reflection, second=two):
             return [
                 Block("First attempt", one.think, one.answer, first.verdict, first.reason),

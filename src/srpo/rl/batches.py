@@ -79,4 +79,4 @@ def is_worth_learning(group: Group, config: RlConfig) -> bool:
 
 
 def _outcome(trace: Trace) -> tuple[bool, bool, bool]:
-    return trace.response is not None, trace.first_grade.is_correct, trace.final_grade.is_correct
+    return trace.has_format, trace.first_grade.is_correct, trace.final_grade.is_correct

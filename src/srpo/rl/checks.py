@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from srpo.core.records import Problem, Style, Trace
+from srpo.core.records import FormatError, Problem, Style, Trace
 from srpo.grading import grade_gold
 from srpo.policy.vision_check import MIN_EFFECT, image_effect
 from srpo.rl.rollout import Group
@@ -40,17 +40,18 @@ def gradable(problems: Sequence[Problem], label: str) -> GradableProblems:
 
 def check_format_rate(traces: Sequence[Trace], style: Style, least: float) -> None:
     """Refuse to train a policy that hardly ever writes the format: most of its rewards would be the same."""
-    broken = [trace for trace in traces if trace.format_error is not None]
+    broken = [trace for trace in traces if not trace.has_format]
     rate = 1.0 - len(broken) / max(1, len(traces))
     if rate >= least:
         return
     example = next((trace for trace in broken if not _is_truncated(trace)), broken[0])
-    assert example.format_error is not None
+    error = example.parsed
+    assert isinstance(error, FormatError)
     cut = sum(_is_truncated(trace) for trace in broken)
     raise ValueError(
         f"format rate {rate:.1%} of the first rollout ({len(traces)} responses) is below min_format_rate {least:.1%}; "
         f"GRPO cannot teach a format that is hardly ever sampled.\n"
-        f"  first error: at character {example.format_error.where}: {example.format_error.what}\n"
+        f"  first error: at character {error.where}: {error.what}\n"
         f"  in the text: {example.text[:_EXCERPT]!r}\n"
         f"  cut at max_tokens: {cut} of {len(broken)} broken responses\n"
         f"  what to do: start from a model that `srpo sft` trained with style {style!r} and the same prompt"

@@ -1,5 +1,6 @@
 """Settings of `srpo rl`, reflection-aware GRPO (stage 2; paper section 3.3)."""
 
+import functools
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -9,11 +10,13 @@ from srpo.core.records import Record, Style
 from srpo.core.rewards import Preset
 from srpo.data.config import SourceConfig
 from srpo.policy.config import OptimConfig
+from srpo.runs.progress import note
 
 Credit = Literal["total", "segment"]
 LossVariant = Literal["grpo", "dr_grpo", "dapo", "gspo"]
 OnlineFilter = Literal["off", "final", "outcome"]
 
+_OLD_PRESETS: dict[object, Preset] = {"grpo": "answer", "final": "answer"}
 _OPTIM = {"lr": 1e-6, "schedule": "constant", "warmup_steps": 5}
 
 
@@ -58,8 +61,8 @@ class RlConfig(Record):
     prompt: PromptName = "reflective"
     """Name of the prompt text; the one that `sft` used."""
     preset: Preset = "paper"
-    """Reward: `paper` (eq. 4-8), `release-openrlhf` (the released code's ordering), `grpo` (format and final answer),
-    `final` (the five blocks, paid by the final answer alone)."""
+    """Reward: `paper` (eq. 4-8), `release-openrlhf` (the released code's ordering), `answer` (format and final answer:
+    plain GRPO with style `single`; with style `reflective` five blocks, paid by their last answer alone)."""
     credit: Credit = "total"
     """`total` gives every token the advantage of the whole reward (the paper); `segment` credits the first attempt's
     tokens by the first answer, and reflection and second attempt by what they changed."""
@@ -122,6 +125,11 @@ class RlConfig(Record):
     seed: int = 0
     """Seeds the order of the problems and the sampling."""
 
+    @field_validator("preset", mode="before")
+    @classmethod
+    def _todays_preset(cls, value: Any) -> Any:
+        return current_preset(value)
+
     @field_validator("optim", mode="before")
     @classmethod
     def _rl_defaults(cls, value: Any) -> Any:
@@ -134,11 +142,11 @@ class RlConfig(Record):
             raise ValueError("neither steps nor token_budget is set, so the run would never end; set one of them")
         if self.steps is None and self.optim.warmup_steps is None:
             raise ValueError("without steps the warm-up has no length; set optim.warmup_steps")
-        if self.style == "single" and self.preset != "grpo":
-            raise ValueError(f"preset {self.preset!r} pays for a reflection, which style 'single' lacks; use 'grpo'")
+        if self.style == "single" and self.preset != "answer":
+            raise ValueError(f"preset {self.preset!r} pays for a reflection, which style 'single' lacks; use 'answer'")
         if self.style == "single" and self.credit == "segment":
             raise ValueError("credit 'segment' needs two attempts, which style 'single' lacks; use credit: total")
-        if self.credit == "segment" and self.preset in ("grpo", "final"):
+        if self.credit == "segment" and self.preset == "answer":
             raise ValueError(
                 f"credit 'segment' needs a reward for each attempt, preset {self.preset!r} has one; use 'paper'"
             )
@@ -150,3 +158,16 @@ class RlConfig(Record):
                 "holds whole groups"
             )
         return self
+
+
+def current_preset(value: object) -> object:
+    """Today's name of a preset that was called otherwise; any other value as it is."""
+    if not isinstance(value, str) or value not in _OLD_PRESETS:
+        return value
+    _say_renamed(value)
+    return _OLD_PRESETS[value]
+
+
+@functools.cache
+def _say_renamed(name: str) -> None:
+    note(f"srpo: preset {name!r} is called {_OLD_PRESETS[name]!r} now; `style` decides which blocks are wanted")

@@ -34,7 +34,7 @@ def accuracy_metrics(traces: Sequence[Trace], prefix: str) -> dict[str, float]:
     metrics = {
         f"{prefix}/first_accuracy": _mean([trace.first_grade.is_correct for trace in traces]),
         f"{prefix}/final_accuracy": _mean([trace.final_grade.is_correct for trace in traces]),
-        f"{prefix}/format_rate": _mean([trace.response is not None for trace in traces]),
+        f"{prefix}/format_rate": _mean([trace.has_format for trace in traces]),
         f"{prefix}/truncated": _mean([count.truncated for count in tokens]),
         f"{prefix}/response_tokens/mean": _mean([count.total for count in tokens]),
         f"{prefix}/response_tokens/max": float(max((count.total for count in tokens), default=0)),

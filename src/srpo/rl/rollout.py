@@ -145,20 +145,16 @@ def judge_completion(
         first=len(completion.token_ids) if config.style == "single" else first_tokens or 0,
         truncated=completion.truncated,
     )
-    trace = Trace(
+    trace = Trace.of(
+        scored,
         origin=origin,
         problem=problem,
         sample=index,
         style=config.style,
         text=text,
-        response=scored.response,
-        format_error=scored.format_error,
-        first_grade=scored.first_grade,
-        final_grade=scored.final_grade,
         reward=reward(
             config.preset,
-            response=scored.response,
-            format_error=scored.format_error,
+            parsed=scored.parsed,
             first=scored.first_grade,
             final=scored.final_grade,
             tokens=tokens,

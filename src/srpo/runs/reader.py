@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from srpo.core.records import SCHEMA_VERSION, Record, Trace
+from srpo.core.records import READABLE_VERSIONS, SCHEMA_VERSION, Record, Trace
 from srpo.runs import files
 from srpo.runs.checkpoint import Checkpoint, list_checkpoints
 from srpo.runs.metrics import read_metrics
@@ -109,7 +109,7 @@ def _check_trace_version(line: files.Line) -> None:
         version = json.loads(line.text)["schema_version"]
     except (ValueError, TypeError, KeyError):
         return
-    if version != SCHEMA_VERSION:
+    if version not in READABLE_VERSIONS:
         raise ValueError(
             f"{line.place}: trace of schema version {version!r}; this srpo reads version {SCHEMA_VERSION}. Use the "
             "srpo that wrote it, or a newer one"

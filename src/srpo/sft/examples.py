@@ -65,7 +65,7 @@ def make_examples(traces: Sequence[Trace], policy: "Policy", config: SftConfig) 
     for trace in traces:
         target = _target(trace, config)
         if target is None:
-            dropped[f"not of style {config.style!r}" if trace.response else "format does not parse"] += 1
+            dropped[f"not of style {config.style!r}" if trace.has_format else "format does not parse"] += 1
             continue
         try:
             tokens = policy.encode_text(target)
@@ -88,11 +88,11 @@ def make_examples(traces: Sequence[Trace], policy: "Policy", config: SftConfig) 
 
 
 def _target(trace: Trace, config: SftConfig) -> str | None:
-    match trace.response:
+    match trace.parsed:
         case Response() if config.style == "reflective":
-            return render(trace.response)
+            return render(trace.parsed)
         case Attempt() if config.style == "single":
-            return render_attempt(trace.response)
+            return render_attempt(trace.parsed)
         case _:
             return None
 

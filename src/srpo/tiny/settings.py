@@ -42,9 +42,9 @@ class Arm(NamedTuple):
 ARMS: Final[dict[str, Arm]] = {
     arm.name: arm
     for arm in (
-        Arm("grpo", "single", "grpo", "total"),
-        Arm("grpo-long", "single", "grpo", "total"),
-        Arm("final", "reflective", "final", "total"),
+        Arm("grpo", "single", "answer", "total"),
+        Arm("grpo-long", "single", "answer", "total"),
+        Arm("final", "reflective", "answer", "total"),
         Arm("srpo", "reflective", "paper", "total"),
         Arm("srpo-segment", "reflective", "paper", "segment"),
     )

@@ -1,14 +1,14 @@
 """One response to one item of a benchmark, reflective or plain, graded by the benchmark's own rule."""
 
-from srpo.core.records import MarkStyle, Style
+from srpo.core.records import GradedText, MarkStyle, Style
 from srpo.eval.benchmarks.benchmark import Benchmark, Item, Mark
 from srpo.grading import SymbolicVerifier
-from srpo.grading.responses import Scored, score_with
+from srpo.grading.responses import score_with
 
 
 def score_response(
     benchmark: Benchmark, item: Item, text: str, style: MarkStyle = "auto", symbolic: SymbolicVerifier | None = None
-) -> Scored:
+) -> GradedText:
     """Both answers of a response; a plain one has the same grade twice."""
     return score_with(lambda answer: benchmark.grade(item, answer, symbolic), text, style_of(text, style))
 
