@@ -193,7 +193,7 @@ def test_traces_that_cannot_be_learned_from_are_counted() -> None:
     assert CharPolicy().decode(list(single.tokens)) == render_attempt(attempt)
     assert single.skipped_tokens == 0
     with pytest.raises(ValueError, match="none of the 1 traces in t can be learned from"):
-        make_examples([trace(None)], CharPolicy(), config())  # type: ignore[arg-type]
+        make_examples([trace(FormatError(where=0, what="no think"))], CharPolicy(), config())  # type: ignore[arg-type]
 
 
 def test_loss_mask_covers_the_target_after_what_is_skipped() -> None:

@@ -71,7 +71,7 @@ def test_a_broken_format_is_explained() -> None:
     assert found["total"] == 1.1
 
 
-def test_grpo_takes_one_attempt_or_five_blocks_unless_told() -> None:
+def test_preset_answer_takes_one_attempt_or_five_blocks_unless_told() -> None:
     single, five = row("<think>3+4</think><answer>7</answer>"), row(FIVE.format(first="5", final="7"))
     assert reward_row(single, "answer", None, exact_score).as_json()["total"] == 1.5
     assert reward_row(five, "answer", None, exact_score).as_json()["total"] == 1.5
