@@ -4,6 +4,8 @@ import threading
 
 import pytest
 
+from srpo.core.records import Problem
+from srpo.grading import Grader
 from srpo.grading.symbolic import SymbolicPool, is_risky
 
 pytestmark = pytest.mark.slow
@@ -63,3 +65,25 @@ def test_settings_are_checked() -> None:
         SymbolicPool(num_workers=0)
     with pytest.raises(ValueError, match="deadline_s must be positive"):
         SymbolicPool(deadline_s=0)
+
+
+SUM = Problem(id="sum", question="", answer=r"\sum_{k=1}^{3} k^2")
+
+
+def test_a_grader_starts_a_worker_when_the_rules_cannot_tell_and_stops_it_at_the_end() -> None:
+    with Grader() as grader:
+        assert grader._pool is not None
+        grader._pool.deadline_s = 20
+        assert grader.grade(SUM, "14 and no formula").verdict == "incorrect"
+        assert grader._pool.num_workers_alive == 0
+        assert grader.grade(SUM, r"\sum_{j=0}^{3} j^2").verdict == "correct"
+        assert grader._pool.num_workers_alive == 1
+    assert grader._pool.num_workers_alive == 0
+
+
+def test_a_grader_says_when_it_ran_out_of_time(capsys: pytest.CaptureFixture[str]) -> None:
+    with Grader() as grader:
+        assert grader._pool is not None
+        grader._pool.deadline_s = 1e-6
+        assert grader.grade(SUM, r"\sum_{j=0}^{3} j^2").verdict == "incorrect"
+    assert "ran out of time on 1 comparisons" in capsys.readouterr().err

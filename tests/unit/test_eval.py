@@ -10,7 +10,7 @@ from srpo.eval.config import EvalConfig
 from srpo.eval.result import EvalResult
 from srpo.eval.run import run
 from srpo.eval.table import render
-from srpo.grading.responses import score_text
+from srpo.grading import RULES_ONLY
 from srpo.models.fake import FakeGenerator
 from srpo.models.protocol import Request
 from srpo.runs.directory import RunDir
@@ -44,8 +44,8 @@ def five(first: str, second: str) -> str:
         ("", "single", False, False, False),
     ],
 )
-def test_score_text(text: str, style: str, first: bool, final: bool, parsed: bool) -> None:
-    scored = score_text(SEVEN, text, style)
+def test_both_answers_of_a_response_are_graded(text: str, style: str, first: bool, final: bool, parsed: bool) -> None:
+    scored = RULES_ONLY.grade_response(SEVEN, text, style)
     assert (scored.first_grade.is_correct, scored.final_grade.is_correct) == (first, final)
     assert isinstance(scored.parsed, FormatError) != parsed
 
@@ -53,7 +53,7 @@ def test_score_text(text: str, style: str, first: bool, final: bool, parsed: boo
 def test_an_ungradable_gold_is_never_incorrect() -> None:
     problem = Problem(id="1", question="q", answer="", kind="number")
     for text in (five("7", "7"), "nothing"):
-        scored = score_text(problem, text, "reflective")
+        scored = RULES_ONLY.grade_response(problem, text, "reflective")
         assert {scored.first_grade.verdict, scored.final_grade.verdict} == {"ungradable"}
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from srpo.core.records import Problem
-from srpo.grading import classify_gold, grade, grade_gold
+from srpo.grading import Grader, classify_gold, grade, grade_gold
 
 
 def problem(gold: str, choices: tuple[str, ...] = (), kind: str | None = None) -> Problem:
@@ -100,7 +100,7 @@ class Verifier:
 def test_the_symbolic_verifier_is_asked_last(answer: bool | None, verdict: str) -> None:
     verifier = Verifier(answer)
     gold = problem(r"\sum_{k=1}^{n} k^2")
-    assert grade(gold, r"$\sum_{j=1}^{n} j^2$", symbolic=verifier).verdict == verdict
+    assert Grader(symbolic=verifier).grade(gold, r"$\sum_{j=1}^{n} j^2$").verdict == verdict
     assert verifier.questions == [(r"\sum_{k=1}^{n} k^2", r"\sum_{j=1}^{n} j^2")]
 
 
@@ -110,5 +110,5 @@ def test_the_symbolic_verifier_is_asked_last(answer: bool | None, verdict: str) 
 )
 def test_what_the_rules_decide_is_not_asked_again(gold: str, prediction: str) -> None:
     verifier = Verifier(True)
-    assert grade(problem(gold), prediction, symbolic=verifier).verdict == "incorrect"
+    assert Grader(symbolic=verifier).grade(problem(gold), prediction).verdict == "incorrect"
     assert verifier.questions == []

@@ -8,6 +8,7 @@ from srpo.eval.official import mathvista, mmmu
 from srpo.eval.official.hallusionbench import hallusion_scores, read_id
 from srpo.eval.official.olympiadbench import olympiad_equal, read_tolerance
 from srpo.eval.official.wemath import wemath_scores
+from srpo.grading import Grader
 
 HOSTILE = ["1" * 1_000_000, "1" * 100_000 + ",", "(" * 100_000, "<answer>" * 10_000, "1.1e" * 10_000, "is " * 10_000]
 
@@ -280,10 +281,10 @@ def test_olympiad_asks_the_verifier_only_about_formulas_it_cannot_read() -> None
             asked.append((gold, prediction))
             return True
 
-    assert olympiad_equal(r"\int_0^1 x dx", r"\frac{1}{2}", None, Verifier())
+    assert olympiad_equal(r"\int_0^1 x dx", r"\frac{1}{2}", None, Grader(symbolic=Verifier()))
     assert len(asked) == 1
-    assert not olympiad_equal("x+1", "x+2", None, Verifier())
-    assert not olympiad_equal("no solution", "every number", None, Verifier())
+    assert not olympiad_equal("x+1", "x+2", None, Grader(symbolic=Verifier()))
+    assert not olympiad_equal("no solution", "every number", None, Grader(symbolic=Verifier()))
     assert len(asked) == 1
 
 

@@ -13,7 +13,7 @@ from srpo.grading.prose.grade import grade_list, grade_number, grade_option, gra
 from srpo.grading.prose.number import read_number
 from srpo.grading.prose.refusals import refuses
 from srpo.grading.prose.text import own_turn, statements
-from srpo.grading.prose.verdict import read_verdict
+from srpo.grading.prose.yes_no import read_yes_no
 
 CASES = [
     json.loads(line)
@@ -150,7 +150,7 @@ def test_yes_and_no() -> None:
     assert grade_verdict(DOG, "There is a dog lying on the sofa.").verdict == "correct"
     assert grade_verdict(DOG, "There is no dog in the picture.").extracted == "no"
     assert grade_verdict(DOG, "I see no cat. Yes, a dog is in the picture.").verdict == "correct"
-    assert read_verdict("No, wait. Yes, there is.", DOG.question).verdict in ("yes", None)
+    assert read_yes_no("No, wait. Yes, there is.", DOG.question).verdict in ("yes", None)
 
 
 def test_unclear_is_named_and_right_only_where_nothing_is_shown() -> None:

@@ -9,14 +9,14 @@ from srpo.eval.benchmarks.named import benchmark_named
 from srpo.eval.config import EvalJudgeConfig
 from srpo.eval.judge import Judge, answers_of, doubtful_answers
 from srpo.eval.rubrics import check_judged, prompt_text, read_ruling
-from srpo.grading.responses import score_text
+from srpo.grading import RULES_ONLY
 from srpo.models.fake import FakeGenerator
 from srpo.models.protocol import Completion
 
 
 def trace_of(problem: Problem, text: str) -> Trace:
     style = style_of(text)
-    scored = score_text(problem, text, style)
+    scored = RULES_ONLY.grade_response(problem, text, style)
     return Trace(
         origin=Origin(stage="eval", model="m"),
         problem=problem,

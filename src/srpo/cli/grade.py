@@ -11,12 +11,11 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from srpo.core.records import Grade, Problem
-from srpo.grading import SymbolicVerifier, grade
+from srpo.grading import Grader
 
 HELP = "grade predictions against gold answers (JSONL in, verdicts out)"
 
@@ -148,9 +147,9 @@ def run(argv: list[str]) -> int:
         return 0 if stop.code in (0, None) else 2
     rows = _load(options.file)
     graded: list[tuple[Row, Grade]] = []
-    with _symbolic(enabled=not options.no_symbolic) as symbolic:
+    with Grader(symbolic=not options.no_symbolic) as grader:
         for row in rows:
-            result = grade(row.problem, row.prediction, symbolic=symbolic)
+            result = grader.grade(row.problem, row.prediction)
             graded.append((row, result))
             if options.json:
                 shown = {
@@ -163,11 +162,3 @@ def run(argv: list[str]) -> int:
     if not options.json:
         _print_table(graded)
     return 0
-
-
-def _symbolic(*, enabled: bool) -> AbstractContextManager[SymbolicVerifier | None]:
-    if not enabled:
-        return nullcontext(None)
-    from srpo.grading.symbolic import SymbolicPool
-
-    return SymbolicPool()

@@ -92,9 +92,9 @@ def run(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     rows = list(_read(options.file))
     # Graders are loaded when they are needed; neither `--help` nor a bad row needs them.
-    from srpo.grading.responses import score_text
+    from srpo.grading import RULES_ONLY
 
-    results = [reward_row(row, options.preset, options.style, score_text) for row in rows]
+    results = [reward_row(row, options.preset, options.style, RULES_ONLY.grade_response) for row in rows]
     if options.json:
         for result in results:
             print(json.dumps(result.as_json(), ensure_ascii=False))

@@ -44,7 +44,7 @@ class Problem(Record):
     choices: tuple[str, ...] = ()
     """Option texts in order A, B, C, ...; empty for free-form questions."""
     kind: str | None = None
-    """The gold's kind when the data set states it (see `core.grading`); otherwise it is worked out from the gold."""
+    """The gold's kind when the data set states it (see `srpo.grading`); otherwise it is worked out from the gold."""
     source: str = ""
     """Data set or file that the problem comes from; `file:line` for JSONL."""
     family: str = ""

@@ -26,7 +26,7 @@ from srpo.eval.aggregate import Judging
 from srpo.eval.benchmarks.benchmark import Benchmark, DecidedBy, Item
 from srpo.eval.config import EvalJudgeConfig
 from srpo.eval.rubrics import BLOCKS, check_judged, prompt_text, read_ruling
-from srpo.grading.answers import extract_answer
+from srpo.grading import extract_answer
 from srpo.models.pool import Opener
 from srpo.models.protocol import Completion, Generator, Message, Request
 from srpo.models.rubric import read_verdict, request_about

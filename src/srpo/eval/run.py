@@ -26,7 +26,7 @@ from srpo.eval.judge import Decided, open_judge
 from srpo.eval.metrics.voting import RIGHT
 from srpo.eval.result import BenchmarkResult, EvalResult
 from srpo.eval.worker import Worked, Worker
-from srpo.grading.symbolic import open_verifier
+from srpo.grading import Grader
 from srpo.models.cache import ResponseCache
 from srpo.models.meter import BudgetSpent, Spend
 from srpo.models.pool import RESPONSES, Opener, batches_under_way
@@ -73,8 +73,8 @@ def run(
         )
         model = generator or opener.open(config.model)
         decider = open_judge(config.judge, material.benchmark, opener, judge)
-        symbolic = stack.enter_context(open_verifier(config.symbolic))
-        worker = Worker(config, run_dir, material, model=model, judge=decider, symbolic=symbolic)
+        grader = stack.enter_context(Grader(symbolic=config.symbolic))
+        worker = Worker(config, run_dir, material, model=model, judge=decider, grader=grader)
         state = _Evaluation(config, run_dir, material, worker=worker, opener=opener).work()
         spend = opener.spend()
     result = _result(config, run_dir, material, state, spend)

@@ -26,14 +26,13 @@ from srpo.data.usable import check_usable, rejected_rows
 from srpo.eval.aggregate import ROWS, Facts, ItemRow, Judging, Tally, light, mark_of, row_of
 from srpo.eval.benchmarks.benchmark import Benchmark, Item, Mark
 from srpo.eval.benchmarks.items import iter_items
-from srpo.eval.benchmarks.marking import score_response, style_of
+from srpo.eval.benchmarks.marking import grade_item, style_of
 from srpo.eval.benchmarks.named import benchmark_named
 from srpo.eval.config import ScoreConfig
 from srpo.eval.judge import Case, Decided, Judge, open_judge, shared_cache
 from srpo.eval.responses import STDIN, iter_responses
 from srpo.eval.result import BenchmarkResult, EvalResult
-from srpo.grading import SymbolicVerifier
-from srpo.grading.symbolic import open_verifier
+from srpo.grading import Grader
 from srpo.models.cache import ResponseCache
 from srpo.models.meter import BudgetSpent, Spend
 from srpo.models.pool import RESPONSES, Opener, batches_under_way
@@ -81,7 +80,7 @@ def score(
     benchmark = benchmark_named(config.benchmark)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="srpo-score-")))
-        symbolic = stack.enter_context(open_verifier(config.symbolic))
+        grader = stack.enter_context(Grader(symbolic=config.symbolic))
         items = stack.enter_context(RecordFile(folder / "items", Item))
         traces = stack.enter_context(RecordFile(folder / "traces", Trace))
         index, rejected = _read_items(benchmark, config, items)
@@ -91,7 +90,7 @@ def score(
             srpo_version=__version__,
             commit=run_dir.config.provenance.commit if run_dir else "",
         )
-        trace_of = _grade(benchmark, config, items, index, traces, origin, symbolic)
+        trace_of = _grade(benchmark, config, items, index, traces, origin, grader)
         given = Given(items, rejected, traces, trace_of)
         marks = stack.enter_context(RecordFile(folder / "marks", Mark))
         return _Output(config, benchmark, given, rows=rows, run_dir=run_dir, judge=judge).work(marks)
@@ -133,7 +132,7 @@ def _grade(
     index: dict[str, int],
     traces: RecordFile[Trace],
     origin: Origin,
-    symbolic: SymbolicVerifier | None,
+    grader: Grader,
 ) -> "array[int]":
     """Grade each response by the rule, into `traces`; returns the index of each item's trace."""
     trace_of = array("q", [_NONE]) * len(items)
@@ -149,7 +148,7 @@ def _grade(
                 )
             line_of[number] = one.line
             item = items[number]
-            trace_of[number] = traces.append(_trace(benchmark, item, one.text, config, origin, symbolic))
+            trace_of[number] = traces.append(_trace(benchmark, item, one.text, config, origin, grader))
             bar.advance(1)
     if not len(traces):
         raise ValueError(f"{config.responses}: holds no responses; a row is {{id, response}}")
@@ -162,10 +161,10 @@ def _trace(
     text: str,
     config: ScoreConfig,
     origin: Origin,
-    symbolic: SymbolicVerifier | None,
+    grader: Grader,
 ) -> Trace:
-    scored = score_response(benchmark, item, text, config.style, symbolic)
-    return Trace.of(scored, origin=origin, problem=item.problem, style=style_of(text, config.style), text=text)
+    graded = grade_item(benchmark, item, text, config.style, grader)
+    return Trace.of(graded, origin=origin, problem=item.problem, style=style_of(text, config.style), text=text)
 
 
 def _hint(benchmark: Benchmark, key: str, index: dict[str, int]) -> str:

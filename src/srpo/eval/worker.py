@@ -6,12 +6,11 @@ from typing import NamedTuple
 from srpo.core.records import Problem, Style, TokenCounts, Trace
 from srpo.core.response import first_attempt_end
 from srpo.eval.aggregate import Judging
-from srpo.eval.benchmarks.marking import score_response, style_of
+from srpo.eval.benchmarks.marking import grade_item, style_of
 from srpo.eval.config import EvalConfig
 from srpo.eval.dataset import Material
 from srpo.eval.judge import Decided, Judge
-from srpo.grading import SymbolicVerifier
-from srpo.grading.responses import score_text
+from srpo.grading import Grader
 from srpo.models import asking
 from srpo.models.pool import turn_of
 from srpo.models.protocol import Completion, InspectingGenerator
@@ -40,13 +39,13 @@ class Worker:
         *,
         model: InspectingGenerator,
         judge: Judge | None,
-        symbolic: SymbolicVerifier | None,
+        grader: Grader,
     ) -> None:
         self._config = config
         self._material = material
         self._model = model
         self._judge = judge
-        self._symbolic = symbolic
+        self._grader = grader
         self._origin = make_origin(run_dir, "eval", config.model_name, config.prompt, config.sampling)
 
     def work(self, problems: Sequence[Problem]) -> Worked:
@@ -84,11 +83,11 @@ class Worker:
         style = style_of(text, self._config.style)
         benchmark = self._material.benchmark
         if benchmark is None:
-            scored = score_text(problem, text, style, self._symbolic)
+            graded = self._grader.grade_response(problem, text, style)
         else:
-            scored = score_response(benchmark, self._material.items[problem.id], text, style, self._symbolic)
+            graded = grade_item(benchmark, self._material.items[problem.id], text, style, self._grader)
         return Trace.of(
-            scored,
+            graded,
             origin=self._origin,
             problem=problem,
             sample=sample,

@@ -14,12 +14,11 @@ second answer) has no final answer. Every step is linear in the length of the te
 import re
 from typing import Literal, NamedTuple
 
-from srpo.grading.normalise import clean, repair
+from srpo.grading.normalise import MAX_ANSWER_CHARS, clean, repair
 from srpo.grading.phrases import any_of
 
-SHORT_CHARS = 400
+_SHORT_CHARS = 400
 """A text without any mark is taken as the answer itself up to this length."""
-MAX_ANSWER_CHARS = 2000
 MAX_BLOCKS, MAX_BOXES = 8, 24
 """More answers than these are a list of guesses, of which the last is no better than the others."""
 _TAIL_CHARS = 20_000
@@ -85,7 +84,7 @@ def _from_blocks(text: str, tags: list[tuple[int, int, str, bool]]) -> Extractio
         return _nothing("the last answer block is too long for an answer")
     found = _boxed(inner) or _marked(inner)
     if found is not None:
-        return found._replace(how="answer block", context=inner if len(inner) <= SHORT_CHARS else found.context)
+        return found._replace(how="answer block", context=inner if len(inner) <= _SHORT_CHARS else found.context)
     return Extraction(inner, "answer block", context=inner)
 
 
@@ -95,7 +94,7 @@ def _from_text(text: str) -> Extraction:
     if boxed is not None:
         return boxed
     tail = text[-_TAIL_CHARS:]
-    short = len(text) <= SHORT_CHARS
+    short = len(text) <= _SHORT_CHARS
     found = _marked(tail)
     if found is None and (not short or _SENTENCE_END.search(text.strip()[:-1])):
         found = _bold(tail) or _conclusion(tail)
@@ -231,7 +230,7 @@ def _marked(text: str) -> Extraction | None:
     matches = list(_MARKER.finditer(text))
     for match in reversed(matches[-40:]):
         segment, sentence = _segment(text, match.end())
-        if segment and not _NO_ANSWERS.match(segment) and len(segment) <= SHORT_CHARS:
+        if segment and not _NO_ANSWERS.match(segment) and len(segment) <= _SHORT_CHARS:
             after = text.find(sentence, match.end()) + len(sentence)
             if _taken_back(text[after : after + 200]):
                 return _nothing("the marked answer is taken back")
@@ -290,6 +289,6 @@ def _conclusion(text: str) -> Extraction | None:
     left_over = len(window) - (end.end() if end else len(window))
     return (
         Extraction(sentence, "conclusion", context=sentence)
-        if len(sentence) <= SHORT_CHARS and left_over <= 300
+        if len(sentence) <= _SHORT_CHARS and left_over <= 300
         else None
     )

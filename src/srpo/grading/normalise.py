@@ -16,7 +16,7 @@ from functools import lru_cache
 
 from srpo.grading.phrases import words
 
-MAX_CHARS = 2000
+MAX_ANSWER_CHARS = 2000
 """Longer answers are not answers; `clean` cuts nothing, callers check `len`."""
 
 SET_OPEN, SET_CLOSE = "⦃", "⦄"

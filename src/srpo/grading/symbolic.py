@@ -19,32 +19,26 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Self
 
-from srpo.grading.rules.route import SymbolicVerifier
-from srpo.runs.progress import note
-
-MAX_CHARS = 400
-MAX_NESTING = 12
-MAX_DIGITS = 40
-_MEMORY_BYTES = 4 << 30
+_MAX_CHARS = 400
+_MAX_NESTING = 12
+_MAX_DIGITS = 40
 _START_DEADLINE_S = 120.0
 _TOWER = re.compile(r"\^[^+\-=,]{0,40}\^[^+\-=,]{0,40}\^|\^\s?\{?\s?\d{4,}|\d{3,}\s?!|!\s?!")
 
 
 def is_risky(text: str) -> bool:
     """Could the text keep a computer algebra system busy: towers of powers, large factorials, deep nesting?"""
-    if len(text) > MAX_CHARS or _TOWER.search(text) or re.search(rf"\d{{{MAX_DIGITS},}}", text):
+    if len(text) > _MAX_CHARS or _TOWER.search(text) or re.search(rf"\d{{{_MAX_DIGITS},}}", text):
         return True
     depth = deepest = 0
     for c in text:
         depth += (c in "{[(") - (c in "}])")
         deepest = max(deepest, depth)
-    return deepest > MAX_NESTING
+    return deepest > _MAX_NESTING
 
 
 class _Worker:
@@ -54,7 +48,7 @@ class _Worker:
         source_root = str(Path(__file__).resolve().parents[2])
         paths = [source_root, *filter(None, [os.environ.get("PYTHONPATH")])]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "srpo.grading.symbolic"],
+            [sys.executable, "-m", "srpo.grading.symbolic_worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -103,7 +97,7 @@ def _kill_all(workers: list[_Worker]) -> None:
 
 
 class SymbolicPool:
-    """Implements `core.grading.SymbolicVerifier`. Safe to call from many threads; each call uses one worker."""
+    """Implements `SymbolicVerifier`. Safe to call from many threads; each call uses one worker."""
 
     def __init__(self, *, num_workers: int = 1, deadline_s: float = 3.0) -> None:
         """Prepare a pool; processes start at the first question. `deadline_s` is the longest one question may take."""
@@ -193,62 +187,3 @@ class SymbolicPool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-# -- the child's side
-
-
-def _limit_memory() -> None:
-    try:
-        import resource  # not on every platform
-    except ImportError:
-        return
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
-
-
-def _verify(gold: str, prediction: str, math_verify: Any) -> bool | None:
-    config = [math_verify.LatexExtractionConfig()]
-    read = [
-        math_verify.parse(f"${text}$", extraction_config=config, parsing_timeout=None) for text in (gold, prediction)
-    ]
-    if not all(read):
-        return None
-    return bool(math_verify.verify(read[0], read[1], timeout_seconds=None))
-
-
-def _serve() -> None:
-    _limit_memory()
-    import logging
-
-    import math_verify  # 1.5 s
-
-    logging.disable(logging.CRITICAL)
-    out = sys.stdout
-    sys.stdout = sys.stderr  # what libraries print must not be taken for an answer
-    print("ready", file=out, flush=True)
-    for line in sys.stdin:
-        gold, prediction = json.loads(line)
-        verdict: bool | None = None
-        # sympy raises nearly everything, RecursionError and MemoryError included; none of it is an answer
-        with contextlib.suppress(Exception):
-            verdict = _verify(gold, prediction, math_verify)
-        print(json.dumps(verdict), file=out, flush=True)
-
-
-if __name__ == "__main__":
-    _serve()
-
-
-@contextmanager
-def open_verifier(wanted: bool) -> Iterator[SymbolicVerifier | None]:
-    """The symbolic verifier, or nothing; says so when it ran out of time."""
-    if not wanted:
-        yield None
-        return
-    from srpo.grading.symbolic import SymbolicPool
-
-    with SymbolicPool() as pool:
-        yield pool
-        if pool.num_timeouts:
-            note(f"srpo: math-verify ran out of time on {pool.num_timeouts} comparisons; the rules alone graded them")

@@ -20,7 +20,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from srpo.core.prompts import PromptName, prompt_named, user_text
 from srpo.core.records import Grade, Problem, Record, Sampling, TokenCounts, Trace
-from srpo.interop.bare import bare_answer, has_lettered_options, is_number, listed_options
+from srpo.grading import bare_answer, is_plain_number
+from srpo.interop.questions import has_lettered_options, listed_options
 from srpo.models.config import ServerConfig
 from srpo.models.protocol import Completion, InspectingGenerator, Message, Request
 from srpo.runs.directory import RunDir
@@ -172,17 +173,17 @@ class Bridge:
         return found
 
     def _trace(self, asked: Asked, completion: Completion, bare: str, num_prompt: int) -> Trace:
-        from srpo.grading.responses import score_with
+        from srpo.grading import grade_with
 
         reason = _TOOK_OVER if completion.error is None else f"no answer: {completion.error}"
 
         def keep(answer: str) -> Grade:
             return Grade(verdict="ungradable", extracted=bare_answer(answer) or None, reason=reason)
 
-        scored = score_with(keep, completion.text, self._config.style)
-        final = scored.final_grade.model_copy(update={"extracted": bare or None})
+        graded = grade_with(keep, completion.text, self._config.style)
+        final = graded.final_grade.model_copy(update={"extracted": bare or None})
         return Trace.of(
-            scored._replace(final_grade=final),
+            graded._replace(final_grade=final),
             origin=self._origin,
             problem=asked.request.problem,
             style=self._config.style,
@@ -214,7 +215,7 @@ class Bridge:
         lettered = has_lettered_options(question)
         asked_for = limits.get("max_new_tokens")
         most = max(self._config.max_tokens, asked_for if isinstance(asked_for, int) else 0)
-        return Asked(Request(problem=problem, messages=wrapped), most, lettered, not lettered and is_number(gold))
+        return Asked(Request(problem=problem, messages=wrapped), most, lettered, not lettered and is_plain_number(gold))
 
     def _text(self, key: str, content: Any, images: list[str]) -> str:
         if isinstance(content, str):

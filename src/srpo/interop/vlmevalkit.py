@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import itemgetter
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Final, NamedTuple
 
 from srpo.core.records import Record, Trace
-from srpo.grading.rules.choices import LETTERS
-from srpo.interop.bare import bare_answer, is_number
+from srpo.grading import bare_answer, is_plain_number
 from srpo.report.leaderboard.results import result_of
 from srpo.report.open import read_run
 from srpo.runs.files import make_directory_atomic
@@ -121,7 +121,7 @@ def export_predictions(run: Path, out: Path, *, tsv: Path | None = None, name: s
 def prediction_text(trace: Trace) -> str:
     """The bare final answer of a trace, in a form that pandas reads back as this text."""
     problem = trace.problem
-    bare = bare_answer(trace.text, choices=problem.choices, number=is_number(problem.answer))
+    bare = bare_answer(trace.text, choices=problem.choices, number=is_plain_number(problem.answer))
     text = _clean(bare or trace.final_grade.extracted or "").strip()
     if not text:
         return NO_ANSWER
@@ -141,10 +141,10 @@ def _predictions(traces: Iterable[Trace]) -> tuple[dict[str, Prediction], int]:
 
 def _own_sheet(found: Mapping[str, Prediction]) -> _Sheet:
     width = max(len(one.trace.problem.choices) for one in found.values())
-    columns = ("index", "question", *LETTERS[:width], "answer", *_OURS)
+    columns = ("index", "question", *ascii_uppercase[:width], "answer", *_OURS)
     rows = (
         {"index": key, "question": one.trace.problem.question, "answer": one.trace.problem.answer}
-        | dict(zip(LETTERS, one.trace.problem.choices, strict=False))
+        | dict(zip(ascii_uppercase, one.trace.problem.choices, strict=False))
         | _cells(one)
         for key, one in found.items()
     )
@@ -261,7 +261,7 @@ def _clean(text: str) -> str:
 def _notes(texts: Sequence[str], tsv: Path | None) -> Iterator[str]:
     if tsv is None:
         yield "without --tsv there are only our columns; most rules of VLMEvalKit need those of its own file"
-    numerals = [text for text in texts if is_number(text)]
+    numerals = [text for text in texts if is_plain_number(text)]
     if len(numerals) == len(texts) and any("." in text for text in texts) and any("." not in text for text in texts):
         yield "all predictions are numbers, some with decimals: pandas reads 7 as 7.0, which may be marked wrong"
 

@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 from srpo.core.records import Attempt, FormatError, Grade, Origin, Problem, Record, Trace
 from srpo.core.response import parse_attempt, render_attempt
-from srpo.grading import SymbolicVerifier
-from srpo.grading.responses import score_text
+from srpo.grading import Grader
 from srpo.models import asking
 from srpo.models.protocol import Completion
 from srpo.models.structured import ATTEMPT_BLOCKS, blocks_in_tags
@@ -51,17 +50,15 @@ class Worked(NamedTuple):
 class Reflector:
     """Works batches, several at a time where `Writers.window` says so."""
 
-    def __init__(
-        self, config: ReflectConfig, writers: Writers, *, origin: Origin, symbolic: SymbolicVerifier | None
-    ) -> None:
+    def __init__(self, config: ReflectConfig, writers: Writers, *, origin: Origin, grader: Grader) -> None:
         """`origin` is that of the first attempts."""
         self._config = config
         self._writers = writers
-        self._symbolic = symbolic
+        self._grader = grader
         self._captions = Captions(config, writers.captioner)
         judge = Judge(writers.judge, config.judge, seed=config.seed) if config.judge and writers.judge else None
         self._teacher = Teacher(
-            writers.teacher, config, origin=origin, policy=writers.policy, symbolic=symbolic, judge=judge
+            writers.teacher, config, origin=origin, policy=writers.policy, grader=grader, judge=judge
         )
 
     def work(self, problems: Sequence[Problem]) -> Worked:
@@ -134,7 +131,7 @@ class Reflector:
             reason = "first attempt truncated" if completion.truncated else "first attempt has no think and answer"
             detail = f"at character {attempt.where}: {attempt.what}"
             return _dropped(problem, sample, completion.text, reason=reason, detail=detail)
-        grade = score_text(problem, text, "single", self._symbolic).final_grade
+        grade = self._grader.grade_response(problem, text, "single").final_grade
         if grade.verdict == "ungradable":
             found = _dropped(problem, sample, completion.text, reason="gold is ungradable", detail=grade.reason)
             return found.model_copy(update={"where": "gold"})

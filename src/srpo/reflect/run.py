@@ -20,7 +20,7 @@ from pathlib import Path
 
 from srpo.core.records import DRAWN, Problem, Record, Trace
 from srpo.core.selection import select
-from srpo.grading.symbolic import open_verifier
+from srpo.grading import Grader
 from srpo.models.config import LOCAL, ServerConfig
 from srpo.models.meter import BudgetSpent, Spend
 from srpo.models.protocol import Generator, InspectingGenerator
@@ -94,10 +94,10 @@ def run(
     if teacher is None:
         _check_teacher(config, run_dir.path)
     given = StandIns(policy=policy, teacher=teacher, judge=judge)
-    with open_writers(config, run_dir.path, given) as writers, open_verifier(config.symbolic) as symbolic:
+    with open_writers(config, run_dir.path, given) as writers, Grader(symbolic=config.symbolic) as grader:
         model = config.model.model if isinstance(config.model, ServerConfig) else config.model
         origin = make_origin(run_dir, "reflect", model, config.prompt, config.sampling)
-        reflector = Reflector(config, writers, origin=origin, symbolic=symbolic)
+        reflector = Reflector(config, writers, origin=origin, grader=grader)
         _Reflection(config, run_dir, found, writers=writers, reflector=reflector).work()
         spend = writers.spend()
     result = _result(config, run_dir, found, spend)

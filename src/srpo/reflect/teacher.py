@@ -12,8 +12,7 @@ from srpo.core.prompts import Form, problem_text, teacher_prompt, teacher_text
 from srpo.core.records import Attempt, Grade, Origin, Problem, Response, Sampling, TokenCounts, Trace
 from srpo.core.response import render, render_attempt
 from srpo.core.selection import verify_trace
-from srpo.grading import SymbolicVerifier
-from srpo.grading.responses import score_text
+from srpo.grading import Grader
 from srpo.models.protocol import Completion, Generator, InspectingGenerator, Message, Request
 from srpo.models.structured import TEACHER_BLOCKS, blocks_in_tags
 from srpo.reflect.config import ReflectConfig
@@ -62,7 +61,7 @@ class Teacher:
         *,
         origin: Origin,
         policy: InspectingGenerator,
-        symbolic: SymbolicVerifier | None,
+        grader: Grader,
         judge: Judge | None = None,
     ) -> None:
         """`origin` is that of the first attempts; `policy` counts tokens."""
@@ -76,7 +75,7 @@ class Teacher:
         self._form = config.form
         self._origin = origin
         self._policy = policy
-        self._symbolic = symbolic
+        self._grader = grader
         self._judge = judge
 
     def teach(self, asked: Sequence[Asked]) -> Lessons:
@@ -153,17 +152,17 @@ class Teacher:
         text = f"{render_attempt(asked.attempt)}\n{blocks}"
         if self._form == "paper":
             text += f"\n{render_attempt(Attempt(think='', answer=asked.problem.answer))}"
-        scored = score_text(asked.problem, text, "reflective", self._symbolic)
-        if isinstance(scored.parsed, Response):
-            text = render(scored.parsed)
+        graded = self._grader.grade_response(asked.problem, text, "reflective")
+        if isinstance(graded.parsed, Response):
+            text = render(graded.parsed)
         trace = Trace(
             origin=self._origin.model_copy(update={"teacher": self._name(asked.grade.is_correct)}),
             problem=asked.problem,
             sample=asked.sample,
             text=text,
-            parsed=scored.parsed,
+            parsed=graded.parsed,
             first_grade=asked.grade,
-            final_grade=scored.final_grade,
+            final_grade=graded.final_grade,
             share_right=asked.share_right,
             tokens=TokenCounts(
                 prompt=asked.num_prompt_tokens,

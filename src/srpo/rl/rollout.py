@@ -15,7 +15,6 @@ import torch
 from srpo.core.records import Origin, Problem, Sampling, TokenCounts, Trace
 from srpo.core.rewards import reward
 from srpo.data.images import ImageError
-from srpo.grading.responses import score_text
 from srpo.policy.decode import SampledCompletion, sample
 from srpo.policy.policy import first_attempt_tokens
 from srpo.policy.prompts import PromptEncoder
@@ -24,7 +23,7 @@ from srpo.rl.credit import Credited
 from srpo.runs.progress import note
 
 if TYPE_CHECKING:
-    from srpo.grading import SymbolicVerifier
+    from srpo.grading import Grader
     from srpo.policy.policy import Policy
     from srpo.policy.processor import EncodedPrompt
 
@@ -69,7 +68,7 @@ class Judge(NamedTuple):
     policy: "Policy"
     config: RlConfig
     origin: Origin
-    symbolic: "SymbolicVerifier | None"
+    grader: "Grader"
 
 
 def sampling_seed(seed: int, *place: object) -> int:
@@ -137,7 +136,7 @@ def judge_completion(
     index, completion = item
     config = judge.config
     text = judge.policy.decode(completion.token_ids)
-    scored = score_text(problem, text, config.style, judge.symbolic)
+    graded = judge.grader.grade_response(problem, text, config.style)
     first_tokens = first_attempt_tokens(judge.policy, completion.token_ids, text)
     tokens = TokenCounts(
         prompt=prompt.num_tokens,
@@ -146,7 +145,7 @@ def judge_completion(
         truncated=completion.truncated,
     )
     trace = Trace.of(
-        scored,
+        graded,
         origin=origin,
         problem=problem,
         sample=index,
@@ -154,9 +153,9 @@ def judge_completion(
         text=text,
         reward=reward(
             config.preset,
-            parsed=scored.parsed,
-            first=scored.first_grade,
-            final=scored.final_grade,
+            parsed=graded.parsed,
+            first=graded.first_grade,
+            final=graded.final_grade,
             tokens=tokens,
             style=config.style,
             text=text,

@@ -9,12 +9,12 @@ optimizer moments, the position in the stream of problems and the token count, a
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from srpo.core.records import Problem, Record, Sampling
 from srpo.data.sources import load_problems
 from srpo.data.usable import check_usable
-from srpo.grading.symbolic import open_verifier
+from srpo.grading import Grader
 from srpo.policy.load import load_policy, save_policy
 from srpo.policy.optim import Optimizer
 from srpo.policy.prompts import PromptEncoder
@@ -29,9 +29,6 @@ from srpo.runs.interrupt import Stop, Stopped, stop_signal
 from srpo.runs.origin import check_same_data, make_origin
 from srpo.runs.progress import Bar, note, progress
 from srpo.runs.rejects import fingerprint
-
-if TYPE_CHECKING:
-    from srpo.grading import SymbolicVerifier
 
 
 class RlSummary(Record):
@@ -81,8 +78,8 @@ def run(config: RlConfig, run_dir: RunDir) -> RlSummary:
         return RlSummary.model_validate(run_dir.summary())
     data = load_data(config)
     checkpoint = run_dir.latest_checkpoint()
-    with open_verifier(config.symbolic) as symbolic:
-        session = open_session(config, run_dir, data, checkpoint, symbolic)
+    with Grader(symbolic=config.symbolic) as grader:
+        session = open_session(config, run_dir, data, checkpoint, grader)
         reached = _train(session, run_dir, data, checkpoint)
     run_dir.save_model(lambda path: save_policy(session.policy, path))
     row = list(run_dir.metrics())[-1]
@@ -119,7 +116,7 @@ def open_session(
     run_dir: RunDir,
     data: Data,
     checkpoint: Checkpoint | None,
-    symbolic: "SymbolicVerifier | None",
+    grader: Grader,
 ) -> Session:
     """Load models and optimizer, at the checkpoint if there is one."""
     extra = checkpoint.extra if checkpoint else {}
@@ -149,7 +146,7 @@ def open_session(
         reference=reference,
         optimizer=optimizer,
         encoder=PromptEncoder(policy, config.prompt, size=config.prompt_cache, max_pixels=config.max_pixels),
-        judge=Judge(policy, config, origin, symbolic),
+        judge=Judge(policy, config, origin, grader),
         stream=ProblemStream(data.train, config.seed, extra.get("position", 0)),
         clock=Clock(),
     )

@@ -20,7 +20,7 @@ from srpo.core.records import Grade, Problem, Record
 from srpo.core.statistics import wilson
 from srpo.data.config import SourceConfig
 from srpo.data.rows import Row
-from srpo.grading import SymbolicVerifier, grade
+from srpo.grading import RULES_ONLY, Grader
 
 DecidedBy = Literal["rule", "judge"]
 
@@ -123,9 +123,9 @@ class Benchmark(ABC):
         """The question as the official evaluation puts it, without any instruction on tags."""
         return problem_text(item.problem)
 
-    def grade(self, item: Item, text: str, symbolic: SymbolicVerifier | None = None) -> Grade:
+    def grade(self, item: Item, text: str, grader: Grader = RULES_ONLY) -> Grade:
         """Grade an answer, or a whole response without tags."""
-        return grade(item.problem, text, symbolic=symbolic)
+        return grader.grade(item.problem, text)
 
     def breakdown(self, marks: Sequence[Mark]) -> Breakdown:
         """The official tables and numbers."""

@@ -12,7 +12,7 @@ from srpo.data.fields import RowError
 from srpo.data.rows import Row
 from srpo.eval.benchmarks.benchmark import Benchmark, HubSource, Item
 from srpo.eval.benchmarks.columns import first, gold, make_item, needed, pictures, question, text
-from srpo.grading import SymbolicVerifier, grade
+from srpo.grading import RULES_ONLY, Grader, grade
 
 TYPES = ("text-in-chart", "text-in-general", "number-in-chart", "number-in-general")
 SOURCES = ("GPT-sourced", "GPT-inspired", "completely human")
@@ -69,9 +69,9 @@ class CharXiv(Benchmark):
         rule = _RULES.get(answer_type) or _decimals(item.problem.answer)
         return f"{item.problem.question}\n{rule}"
 
-    def grade(self, item: Item, text: str, symbolic: SymbolicVerifier | None = None) -> Grade:
+    def grade(self, item: Item, text: str, grader: Grader = RULES_ONLY) -> Grade:
         """The core's rule; several terms may come in any order."""
-        found = super().grade(item, text, symbolic)
+        found = super().grade(item, text, grader)
         if found.verdict != "incorrect" or found.extracted is None or item.problem.kind != "text":
             return found
         if _same_terms(item, found.extracted):

@@ -13,7 +13,7 @@ from srpo.data.rows import Row
 from srpo.eval.benchmarks.benchmark import Benchmark, Breakdown, HubSource, Item, Mark
 from srpo.eval.benchmarks.columns import make_item, needed, pictures, question, text
 from srpo.eval.official.hallusionbench import hallusion_scores, read_id
-from srpo.grading import SymbolicVerifier
+from srpo.grading import RULES_ONLY, Grader
 from srpo.grading.prose.grade import grade_verdict
 
 _ID = ("category", "subcategory", "set_id", "figure_id", "question_id")
@@ -62,7 +62,7 @@ class HallusionBench(Benchmark):
         """The question as it is: the authors ask for no form of answer."""
         return item.problem.question
 
-    def grade(self, item: Item, text: str, symbolic: SymbolicVerifier | None = None) -> Grade:  # noqa: ARG002
+    def grade(self, item: Item, text: str, grader: Grader = RULES_ONLY) -> Grade:  # noqa: ARG002
         """Yes or no, read out of the text.
 
         Where nothing is shown, saying that one cannot tell is right (the official code: VS, figure 0); elsewhere it is

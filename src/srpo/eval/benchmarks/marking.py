@@ -2,24 +2,23 @@
 
 from srpo.core.records import GradedText, MarkStyle, Style
 from srpo.eval.benchmarks.benchmark import Benchmark, Item, Mark
-from srpo.grading import SymbolicVerifier
-from srpo.grading.responses import score_with
+from srpo.grading import RULES_ONLY, Grader, grade_with
 
 
-def score_response(
-    benchmark: Benchmark, item: Item, text: str, style: MarkStyle = "auto", symbolic: SymbolicVerifier | None = None
+def grade_item(
+    benchmark: Benchmark, item: Item, text: str, style: MarkStyle = "auto", grader: Grader = RULES_ONLY
 ) -> GradedText:
     """Both answers of a response; a plain one has the same grade twice."""
-    return score_with(lambda answer: benchmark.grade(item, answer, symbolic), text, style_of(text, style))
+    return grade_with(lambda answer: benchmark.grade(item, answer, grader), text, style_of(text, style))
 
 
 def mark_text(
-    benchmark: Benchmark, item: Item, text: str, style: MarkStyle = "auto", symbolic: SymbolicVerifier | None = None
+    benchmark: Benchmark, item: Item, text: str, style: MarkStyle = "auto", grader: Grader = RULES_ONLY
 ) -> Mark:
     """The mark of a response."""
-    scored = score_response(benchmark, item, text, style, symbolic)
-    first = scored.first_grade if style_of(text, style) == "reflective" else None
-    return Mark(item=item, first=first, final=scored.final_grade)
+    graded = grade_item(benchmark, item, text, style, grader)
+    first = graded.first_grade if style_of(text, style) == "reflective" else None
+    return Mark(item=item, first=first, final=graded.final_grade)
 
 
 def style_of(text: str, style: MarkStyle = "auto") -> Style:

@@ -6,6 +6,7 @@ letter of the place and the text of the option alike, and so do we.
 """
 
 from collections.abc import Sequence
+from string import ascii_uppercase
 
 from srpo.core.records import Grade
 from srpo.data.config import SourceConfig
@@ -13,8 +14,7 @@ from srpo.data.fields import to_choices
 from srpo.data.rows import Row
 from srpo.eval.benchmarks.benchmark import Benchmark, HubSource, Item
 from srpo.eval.benchmarks.columns import gold, lettered, make_item, needed, pictures, question, text, whole
-from srpo.grading import SymbolicVerifier
-from srpo.grading.rules.choices import LETTERS, chosen_letters
+from srpo.grading import RULES_ONLY, Grader, chosen_letters
 
 SUBJECTS = (
     "algebra", "analytic geometry", "arithmetic", "combinatorial geometry", "combinatorics", "counting",
@@ -57,9 +57,9 @@ class MathVision(Benchmark):
         listed = "" if _are_places(choices) else "\n" + lettered(choices, "({letter}) {text}")
         return f"{_TASK}\n{item.problem.question}{listed}".rstrip()
 
-    def grade(self, item: Item, text: str, symbolic: SymbolicVerifier | None = None) -> Grade:
+    def grade(self, item: Item, text: str, grader: Grader = RULES_ONLY) -> Grade:
         """The core's rule; where options are letters at other places, the option's own letter is right as well."""
-        found = super().grade(item, text, symbolic)
+        found = super().grade(item, text, grader)
         wanted = shuffled_gold(item.problem.choices, item.problem.answer)
         if wanted is None or found.is_correct or found.extracted is None:
             return found
@@ -81,13 +81,13 @@ class MathVisionMini(MathVision):
 
 def shuffled_gold(choices: Sequence[str], answer: str) -> str | None:
     """The letter that the gold option reads, where that is another letter than the gold's; else None."""
-    place = LETTERS.find(answer.strip()) if len(answer.strip()) == 1 else -1
+    place = ascii_uppercase.find(answer.strip()) if len(answer.strip()) == 1 else -1
     option = choices[place].strip() if 0 <= place < len(choices) else ""
-    return option if len(option) == 1 and option in LETTERS and option != answer.strip() else None
+    return option if len(option) == 1 and option in ascii_uppercase and option != answer.strip() else None
 
 
 def _are_places(choices: Sequence[str]) -> bool:
-    return "".join(choices) == LETTERS[: len(choices)]
+    return "".join(choices) == ascii_uppercase[: len(choices)]
 
 
 def _pictures(row: Row, source: SourceConfig, *, wanted: bool) -> tuple[str, ...]:

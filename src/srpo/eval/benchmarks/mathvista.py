@@ -11,7 +11,7 @@ from srpo.data.fields import to_choices
 from srpo.data.rows import Row
 from srpo.eval.benchmarks.benchmark import Benchmark, Breakdown, HubSource, Item, Mark, in_order, table_by
 from srpo.eval.benchmarks.columns import gold, inner, lettered, make_item, needed, pictures, question, text, whole
-from srpo.grading import SymbolicVerifier
+from srpo.grading import RULES_ONLY, Grader
 from srpo.grading.prose.grade import grade_list, grade_number, grade_option
 
 SKILLS = (
@@ -69,11 +69,11 @@ class MathVista(Benchmark):
         query = item.facts.get("query")
         return str(query) if query else _query(item)
 
-    def grade(self, item: Item, text: str, symbolic: SymbolicVerifier | None = None) -> Grade:
+    def grade(self, item: Item, text: str, grader: Grader = RULES_ONLY) -> Grade:
         """By the authors' rule, on the answer that our own rules read out of the text instead of GPT-4."""
         problem, precision = item.problem, item.facts.get("precision")
         if text.strip() in problem.choices:
-            return super().grade(item, text, symbolic)  # some options are whole questions, which no prose would be
+            return super().grade(item, text, grader)  # some options are whole questions, which no prose would be
         if problem.choices:
             return grade_option(problem, text)
         match item.facts.get("answer_type"):
@@ -82,7 +82,7 @@ class MathVista(Benchmark):
                 return grade_number(problem, text, places, str(item.facts.get("unit") or ""))
             case "list":
                 return grade_list(problem, text)
-        return super().grade(item, text, symbolic)
+        return super().grade(item, text, grader)
 
     def breakdown(self, marks: Sequence[Mark]) -> Breakdown:
         """With a table of skills, in which a question counts for each skill that it needs."""

@@ -12,7 +12,7 @@ from srpo.data.fields import RowError, to_choices
 from srpo.data.rows import Row
 from srpo.eval.benchmarks.benchmark import Benchmark, HubSource, Item, Mark, cell_of
 from srpo.eval.benchmarks.columns import lettered, make_item, needed, numbered_pictures, question, repair_escapes, text
-from srpo.grading import SymbolicVerifier, grade
+from srpo.grading import RULES_ONLY, Grader
 
 DOMAINS = {
     "Art and Design": ("Art", "Art_Theory", "Design", "Music"),
@@ -81,15 +81,15 @@ class Mmmu(Benchmark):
             return f"{problem.question}\n\nAnswer the question using a single word or phrase."
         return f"{problem.question}\n{lettered(problem.choices, '{letter}. {text}')}\n\n{_LETTER_ONLY}"
 
-    def grade(self, item: Item, text: str, symbolic: SymbolicVerifier | None = None) -> Grade:
+    def grade(self, item: Item, text: str, grader: Grader = RULES_ONLY) -> Grade:
         """Right is what one of the golds says; numbers are compared to two decimals, as the authors do."""
-        found = super().grade(item, text, symbolic)
+        found = super().grade(item, text, grader)
         if found.is_correct or item.problem.choices:
             return found
         golds = _all_golds(item)
         for other in golds[1:]:
             problem = item.problem.model_copy(update={"answer": other})
-            if (again := grade(problem, text, symbolic=symbolic)).is_correct:
+            if (again := grader.grade(problem, text)).is_correct:
                 return again
         said = _rounded(found.extracted or "")
         if said is not None and said in map(_rounded, golds):

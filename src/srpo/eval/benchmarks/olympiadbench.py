@@ -11,7 +11,7 @@ from srpo.data.rows import Row
 from srpo.eval.benchmarks.benchmark import Benchmark, HubSource, Item
 from srpo.eval.benchmarks.columns import make_item, needed, numbered_pictures, question, repair_escapes, text
 from srpo.eval.official.olympiadbench import olympiad_equal, read_tolerance
-from srpo.grading import SymbolicVerifier
+from srpo.grading import RULES_ONLY, Grader
 
 _CONFIG = "OE_MM_maths_en_COMP"
 _WANTED = {
@@ -77,13 +77,13 @@ class OlympiadBench(Benchmark):
         )
         return "\n".join(part for part in (task, str(facts.get("context") or ""), item.problem.question) if part)
 
-    def grade(self, item: Item, text: str, symbolic: SymbolicVerifier | None = None) -> Grade:
+    def grade(self, item: Item, text: str, grader: Grader = RULES_ONLY) -> Grade:
         """The core's rule, then the official one with its tolerance."""
-        found = super().grade(item, text, symbolic)
+        found = super().grade(item, text, grader)
         if found.is_correct or not found.extracted:
             return found
         tolerance = item.facts.get("error")
-        if not olympiad_equal(item.problem.answer, found.extracted, str(tolerance) if tolerance else None, symbolic):
+        if not olympiad_equal(item.problem.answer, found.extracted, str(tolerance) if tolerance else None, grader):
             return found
         reason = f"within the tolerance {tolerance}" if tolerance else "equal by the official rule"
         return found.model_copy(update={"verdict": "correct", "reason": reason})

@@ -11,7 +11,7 @@ from srpo.data.rows import Row
 from srpo.eval.benchmarks.benchmark import Benchmark, Breakdown, HubSource, Item, Mark
 from srpo.eval.benchmarks.columns import labelled_options, letter_gold, make_item, needed, pictures, question, text
 from srpo.eval.official.wemath import wemath_scores
-from srpo.grading import SymbolicVerifier
+from srpo.grading import RULES_ONLY, Grader
 
 
 class WeMath(Benchmark):
@@ -47,11 +47,11 @@ class WeMath(Benchmark):
         """Question and options as they are published; the authors' answer template is left to our own."""
         return f"Question: {item.problem.question}\nOption: {item.facts['option']}"
 
-    def grade(self, item: Item, text: str, symbolic: SymbolicVerifier | None = None) -> Grade:
+    def grade(self, item: Item, text: str, grader: Grader = RULES_ONLY) -> Grade:
         """The core's rule; of a response in the authors' template (`<Answer>: <<B. 12>>`) what it holds as answer."""
         head, found, answer = text.rpartition("Answer")
         in_template = found and head.endswith("<") and "<<" in answer
-        return super().grade(item, answer.strip("<>: \n") if in_template else text, symbolic)
+        return super().grade(item, answer.strip("<>: \n") if in_template else text, grader)
 
     def breakdown(self, marks: Sequence[Mark]) -> Breakdown:
         """The four-dimensional metrics beside accuracy by step."""

@@ -16,7 +16,6 @@ rate among others (fix rate) is a ratio of such means. Samples without a readabl
 """
 
 import math
-import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -25,10 +24,7 @@ from srpo.core.response import parse, pieces
 from srpo.core.rewards import says_something
 from srpo.core.statistics import Estimate, Interval, bootstrap_mean, bootstrap_ratio, mcnemar_exact, share_interval
 from srpo.eval.metrics.reflections import ReflectionKind, reflection_kind
-from srpo.grading.normalise import clean
-from srpo.grading.rules.compare import same
-from srpo.grading.rules.reading import read
-from srpo.grading.rules.splitting import trim
+from srpo.grading import folded_answer, says_the_same
 
 
 class FirstToFinal(Record):
@@ -205,21 +201,7 @@ def same_answer(first: Grade, final: Grade) -> bool:
     if first.extracted is None or final.extracted is None:
         return False
     left, right = folded_answer(first.extracted), folded_answer(final.extracted)
-    return left == right or same(read(left), read(right)) is True
-
-
-_LETTER = re.compile(r"[(\[]([a-z])[)\]]")
-
-
-def folded_answer(text: str) -> str:
-    r"""An extracted answer without what does not count in it: case, blanks, LaTeX dress, brackets around a letter.
-
-    >>> folded_answer("$(B)$"), folded_answer(" 12\\,CM. ")
-    ('b', '12 cm')
-    """
-    folded = trim(clean(text)).casefold()
-    letter = _LETTER.fullmatch(folded)
-    return letter[1] if letter else folded
+    return left == right or says_the_same(left, right)
 
 
 def correction_metrics(

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from srpo.core.records import Record, Trace
 from srpo.core.statistics import Answer, Estimate, share_interval
-from srpo.eval.metrics.correction import folded_answer
+from srpo.grading import folded_answer
 
 RIGHT = "\0right"
 """The vote of every right answer: they are one answer, however they are written."""

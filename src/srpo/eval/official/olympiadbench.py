@@ -18,14 +18,10 @@ the tolerance also holds for `x = 1.001` against `x = 1`.
 import math
 import re
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 
-from srpo.grading import SymbolicVerifier
-from srpo.grading.normalise import MAX_CHARS, clean
-from srpo.grading.rules.evaluate import Value, evaluate, identical, magnitude, sample_values, variables
-from srpo.grading.rules.nodes import Node
-from srpo.grading.rules.splitting import split_top, trim
-from srpo.grading.rules.syntax import parse
+from srpo.grading import RULES_ONLY, Grader
+from srpo.grading.formulas import Formula, ratios, split_top
+from srpo.grading.normalise import MAX_ANSWER_CHARS, clean
 
 DEFAULT_TOLERANCE = 1e-8
 _SLACK = 1.01
@@ -41,22 +37,20 @@ Tolerance = float | str | Sequence[float] | None
 """One for all answers, one for each, or the column `error` as it is published (`1e-3`, `0.1,0.01`, empty)."""
 
 
-def olympiad_equal(
-    gold: str, prediction: str, precision: Tolerance = None, symbolic: SymbolicVerifier | None = None
-) -> bool:
+def olympiad_equal(gold: str, prediction: str, precision: Tolerance = None, grader: Grader = RULES_ONLY) -> bool:
     """The official verdict on a final answer.
 
     Args:
         gold: One gold answer of the item.
         prediction: A final answer, boxed or bare.
         precision: Absolute tolerance.
-        symbolic: Asked about formulas that our parser does not read.
+        grader: Asked about formulas that our parser does not read.
 
     Raises:
         ValueError: `precision` is no number.
     """
     tolerances = read_tolerance(precision)
-    if max(len(gold), len(prediction)) > MAX_CHARS:
+    if max(len(gold), len(prediction)) > MAX_ANSWER_CHARS:
         return False
     left, right = _prepared(gold), _prepared(prediction)
     if left == right:
@@ -69,7 +63,7 @@ def olympiad_equal(
         # A tolerance for each answer as it is written, or for each one that ± makes of them.
         at = index if len(tolerances) < len(golds) else position
         tolerance = tolerances[min(at, len(tolerances) - 1)] * _SLACK
-        found = next((k for k, other in enumerate(free) if _equal(item, other, tolerance, symbolic)), None)
+        found = next((k for k, other in enumerate(free) if _equal(item, other, tolerance, grader)), None)
         if found is None:
             return False
         free.pop(found)
@@ -147,18 +141,18 @@ def _alternatives(items: Sequence[str]) -> Iterator[tuple[int, str]]:
 # -- comparing one answer with one
 
 
-def _equal(gold: str, other: str, tolerance: float, symbolic: SymbolicVerifier | None) -> bool:
+def _equal(gold: str, other: str, tolerance: float, grader: Grader) -> bool:
     if not gold or not other:
         return False
     if _bare(gold) == _bare(other):
         return True
-    if _is_bracketed(gold) and _is_bracketed(other) and _same_intervals(gold, other, tolerance, symbolic):
+    if _is_bracketed(gold) and _is_bracketed(other) and _same_intervals(gold, other, tolerance, grader):
         return True
     if _same_number(gold, other, tolerance):
         return True
     if "=" in gold and "=" in other:
-        return _same_equation(gold, other, tolerance, symbolic)
-    return _same_expression(gold, other, tolerance, symbolic)
+        return _same_equation(gold, other, tolerance, grader)
+    return _same_expression(gold, other, tolerance, grader)
 
 
 def _bare(text: str) -> str:
@@ -169,7 +163,7 @@ def _is_bracketed(text: str) -> bool:
     return text.startswith(("(", "[")) and text.endswith((")", "]"))
 
 
-def _same_intervals(gold: str, other: str, tolerance: float, symbolic: SymbolicVerifier | None) -> bool:
+def _same_intervals(gold: str, other: str, tolerance: float, grader: Grader) -> bool:
     lefts, rights = (text.replace("\\cup", "∪").split("∪") for text in (gold, other))
     if len(lefts) != len(rights):
         return False
@@ -180,8 +174,7 @@ def _same_intervals(gold: str, other: str, tolerance: float, symbolic: SymbolicV
         if len(ends) != len(others):
             return False
         if not all(
-            _bare(a) == _bare(b) or _same_expression(a, b, tolerance, symbolic)
-            for a, b in zip(ends, others, strict=True)
+            _bare(a) == _bare(b) or _same_expression(a, b, tolerance, grader) for a, b in zip(ends, others, strict=True)
         ):
             return False
     return True
@@ -195,19 +188,19 @@ def _same_number(gold: str, other: str, tolerance: float) -> bool:
     return any(abs(amount - value) <= tolerance for amount in (reference / 100, reference, reference * 100))
 
 
-def _same_expression(gold: str, other: str, tolerance: float, symbolic: SymbolicVerifier | None) -> bool:
-    left, right = _node(_right_side(gold)), _node(_right_side(other))
+def _same_expression(gold: str, other: str, tolerance: float, grader: Grader) -> bool:
+    left, right = Formula.read(_right_side(gold)), Formula.read(_right_side(other))
     if left is None or right is None:
-        return _ask(gold, other, symbolic)
+        return _ask(gold, other, grader)
     if left == right:
         return True
-    constant = not variables(left), not variables(right)
+    constant = left.is_constant, right.is_constant
     if constant == (True, True):
-        return _near(evaluate(left), evaluate(right), tolerance)
+        return left.is_near(right, tolerance)
     if any(constant):
         return False
-    decision = identical(left, right)
-    return _ask(gold, other, symbolic) if decision is None else decision
+    decision = left.equals(right)
+    return _ask(gold, other, grader) if decision is None else decision
 
 
 def _right_side(text: str) -> str:
@@ -215,44 +208,22 @@ def _right_side(text: str) -> str:
     return text.split("=")[1] if "=" in text else text
 
 
-def _node(text: str) -> Node | None:
-    return parse(trim(clean(text)))
-
-
-def _near(left: Value | None, right: Value | None, tolerance: float) -> bool:
-    if left is None or right is None:
-        return False  # too large to compute
-    try:
-        if isinstance(left, Fraction) and isinstance(right, Fraction):
-            return abs(left - right) <= Fraction(tolerance)
-        return magnitude(left - right) <= tolerance
-    except OverflowError:
-        return False
-
-
-def _same_equation(gold: str, other: str, tolerance: float, symbolic: SymbolicVerifier | None) -> bool:
+def _same_equation(gold: str, other: str, tolerance: float, grader: Grader) -> bool:
     """Is one difference of sides a whole multiple of the other?"""
     if _bare(gold.partition("=")[0]) == _bare(other.partition("=")[0]):
-        return _same_expression(gold, other, tolerance, symbolic)
+        return _same_expression(gold, other, tolerance, grader)
     left, right = _difference(gold), _difference(other)
     if left is None or right is None:
-        return _ask(gold, other, symbolic)
-    names = variables(left) | variables(right)
-    factors: list[float] = []
-    for trial in range(_TRIALS):
-        values = sample_values(names, trial)
-        a, b = evaluate(left, values), evaluate(right, values)
-        if a is None or b is None or isinstance(a, complex) or isinstance(b, complex) or not a or not b:
-            continue
-        factors.append(float(a / b))
+        return _ask(gold, other, grader)
+    factors = ratios(left, right, _TRIALS)
     return len(factors) >= _NEEDED and _whole(factors)
 
 
-def _difference(text: str) -> Node | None:
-    sides = [_node(side) for side in text.split("=")]
+def _difference(text: str) -> Formula | None:
+    sides = [Formula.read(side) for side in text.split("=")]
     if len(sides) != 2 or sides[0] is None or sides[1] is None:
         return None
-    return Node("add", (sides[0], Node("neg", (sides[1],))))
+    return sides[0].minus(sides[1])
 
 
 def _whole(factors: Sequence[float]) -> bool:
@@ -262,7 +233,6 @@ def _whole(factors: Sequence[float]) -> bool:
     return all(abs(other - factors[0]) <= 1e-9 * abs(factors[0]) for other in factors)
 
 
-def _ask(gold: str, other: str, symbolic: SymbolicVerifier | None) -> bool:
+def _ask(gold: str, other: str, grader: Grader) -> bool:
     # Words are compared as texts above; only formulas are worth a question.
-    worth_asking = symbolic is not None and any(sign in gold + other for sign in "\\^_=+-*/")
-    return bool(worth_asking and symbolic is not None and symbolic.verify(gold, other))
+    return any(sign in gold + other for sign in "\\^_=+-*/") and bool(grader.verify(gold, other))

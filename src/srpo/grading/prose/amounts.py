@@ -17,7 +17,7 @@ from srpo.grading.phrases import any_of
 from srpo.grading.prose.words import asked, content, stem, stems
 from srpo.grading.rules.numerals import plain_digits, word_number
 
-MAX_DIGITS = 40
+_MAX_DIGITS = 40
 """Longer numbers answer no question here."""
 
 
@@ -123,7 +123,7 @@ def amounts(text: str, wanted: Wanted | None = None) -> list[Amount]:
     found = [*_compound(text, wanted), *_spoken(text, wanted)]
     taken = [match.span() for pattern in (_FRACTION, POINT, _RATIO) for match in pattern.finditer(text)]
     for match in _NUMBER.finditer(text):
-        if len(match["digits"]) > MAX_DIGITS or any(start <= match.start() < end for start, end in taken):
+        if len(match["digits"]) > _MAX_DIGITS or any(start <= match.start() < end for start, end in taken):
             continue
         value, start = _value(match), match.start()
         if match["sign"] == "-" and _MINUS.search(text[max(0, start - 3) : start]):
@@ -143,9 +143,9 @@ def _compound(text: str, wanted: Wanted | None) -> list[Amount]:
         if int(match[2])
     ]
     for match in _FRACTION.finditer(text):
-        below = Fraction(match["below"][:MAX_DIGITS])
+        below = Fraction(match["below"][:_MAX_DIGITS])
         if below:
-            value = Fraction(match["above"][:MAX_DIGITS]) / below
+            value = Fraction(match["above"][:_MAX_DIGITS]) / below
             found.append(_amount(text, -value if match["sign"] else value, match.span(), wanted))
     return found
 
@@ -160,7 +160,7 @@ def _spoken(text: str, wanted: Wanted | None) -> list[Amount]:
 
 def _value(match: re.Match[str]) -> Fraction:
     value = Fraction(match["digits"])
-    if match["below"] and len(match["below"]) <= MAX_DIGITS and int(match["below"]):
+    if match["below"] and len(match["below"]) <= _MAX_DIGITS and int(match["below"]):
         value /= int(match["below"])
     if power := match["power"]:
         exponent = int(re.findall(r"[-+]?\d+", power.replace("10", "", 1) if "*" in power else power)[-1])

@@ -22,8 +22,8 @@ from srpo.grading.prose.number import BARE_CHARS, read_number
 from srpo.grading.prose.polarity import NEGATIONS, plain_words, turns_round
 from srpo.grading.prose.refusals import answering, refuses
 from srpo.grading.prose.text import NOTHING, Statement, marked_answer, overlap, statements
-from srpo.grading.prose.verdict import read_verdict
 from srpo.grading.prose.words import asked, content
+from srpo.grading.prose.yes_no import read_yes_no
 from srpo.grading.rules.choices import LETTERS, chosen_letters, lettered_option, options_meant
 from srpo.grading.rules.reading import read
 from srpo.grading.rules.sentences import reductions
@@ -55,7 +55,7 @@ def read_choice(text: str, question: str, options: Options) -> ChoiceRead:
     if by_letter is not None or boxed or not made:
         return by_letter or ChoiceRead(None, "what is boxed is no option" if boxed else "no statement")
     if (sides := _yes_no_options(options)) is not None:
-        verdict = read_verdict(text, question)
+        verdict = read_yes_no(text, question)
         return ChoiceRead(sides.get(verdict.verdict or ""), verdict.reason)
     left = made if any(refuses(option) for option in options) else answering(made, question)
     if not left:

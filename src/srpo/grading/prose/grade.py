@@ -1,10 +1,10 @@
 """Grading what models write in words, without an LLM that reads it first.
 
 MathVista's authors let GPT-4 take the answer out of a response, and HallusionBench's let GPT-4 judge it. Here rules
-read the answer, given the question: what the core grader marks as the answer (box, answer block, `the answer is`)
-comes first, then the statement that takes up the question and concludes (`prose_choice`, `prose_number`,
-`prose_verdict`). Nothing is guessed: a refusal, a range and two options named alike are no answer, and so are wrong.
-How well that agrees with the authors' verdicts, and where it does not: docs/agreement.md.
+read the answer, given the question: what `srpo.grading` takes for the marked answer (box, answer block, `the answer
+is`) comes first, then the statement that takes up the question and concludes (`choice`, `number`, `yes_no`). Nothing
+is guessed: a refusal, a range and two options named alike are no answer, and so are wrong. How well that agrees with
+the authors' verdicts, and where it does not: docs/agreement.md.
 
     >>> item = Problem(id="1", question="How many objects are left?", answer="3")
     >>> grade_number(item, "After subtracting 2 cubes, there are 3 objects left. I hope this helps!", None).verdict
@@ -21,7 +21,7 @@ from srpo.grading.prose.choice import read_choice
 from srpo.grading.prose.number import read_number
 from srpo.grading.prose.refusals import answering
 from srpo.grading.prose.text import marked_answer, statements
-from srpo.grading.prose.verdict import UNCLEAR, read_verdict
+from srpo.grading.prose.yes_no import UNCLEAR, read_yes_no
 from srpo.grading.rules.text import gold_yes_no, same_text
 
 _TAIL_CHARS = 4000
@@ -115,7 +115,7 @@ def grade_verdict(problem: Problem, text: str, *, unclear_is_right: bool = False
     gold = gold_yes_no(problem.answer)
     if gold is None:
         return Grade(verdict="ungradable", extracted=None, reason=f"the gold answer {problem.answer!r} is no yes or no")
-    found = read_verdict(text, problem.question)
+    found = read_yes_no(text, problem.question)
     if found.verdict is None:
         right = unclear_is_right and found.reason == UNCLEAR
         return Grade(verdict="correct" if right else "incorrect", extracted=None, reason=f"no answer: {found.reason}")

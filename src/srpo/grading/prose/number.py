@@ -1,7 +1,7 @@
 """The number that answers a question, read out of prose.
 
 What is marked as the answer comes first. Else the statement that takes up the question best is read, conclusions
-before others, and of its numbers the one for which most speaks (`prose_amounts`). A range, two numbers to choose from
+before others, and of its numbers the one for which most speaks (`amounts`). A range, two numbers to choose from
 and a refusal answer nothing.
 
 >>> read_number("Since the 4 dots are divided into 2 groups, there are 4/2 = 2 dots in each.", "How many dots?").value

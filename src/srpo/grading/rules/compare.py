@@ -1,34 +1,34 @@
-"""Whether a prediction's `Answer` says the same as the gold's. True, False, or None when that cannot be told."""
+"""Whether a prediction's `Reading` says the same as the gold's. True, False, or None when that cannot be told."""
 
 import re
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 from srpo.grading.rules import intervals
-from srpo.grading.rules.evaluate import close, evaluate, identical, sample_values, variables
+from srpo.grading.rules.evaluate import close, compute, identical, sample_values, variables
 from srpo.grading.rules.labels import contradict
-from srpo.grading.rules.nodes import Node
+from srpo.grading.rules.nodes import Op
 from srpo.grading.rules.quantities import same_amount
-from srpo.grading.rules.reading import as_intervals
+from srpo.grading.rules.reading import as_intervals, read
 from srpo.grading.rules.text import same_text
 from srpo.grading.rules.units import DEGREE
 from srpo.grading.rules.values import (
-    Answer,
     Bearing,
-    Clock,
+    ClockTime,
     Content,
     Expression,
-    Group,
     Intervals,
-    Matrix,
+    MatrixRows,
     Number,
     Ratio,
+    Reading,
     Relation,
+    Several,
     Words,
 )
 
 
-def same(gold: Answer, other: Answer, *, hint: str = "") -> bool | None:
+def same(gold: Reading, other: Reading, *, hint: str = "") -> bool | None:
     """Compare two answers under all their readings; `hint` is the gold's kind where the data set states it."""
     if contradict(gold.label, other.label):
         return False
@@ -44,6 +44,11 @@ def same(gold: Answer, other: Answer, *, hint: str = "") -> bool | None:
     return decision
 
 
+def says_the_same(left: str, right: str) -> bool:
+    """Do two answers say the same, as far as the rules can tell? 0.5 is 1/2."""
+    return same(read(left), read(right)) is True
+
+
 def _same_content(gold: Content, other: Content, hint: str) -> bool | None:  # noqa: C901, PLR0911, PLR0912 - a table
     match gold, other:
         case Words(), Words():
@@ -56,7 +61,7 @@ def _same_content(gold: Content, other: Content, hint: str) -> bool | None:  # n
             return same_amount(gold, other)
         case ((Number() | Ratio()), (Number() | Ratio())):
             return _same_ratio(gold, other)
-        case Clock(), Clock():
+        case ClockTime(), ClockTime():
             return _same_time(gold, other)
         case Bearing(), Bearing():
             return gold.azimuth == other.azimuth
@@ -71,14 +76,14 @@ def _same_content(gold: Content, other: Content, hint: str) -> bool | None:  # n
         case (Intervals(), _) | (_, Intervals()):
             left, right = as_intervals(gold), as_intervals(other)
             return left is not None and right is not None and intervals.equal(left, right)
-        case (Matrix(), _) | (_, Matrix()):
+        case (MatrixRows(), _) | (_, MatrixRows()):
             return _same_matrix(gold, other, hint)
-        case Group(), Group():
+        case Several(), Several():
             return _same_group(gold, other, hint)
-        case (Group(items=(item,)), _):
-            return same(item, Answer(other), hint=hint)
-        case (_, Group(kind="set" | "list", items=(item,))):
-            return same(Answer(gold), item, hint=hint)
+        case (Several(items=(item,)), _):
+            return same(item, Reading(other), hint=hint)
+        case (_, Several(kind="set" | "list", items=(item,))):
+            return same(Reading(gold), item, hint=hint)
     return False
 
 
@@ -105,7 +110,7 @@ def _same_ratio(gold: Number | Ratio, other: Number | Ratio) -> bool:
     )
 
 
-def _same_time(gold: Clock, other: Clock) -> bool:
+def _same_time(gold: ClockTime, other: ClockTime) -> bool:
     if (gold.hour, gold.minute, gold.second) != (other.hour, other.minute, other.second):
         return False
     if gold.half and other.half:
@@ -119,10 +124,10 @@ _CALENDAR = range(1000, 2101)
 _NAME = re.compile(r"(?=.*[A-Z]{2}|.*[A-Z]\d)[A-Za-z0-9][A-Za-z0-9 ().-]{1,60}")
 
 
-def _node(content: Expression | Number) -> Node | None:
+def _node(content: Expression | Number) -> Op | None:
     if isinstance(content, Expression):
         return content.node
-    return Node("num", number=content.value) if isinstance(content.value, Fraction) and content.unit is None else None
+    return Op("num", number=content.value) if isinstance(content.value, Fraction) and content.unit is None else None
 
 
 def _same_expression(gold: Expression | Number, other: Expression | Number) -> bool | None:
@@ -139,8 +144,8 @@ def _same_expression(gold: Expression | Number, other: Expression | Number) -> b
     return bool(identical(left, right)) if variables(left) | variables(right) else False
 
 
-def _difference(relation: Relation) -> Node:
-    return Node("add", (relation.sides[1], Node("neg", (relation.sides[0],))))
+def _difference(relation: Relation) -> Op:
+    return Op("add", (relation.sides[1], Op("neg", (relation.sides[0],))))
 
 
 def _same_relation(gold: Relation, other: Relation) -> bool | None:
@@ -154,7 +159,7 @@ def _same_relation(gold: Relation, other: Relation) -> bool | None:
     agreed = 0
     for trial in range(6):
         values = sample_values(names, trial)
-        a, b = evaluate(left, values), evaluate(right, values)
+        a, b = compute(left, values), compute(right, values)
         if a is None or b is None or b == 0:
             continue
         if ratio is None:
@@ -169,14 +174,14 @@ def _same_relation(gold: Relation, other: Relation) -> bool | None:
     return gold.signs[0] in "=≠" or ratio > 0
 
 
-def _flat(matrix: Matrix) -> tuple[Answer, ...] | None:
+def _flat(matrix: MatrixRows) -> tuple[Reading, ...] | None:
     if all(len(row) == 1 for row in matrix.rows):
         return tuple(row[0] for row in matrix.rows)
     return matrix.rows[0] if len(matrix.rows) == 1 else None
 
 
 def _same_matrix(gold: Content, other: Content, hint: str) -> bool | None:
-    if isinstance(gold, Matrix) and isinstance(other, Matrix):
+    if isinstance(gold, MatrixRows) and isinstance(other, MatrixRows):
         if [len(row) for row in gold.rows] != [len(row) for row in other.rows]:
             return False
         return _all(
@@ -184,8 +189,8 @@ def _same_matrix(gold: Content, other: Content, hint: str) -> bool | None:
         )
     sequences = []
     for content in (gold, other):
-        items = _flat(content) if isinstance(content, Matrix) else content.items if isinstance(content, Group) else None
-        sequences.append(items)
+        several = content.items if isinstance(content, Several) else None
+        sequences.append(_flat(content) if isinstance(content, MatrixRows) else several)
     left, right = sequences
     return left is not None and right is not None and _ordered(left, right, hint)
 
@@ -200,14 +205,14 @@ def _all(decisions: Iterable[bool | None]) -> bool | None:
     return None if unknown else True
 
 
-def _ordered(left: Sequence[Answer], right: Sequence[Answer], hint: str) -> bool | None:
+def _ordered(left: Sequence[Reading], right: Sequence[Reading], hint: str) -> bool | None:
     if len(left) != len(right):
         return False
     return _all(same(a, b, hint=hint) for a, b in zip(left, right, strict=True))
 
 
-def _unordered(left: Sequence[Answer], right: Sequence[Answer], hint: str) -> bool | None:
-    if len(left) != len(right) and all(isinstance(item.value, Group) for item in (*left, *right)):
+def _unordered(left: Sequence[Reading], right: Sequence[Reading], hint: str) -> bool | None:
+    if len(left) != len(right) and all(isinstance(item.value, Several) for item in (*left, *right)):
         left, right = _distinct(left, hint), _distinct(right, hint)
     if len(left) != len(right):
         return False
@@ -225,15 +230,15 @@ def _unordered(left: Sequence[Answer], right: Sequence[Answer], hint: str) -> bo
     return None if unknown else True
 
 
-def _distinct(items: Sequence[Answer], hint: str) -> list[Answer]:
-    kept: list[Answer] = []
+def _distinct(items: Sequence[Reading], hint: str) -> list[Reading]:
+    kept: list[Reading] = []
     for item in items:
         if not any(same(item, other, hint=hint) for other in kept):
             kept.append(item)
     return kept
 
 
-def _by_label(items: Sequence[Answer]) -> Sequence[Answer] | None:
+def _by_label(items: Sequence[Reading]) -> Sequence[Reading] | None:
     """`y = -4, x = 3` in the order of the labels; None when the items are not all labelled, each differently."""
     labels = [item.label for item in items]
     if not all(labels) or len(set(labels)) != len(labels):
@@ -241,11 +246,11 @@ def _by_label(items: Sequence[Answer]) -> Sequence[Answer] | None:
     return sorted(items, key=lambda item: item.label.casefold())
 
 
-def _labels(items: Sequence[Answer]) -> list[str]:
+def _labels(items: Sequence[Reading]) -> list[str]:
     return [item.label.casefold() for item in items]
 
 
-def _years(items: Sequence[Answer]) -> bool:
+def _years(items: Sequence[Reading]) -> bool:
     """Are all items whole numbers without unit that can be calendar years?"""
     return all(
         isinstance(item.value, Number)
@@ -256,7 +261,7 @@ def _years(items: Sequence[Answer]) -> bool:
     )
 
 
-def _same_group(gold: Group, other: Group, hint: str) -> bool | None:  # noqa: PLR0911 - one return a rule
+def _same_group(gold: Several, other: Several, hint: str) -> bool | None:  # noqa: PLR0911 - one return a rule
     left, right = gold.items, other.items
     if gold.kind == "set":
         return False if other.kind == "tuple" else _unordered(_distinct(left, hint), _distinct(right, hint), hint)
@@ -264,8 +269,8 @@ def _same_group(gold: Group, other: Group, hint: str) -> bool | None:  # noqa: P
     if gold.kind == "list":
         if ordered_left is not None and ordered_right is None and other.kind != "set":
             # a = 4, b = 5 against 4, 5: the order tells which is which
-            bare = [Answer(item.value, others=item.others) for item in left]
-            return bool(_ordered(bare, right, hint)) or _ordered([Answer(i.value) for i in ordered_left], right, hint)
+            bare = [Reading(item.value, others=item.others) for item in left]
+            return bool(_ordered(bare, right, hint)) or _ordered([Reading(i.value) for i in ordered_left], right, hint)
         if ordered_left is not None and ordered_right is not None and _labels(ordered_left) == _labels(ordered_right):
             return _ordered(ordered_left, ordered_right, hint)
         return _unordered(left, right, hint)
@@ -273,7 +278,7 @@ def _same_group(gold: Group, other: Group, hint: str) -> bool | None:  # noqa: P
         return False
     if other.kind == "list":
         if ordered_right is not None:
-            return _ordered(left, [Answer(item.value, others=item.others) for item in ordered_right], hint)
+            return _ordered(left, [Reading(item.value, others=item.others) for item in ordered_right], hint)
         return _ordered(left, right, hint)
     if gold.kind != other.kind and len(left) == 2 and hint != "list" and not _years(left):
         return False  # (1,2) and [1,2] are different intervals, if they are intervals

@@ -3,10 +3,10 @@
 Rational arithmetic is exact (`Fraction`); roots, π, logarithms and angles fall back to floating point. Work is bounded:
 powers and factorials that would grow beyond a few thousand bits are refused, not computed.
 
-    >>> from srpo.grading.rules.syntax import parse
-    >>> evaluate(parse("1/3 + 1/6"))
+    >>> from srpo.grading.rules.syntax import parse_formula
+    >>> compute(parse_formula("1/3 + 1/6"))
     Fraction(1, 2)
-    >>> identical(parse("(x+1)^2"), parse("x^2+2x+1"))
+    >>> identical(parse_formula("(x+1)^2"), parse_formula("x^2+2x+1"))
     True
 """
 
@@ -15,9 +15,9 @@ import math
 from collections.abc import Mapping
 from fractions import Fraction
 
-from srpo.grading.rules.nodes import Node
+from srpo.grading.rules.nodes import Op
 
-Value = Fraction | float | complex
+Constant = Fraction | float | complex
 
 MAX_BITS = 4096
 REL_TOLERANCE = 1e-10
@@ -27,7 +27,7 @@ DECIMAL_TOLERANCE = 1e-8
 LONG_DECIMAL = 8
 
 
-def magnitude(value: Value) -> float:
+def magnitude(value: Constant) -> float:
     """|value|; raises OverflowError for fractions that no float can hold."""
     return abs(value) if isinstance(value, complex) else abs(float(value))
 
@@ -36,7 +36,7 @@ class Undecided(Exception):  # noqa: N818 - control flow inside the grader
     """The value is too large to compute, or undefined."""
 
 
-def _bounded(value: Value) -> Value:
+def _bounded(value: Constant) -> Constant:
     if isinstance(value, Fraction):
         if value.numerator.bit_length() > MAX_BITS or value.denominator.bit_length() > MAX_BITS:
             raise Undecided
@@ -59,7 +59,7 @@ def _integer_root(number: int, degree: int) -> int | None:
     return root if root**degree == number else None
 
 
-def _root(value: Value, degree: int) -> Value:
+def _root(value: Constant, degree: int) -> Constant:
     if isinstance(value, Fraction):
         sign = -1 if value < 0 and degree % 2 else 1
         if sign * value >= 0:
@@ -74,7 +74,7 @@ def _root(value: Value, degree: int) -> Value:
     return math.pow(value, 1 / degree) if degree != 2 else math.sqrt(value)
 
 
-def _power(base: Value, exponent: Value) -> Value:
+def _power(base: Constant, exponent: Constant) -> Constant:
     if isinstance(exponent, Fraction):
         if exponent.denominator == 1:
             count = int(exponent)
@@ -90,7 +90,7 @@ def _power(base: Value, exponent: Value) -> Value:
     return math.pow(base, exponent)
 
 
-def _factorial(value: Value) -> Value:
+def _factorial(value: Constant) -> Constant:
     if isinstance(value, Fraction) and value.denominator == 1 and 0 <= value <= 400:
         return Fraction(math.factorial(int(value)))
     if isinstance(value, complex) or magnitude(value) > 150:
@@ -98,7 +98,7 @@ def _factorial(value: Value) -> Value:
     return math.gamma(float(value) + 1)
 
 
-def _binomial(above: Value, below: Value) -> Value:
+def _binomial(above: Constant, below: Constant) -> Constant:
     if isinstance(above, Fraction) and isinstance(below, Fraction) and above.denominator == below.denominator == 1:
         if 0 <= below <= above <= 1000:
             return Fraction(math.comb(int(above), int(below)))
@@ -106,23 +106,23 @@ def _binomial(above: Value, below: Value) -> Value:
     return _arith_div(_factorial(above), _arith_mul(_factorial(below), _factorial(_arith_add(above, -below))))
 
 
-def _arith_add(left: Value, right: Value) -> Value:
+def _arith_add(left: Constant, right: Constant) -> Constant:
     return left + right
 
 
-def _arith_mul(left: Value, right: Value) -> Value:
+def _arith_mul(left: Constant, right: Constant) -> Constant:
     return left * right
 
 
-def _arith_div(left: Value, right: Value) -> Value:
+def _arith_div(left: Constant, right: Constant) -> Constant:
     return left / right
 
 
-def _logarithm(args: list[Value], default_base: float) -> Value:
-    def ln(value: Value) -> Value:
+def _logarithm(args: list[Constant], default_base: float) -> Constant:
+    def ln(value: Constant) -> Constant:
         return math.log(value) if not isinstance(value, complex) and value > 0 else cmath.log(complex(value))
 
-    base: Value = args[1] if len(args) > 1 else default_base
+    base: Constant = args[1] if len(args) > 1 else default_base
     if len(args) > 1 or default_base == 10:
         ratio = _arith_div(ln(args[0]), ln(base))
         nearest = round(ratio.real)
@@ -148,7 +148,7 @@ _TRIGONOMETRIC = {
 }
 
 
-def _call(name: str, args: list[Value]) -> Value:  # noqa: C901, PLR0911 - a table
+def _call(name: str, args: list[Constant]) -> Constant:  # noqa: C901, PLR0911 - a table
     match name:
         case "sqrt":
             return _root(args[0], 2)
@@ -176,7 +176,7 @@ def _call(name: str, args: list[Value]) -> Value:  # noqa: C901, PLR0911 - a tab
     raise Undecided
 
 
-def _evaluate(node: Node, values: Mapping[str, Value]) -> Value:
+def _evaluate(node: Op, values: Mapping[str, Constant]) -> Constant:
     if node.op == "num":
         return node.number
     if node.op == "sym":
@@ -198,7 +198,7 @@ def _evaluate(node: Node, values: Mapping[str, Value]) -> Value:
     return _bounded(result)
 
 
-def evaluate(node: Node, values: Mapping[str, Value] | None = None) -> Value | None:
+def compute(node: Op, values: Mapping[str, Constant] | None = None) -> Constant | None:
     """Return the value of `node`; None when it is undefined, too large, or has a variable that `values` lacks."""
     try:
         return _evaluate(node, values or {})
@@ -206,14 +206,14 @@ def evaluate(node: Node, values: Mapping[str, Value] | None = None) -> Value | N
         return None
 
 
-def variables(node: Node) -> frozenset[str]:
+def variables(node: Op) -> frozenset[str]:
     """Names of the variables in `node` (π and e are constants)."""
     if node.op == "sym":
         return frozenset() if node.name in ("π", "e") else frozenset((node.name,))
     return frozenset().union(*(variables(child) for child in node.args)) if node.args else frozenset()
 
 
-def close(left: Value, right: Value, *, decimals: int = 0) -> bool:
+def close(left: Constant, right: Constant, *, decimals: int = 0) -> bool:
     """Equality of values: exact for fractions, within rounding for irrational values and for long decimals."""
     if isinstance(left, Fraction) and isinstance(right, Fraction):
         if left == right:
@@ -235,9 +235,9 @@ _TRIALS = 6
 _NEEDED = 2
 
 
-def sample_values(names: frozenset[str], trial: int) -> dict[str, Value]:
+def sample_values(names: frozenset[str], trial: int) -> dict[str, Constant]:
     """Values for the variables in trial number `trial`: positive in the first four trials, some negative afterwards."""
-    values: dict[str, Value] = {}
+    values: dict[str, Constant] = {}
     for index, name in enumerate(sorted(names)):
         if name == "i":
             values[name] = 1j
@@ -247,16 +247,16 @@ def sample_values(names: frozenset[str], trial: int) -> dict[str, Value]:
     return values
 
 
-def identical(left: Node, right: Node) -> bool | None:
+def identical(left: Op, right: Op) -> bool | None:
     """Are two expressions the same function of their variables? None when they cannot be compared."""
     names = variables(left) | variables(right)
     if not names:
-        a, b = evaluate(left), evaluate(right)
+        a, b = compute(left), compute(right)
         return None if a is None or b is None else close(a, b)
     agreed = 0
     for trial in range(_TRIALS):
         values = sample_values(names, trial)
-        a, b = evaluate(left, values), evaluate(right, values)
+        a, b = compute(left, values), compute(right, values)
         if a is None or b is None:
             continue
         # outside the real domain the two sides may take different branches (log x^2 and 2 log x)

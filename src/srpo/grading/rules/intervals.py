@@ -3,42 +3,42 @@
 import math
 from fractions import Fraction
 
-from srpo.grading.rules.evaluate import Value, close, evaluate, variables
-from srpo.grading.rules.nodes import Node
-from srpo.grading.rules.syntax import parse
+from srpo.grading.rules.evaluate import Constant, close, compute, variables
+from srpo.grading.rules.nodes import Op
+from srpo.grading.rules.syntax import parse_formula
 from srpo.grading.rules.values import Intervals, Span
 
 INFINITY = math.inf
 _FLIP = {"<": ">", ">": "<", "≤": "≥", "≥": "≤", "≠": "≠", "=": "="}
 
 
-def endpoint(text: str) -> Value | None:
+def endpoint(text: str) -> Constant | None:
     """Read the end of an interval: a constant or ±∞."""
     bare = text.replace(" ", "").replace("infinity", "∞").replace("inf", "∞")
     if bare in ("∞", "+∞"):
         return INFINITY
     if bare == "-∞":
         return -INFINITY
-    node = parse(text)
+    node = parse_formula(text)
     if node is None or variables(node):
         return None
-    value = evaluate(node)
+    value = compute(node)
     return None if isinstance(value, complex) else value
 
 
-def _order(value: Value) -> float:
+def _order(value: Constant) -> float:
     assert not isinstance(value, complex)
     return float(value)
 
 
-def same_end(left: Value, right: Value) -> bool:
+def same_end(left: Constant, right: Constant) -> bool:
     """Equality of interval ends."""
     if any(isinstance(end, float) and math.isinf(end) for end in (left, right)):
         return left == right
     return close(left, right)
 
 
-def make_span(low: Value, low_closed: bool, high: Value, high_closed: bool) -> Span | None:
+def make_span(low: Constant, low_closed: bool, high: Constant, high_closed: bool) -> Span | None:
     """An interval, or None when it is empty or upside down."""
     if _order(low) > _order(high) or (_order(low) == _order(high) and not (low_closed and high_closed)):
         return None
@@ -95,7 +95,7 @@ def equal(left: Intervals, right: Intervals) -> bool:
     )
 
 
-def _half_line(sign: str, bound: Value, variable: str) -> Intervals:
+def _half_line(sign: str, bound: Constant, variable: str) -> Intervals:
     if sign in "<≤":
         return Intervals((Span(-INFINITY, False, bound, sign == "≤"),), variable)
     if sign in ">≥":
@@ -125,18 +125,18 @@ def _one_sided(left: str, sign: str, right: str) -> Intervals | None:
             span = make_span(minus, sign == "≤", bound, sign == "≤")
             return Intervals((span,), inside) if span else None
         return union((Span(-INFINITY, False, minus, sign == "≥"), Span(bound, sign == "≥", INFINITY, False)), inside)
-    a, b = parse(left), parse(right)
+    a, b = parse_formula(left), parse_formula(right)
     if a is None or b is None:
         return None
-    return _linear(Node("add", (a, Node("neg", (b,)))), sign)
+    return _linear(Op("add", (a, Op("neg", (b,)))), sign)
 
 
-def _linear(difference: Node, sign: str) -> Intervals | None:
+def _linear(difference: Op, sign: str) -> Intervals | None:
     names = variables(difference)
     if len(names) != 1:
         return None
     (name,) = names
-    at = [evaluate(difference, {name: Fraction(x)}) for x in (0, 1, 3, -2)]
+    at = [compute(difference, {name: Fraction(x)}) for x in (0, 1, 3, -2)]
     if any(value is None or isinstance(value, complex) for value in at):
         return None
     zero, one, three, minus_two = at

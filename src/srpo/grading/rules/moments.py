@@ -1,7 +1,7 @@
 """Times of day and compass bearings.
 
 >>> read_clock("quarter past three")
-Clock(hour=3, minute=15, second=0, half='')
+ClockTime(hour=3, minute=15, second=0, half='')
 >>> read_bearing("N34°W").azimuth
 Fraction(326, 1)
 """
@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Literal
 
 from srpo.grading.rules.numerals import chinese_integer, word_number
-from srpo.grading.rules.values import Bearing, Clock
+from srpo.grading.rules.values import Bearing, ClockTime
 
 _HALF = r"(?:\s?(?P<half>[ap])\.?\s?m\b\.?)?"
 _DIGITAL = re.compile(
@@ -36,7 +36,7 @@ _HINTS = re.compile(
 )
 
 
-def _clock(hour: int | None, minute: int | None, second: int = 0, half: str | None = None) -> Clock | None:
+def _clock(hour: int | None, minute: int | None, second: int = 0, half: str | None = None) -> ClockTime | None:
     if hour is None or minute is None or not (0 <= hour <= 24 and 0 <= minute < 60 and 0 <= second < 60):
         return None
     known: Literal["am", "pm", ""] = ""
@@ -44,7 +44,7 @@ def _clock(hour: int | None, minute: int | None, second: int = 0, half: str | No
         known = "am" if half.lower().startswith("a") else "pm"
     elif hour == 0 or hour > 12:
         known = "am" if hour in (0, 24) else "pm"
-    return Clock(hour % 12, minute, second, known, all_day=not half and (hour == 0 or hour > 12))
+    return ClockTime(hour % 12, minute, second, known, all_day=not half and (hour == 0 or hour > 12))
 
 
 def _small_number(text: str) -> int | None:
@@ -55,13 +55,13 @@ def _small_number(text: str) -> int | None:
     return int(spoken.value) if spoken is not None and not spoken.rest and spoken.value.denominator == 1 else None
 
 
-def read_clock(text: str, *, spoken: bool = False) -> Clock | None:  # noqa: PLR0911 - one return a notation
+def read_clock(text: str, *, spoken: bool = False) -> ClockTime | None:  # noqa: PLR0911 - one return a notation
     """Read a time of day; None when `text` is none. `spoken` also reads `three fifteen`."""
     if len(text) > 60 or not (spoken or _HINTS.search(text)):
         return None
     text = text.strip(" .")
     if text.lower() in ("noon", "12 noon", "midnight"):
-        return Clock(0, 0, 0, "am" if text.lower() == "midnight" else "pm")
+        return ClockTime(0, 0, 0, "am" if text.lower() == "midnight" else "pm")
     match = _DIGITAL.match(text) or _DOTTED.match(text)
     if match:
         return _clock(int(match["hour"]), int(match["minute"]), int(match["second"] or 0), match["half"])
@@ -76,7 +76,7 @@ def read_clock(text: str, *, spoken: bool = False) -> Clock | None:  # noqa: PLR
     return None
 
 
-def _past(match: re.Match[str]) -> Clock | None:
+def _past(match: re.Match[str]) -> ClockTime | None:
     amount = match["amount"].lower().removeprefix("a ")
     minutes = {"quarter": 15, "half": 30}.get(amount, -1)
     if minutes < 0:
@@ -92,7 +92,7 @@ def _past(match: re.Match[str]) -> Clock | None:
     return _clock((hour - 2) % 12 + 1, 60 - minutes, 0, match["half"]) if 0 < minutes < 60 else None
 
 
-def _chinese(match: re.Match[str]) -> Clock | None:
+def _chinese(match: re.Match[str]) -> ClockTime | None:
     when, hour_text, half_hour, minute_text, quarters, seconds = match.groups()
 
     def number(text: str) -> int | None:

@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 from srpo.grading.phrases import words
 
-MAX_TOKENS = 300
+_MAX_TOKENS = 300
 
 
-class Node(NamedTuple):
+class Op(NamedTuple):
     """One operation: `num`, `sym`, `add`, `mul`, `div`, `neg`, `pow`, `abs`, `fact`, `binom`, `root` or a function."""
 
     op: str
-    args: tuple["Node", ...] = ()
+    args: tuple["Op", ...] = ()
     name: str = ""
     """Variable or function name."""
     number: Fraction = Fraction(0)
@@ -66,11 +66,11 @@ def tokens_of(text: str) -> list[Token]:
         start = match.start(kind)
         found.append(Token(kind, match.group(kind), start, match.end(), start > position))
         position = match.end()
-        if len(found) > MAX_TOKENS:
+        if len(found) > _MAX_TOKENS:
             raise Unreadable("too long")
     return found
 
 
-def number_node(text: str) -> Node:
+def number_node(text: str) -> Op:
     """A literal as a node."""
-    return Node("num", number=Fraction(text if not text.endswith(".") else text[:-1]))
+    return Op("num", number=Fraction(text if not text.endswith(".") else text[:-1]))

@@ -5,8 +5,8 @@ import re
 from fractions import Fraction
 from functools import lru_cache
 
-from srpo.grading.rules.evaluate import Value, close, evaluate, magnitude
-from srpo.grading.rules.nodes import Node
+from srpo.grading.rules.evaluate import Constant, close, compute, magnitude
+from srpo.grading.rules.nodes import Op
 from srpo.grading.rules.numerals import plain_digits, word_number
 from srpo.grading.rules.syntax import parse_constant_prefix
 from srpo.grading.rules.units import Unit, factor, read_unit
@@ -38,7 +38,7 @@ _RIGHT_ANGLES = Fraction(180)
 
 
 @lru_cache(maxsize=2048)
-def read_number(text: str) -> Number | None:
+def read_quantity(text: str) -> Number | None:
     """Read all of a clean text as a constant with an optional unit, percent sign or currency; None otherwise."""
     if "(" not in text and "[" not in text:
         text = plain_digits(text, decimal_comma=False)
@@ -57,10 +57,10 @@ def read_number(text: str) -> Number | None:
         spoken = word_number(text)
         if spoken is None:
             return None
-        node, rest = Node("num", number=spoken.value), spoken.rest
+        node, rest = Op("num", number=spoken.value), spoken.rest
     else:
         node, rest = prefix
-    value = evaluate(node)
+    value = compute(node)
     if value is None:
         return None
     constant = text[: len(text) - len(rest)]
@@ -73,7 +73,7 @@ def listed_number(text: str) -> Number | None:
     """The number that a list of two may be: `2,5` is 2.5 as well, `2 and 1/2` is two and a half."""
     if mixed := _MIXED.fullmatch(text):
         return Number(Fraction(mixed[1]) + Fraction(int(mixed[2]), int(mixed[3])))
-    return read_number(plain_digits(text)) if re.search(r"\d,\d", text) else None
+    return read_quantity(plain_digits(text)) if re.search(r"\d,\d", text) else None
 
 
 def _with_rest(number: Number, rest: str) -> Number | None:  # noqa: PLR0911 - one return a suffix
@@ -105,7 +105,7 @@ def _compound(number: Number, rest: str) -> Number | None:
     unit = read_unit(match.group(1)) if match else None
     if match is None or unit is None or number.unit is not None or unit.label or unit.anything:
         return None
-    second = read_number(match.group(2))
+    second = read_quantity(match.group(2))
     if second is None or second.unit is None or second.percent:
         return None
     scale = factor(unit, second.unit)
@@ -115,7 +115,7 @@ def _compound(number: Number, rest: str) -> Number | None:
 
 
 def _replace(
-    number: Number, *, unit: Unit | None = None, percent: bool = False, divide: int = 1, value: Value | None = None
+    number: Number, *, unit: Unit | None = None, percent: bool = False, divide: int = 1, value: Constant | None = None
 ) -> Number:
     new_value = number.value if value is None else value
     return Number(

@@ -1,4 +1,4 @@
-"""From a text to an `Answer`: which kind of value it is, and what it says.
+"""From a text to an `Reading`: which kind of value it is, and what it says.
 
 >>> read("x = 2 or x = 3").value.kind
 'list'
@@ -10,26 +10,26 @@ import re
 from dataclasses import replace
 from functools import lru_cache
 
-from srpo.grading.normalise import MATRIX_CLOSE, MATRIX_OPEN, MAX_CHARS, ROW_END, SET_CLOSE, SET_OPEN, clean
+from srpo.grading.normalise import MATRIX_CLOSE, MATRIX_OPEN, MAX_ANSWER_CHARS, ROW_END, SET_CLOSE, SET_OPEN, clean
 from srpo.grading.rules import intervals
-from srpo.grading.rules.evaluate import Value, magnitude
+from srpo.grading.rules.evaluate import Constant, magnitude
 from srpo.grading.rules.labels import colon_label, is_label
 from srpo.grading.rules.moments import read_bearing, read_clock
 from srpo.grading.rules.numerals import plain_digits
-from srpo.grading.rules.quantities import listed_number, read_number
+from srpo.grading.rules.quantities import listed_number, read_quantity
 from srpo.grading.rules.splitting import SIGNS, conjunctions, one_bracket, split_top, top_signs, trim, trim_plus
-from srpo.grading.rules.syntax import parse
+from srpo.grading.rules.syntax import parse_formula
 from srpo.grading.rules.units import read_unit
 from srpo.grading.rules.values import (
-    Answer,
     Content,
     Expression,
-    Group,
     Intervals,
-    Matrix,
+    MatrixRows,
     Number,
     Ratio,
+    Reading,
     Relation,
+    Several,
     Span,
     Words,
 )
@@ -50,26 +50,26 @@ _TRAILING_UNIT = re.compile(
 
 
 @lru_cache(maxsize=2048)
-def read(text: str, want: str = "") -> Answer:
+def read(text: str, want: str = "") -> Reading:
     """Read a raw answer text. `want` is the kind that the gold has; it decides what is ambiguous (`3:15`)."""
-    if len(text) > MAX_CHARS:
-        return Answer(Words(text[:MAX_CHARS]))
+    if len(text) > MAX_ANSWER_CHARS:
+        return Reading(Words(text[:MAX_ANSWER_CHARS]))
     return _read(trim(clean(text)), want, 0)
 
 
-def _read(text: str, want: str, depth: int) -> Answer:
+def _read(text: str, want: str, depth: int) -> Reading:
     if want == "text" or not text or depth > _MAX_DEPTH:
-        return Answer(Words(text))
+        return Reading(Words(text))
     moment = read_bearing(text) or (read_clock(text, spoken=want == "time") if want != "ratio" else None)
     if moment is not None:
         # 3:15 and 10:15 may be ratios as well
         ratio = _read_ratio(text, "ratio", depth) if ":" in text else None
-        return Answer(moment, others=(ratio.value,) if ratio is not None else ())
-    number = read_number(text)
+        return Reading(moment, others=(ratio.value,) if ratio is not None else ())
+    number = read_quantity(text)
     if number is not None and (want != "expression" or number.unit is None):
-        return Answer(number, others=_as_range(text, want, depth))
+        return Reading(number, others=_as_range(text, want, depth))
     if "to" in text and (ends := _RANGE.match(text)) is not None and want != "ratio":
-        return Answer(_range_group(ends, want, depth))
+        return Reading(_range_group(ends, want, depth))
     if "±" in text or "∓" in text:
         signs = (text.replace("±", "+").replace("∓", "-"), text.replace("±", "-").replace("∓", "+"))
         return _flat_list([_read(trim_plus(sign), want, depth + 1) for sign in signs])
@@ -83,20 +83,20 @@ def _as_range(text: str, want: str, depth: int) -> tuple[Content, ...]:
     return ()
 
 
-def _range_group(ends: re.Match[str], want: str, depth: int) -> Group:
+def _range_group(ends: re.Match[str], want: str, depth: int) -> Several:
     """`20 to 30` and `20-30` are also [20, 30]."""
-    return Group("bracket", tuple(_read(trim(end), want, depth + 1) for end in ends.groups()))
+    return Several("bracket", tuple(_read(trim(end), want, depth + 1) for end in ends.groups()))
 
 
 # -- several answers side by side
 
 
-def _several(text: str, want: str, depth: int) -> Answer | None:
+def _several(text: str, want: str, depth: int) -> Reading | None:
     if ";" in text and "," in text and len(rows := [row for row in split_top(text, ";") if row.strip()]) > 1:
-        return Answer(Group("list", tuple(_read(trim(row), want, depth + 1) for row in rows[:MAX_ITEMS])))
+        return Reading(Several("list", tuple(_read(trim(row), want, depth + 1) for row in rows[:MAX_ITEMS])))
     chunks, has_and = conjunctions(text)
     if len(chunks) > 1 and all(chunk.count(",") == chunk.count("=") - 1 == 1 for chunk in chunks):
-        return Answer(Group("list", tuple(_read(trim(chunk), want, depth + 1) for chunk in chunks)))
+        return Reading(Several("list", tuple(_read(trim(chunk), want, depth + 1) for chunk in chunks)))
     parts: list[str] = []
     for chunk in chunks:
         pieces = split_top(
@@ -125,15 +125,15 @@ def _several(text: str, want: str, depth: int) -> Answer | None:
     return replace(answer, others=tuple(others))
 
 
-def _span_like(item: Answer) -> bool:
+def _span_like(item: Reading) -> bool:
     return isinstance(item.value, Intervals) or (_open_interval(item.value) is not None)
 
 
-def _is_inequality(item: Answer) -> bool:
+def _is_inequality(item: Reading) -> bool:
     return isinstance(item.value, Intervals) and bool(item.value.variable)
 
 
-def _combine(items: list[Answer], *, both: bool) -> Answer | None:
+def _combine(items: list[Reading], *, both: bool) -> Reading | None:
     spans = [as_intervals(item.value) for item in items]
     total = spans[0]
     for span in spans[1:]:
@@ -142,22 +142,22 @@ def _combine(items: list[Answer], *, both: bool) -> Answer | None:
         total = (
             intervals.intersection(total, span) if both else intervals.union(total.spans + span.spans, total.variable)
         )
-    return Answer(total, items[0].label) if total is not None else None
+    return Reading(total, items[0].label) if total is not None else None
 
 
-def _flat_list(items: list[Answer], *, either: bool = False) -> Answer:
+def _flat_list(items: list[Reading], *, either: bool = False) -> Reading:
     """A list of answers; the lists inside it (from ±) are poured out, and the label of the first serves for all."""
-    flat: list[Answer] = []
+    flat: list[Reading] = []
     for item in items:
-        flat += item.value.items if isinstance(item.value, Group) and item.value.kind == "list" else [item]
+        flat += item.value.items if isinstance(item.value, Several) and item.value.kind == "list" else [item]
     label = flat[0].label if flat and all(not item.label or item.label == flat[0].label for item in flat) else ""
-    return Answer(Group("list", tuple(flat), either), label)
+    return Reading(Several("list", tuple(flat), either), label)
 
 
 # -- one answer
 
 
-def _single(text: str, want: str, depth: int) -> Answer:  # noqa: PLR0911 - one return a notation
+def _single(text: str, want: str, depth: int) -> Reading:  # noqa: PLR0911 - one return a notation
     if remark := _REMARK.search(text):
         bare = _read(trim(text[: remark.start()]), want, depth + 1)
         if not isinstance(bare.value, Words | Expression):
@@ -168,16 +168,16 @@ def _single(text: str, want: str, depth: int) -> Answer:  # noqa: PLR0911 - one 
             return answer
     if (point := _NAMED_POINT.match(text)) is not None and point.start(1) > 0 and one_bracket(point.group(1)):
         return _read(point.group(1), want, depth + 1)
-    node = parse(plain_digits(text))
+    node = parse_formula(plain_digits(text))
     if node is not None:
-        return Answer(Expression(node, text)) if not _plain_word(text) else Answer(Words(text))
+        return Reading(Expression(node, text)) if not _plain_word(text) else Reading(Words(text))
     if (united := _TRAILING_UNIT.match(text)) is not None and _is_unit(united.group(2)):
-        node = parse(plain_digits(united.group(1)))
+        node = parse_formula(plain_digits(united.group(1)))
         if node is not None:
-            return Answer(Expression(node, united.group(1)))
+            return Reading(Expression(node, united.group(1)))
     if (label := colon_label(text)) is not None:
         return replace(_read(trim(label[1]), want, depth + 1), label=label[0])
-    return Answer(Words(text, mathematical=bool(_MATH_SIGNS.search(text))))
+    return Reading(Words(text, mathematical=bool(_MATH_SIGNS.search(text))))
 
 
 def _is_unit(text: str) -> bool:
@@ -194,10 +194,10 @@ _EMPTY_SETS = frozenset(
 )
 
 
-def _read_sets(text: str, want: str, depth: int) -> Answer | None:
+def _read_sets(text: str, want: str, depth: int) -> Reading | None:
     """`A ∪ B`, `x ∈ S`, `{x | x > 2}`, ∅."""
     if text.lower() in _EMPTY_SETS:
-        return Answer(Group("set", ()))
+        return Reading(Several("set", ()))
     if "∈" in text:
         label, _, rest = text.partition("∈")
         return replace(_read(trim(rest), want, depth + 1), label=label.strip()) if is_label(label) else None
@@ -219,7 +219,7 @@ def _read_sets(text: str, want: str, depth: int) -> Answer | None:
     return None
 
 
-def _read_relation(text: str, want: str, depth: int) -> Answer | None:  # noqa: PLR0911 - one return a notation
+def _read_relation(text: str, want: str, depth: int) -> Reading | None:  # noqa: PLR0911 - one return a notation
     if not any(sign in text for sign in SIGNS):
         return None
     sides = [side.strip() for side in split_top(text, SIGNS)]
@@ -232,21 +232,21 @@ def _read_relation(text: str, want: str, depth: int) -> Answer | None:  # noqa: 
         return _equation(sides, want, depth)
     solved = intervals.from_chain(sides, signs)
     if solved is not None:
-        return Answer(solved)
+        return Reading(solved)
     if any(sign == "=" for sign in signs):
         return _read(trim(text.partition("=")[2]), want, depth + 1) if is_label(sides[0]) and signs[0] == "=" else None
     return _chain(sides, signs)
 
 
-def _chain(sides: list[str], signs: list[str]) -> Answer | None:
-    nodes = [parse(side) for side in sides]
+def _chain(sides: list[str], signs: list[str]) -> Reading | None:
+    nodes = [parse_formula(side) for side in sides]
     if signs[0] in ">≥":
         nodes, signs = nodes[::-1], [{">": "<", "≥": "≤"}.get(sign, sign) for sign in reversed(signs)]
     found = tuple(node for node in nodes if node is not None)
-    return Answer(Relation(found, tuple(signs))) if len(found) == len(nodes) else None
+    return Reading(Relation(found, tuple(signs))) if len(found) == len(nodes) else None
 
 
-def _approximation(sides: list[str], signs: list[str], want: str, depth: int) -> Answer | None:
+def _approximation(sides: list[str], signs: list[str], want: str, depth: int) -> Reading | None:
     """`x ≈ 11` is 11; `x = 1/3 ≈ 0.33` is 1/3, and 0.33 where the gold is rounded."""
     first = signs.index("≈")
     exact, rounded = " = ".join(sides[: first + 1]), _read(trim(sides[-1]), want, depth + 1)
@@ -259,31 +259,31 @@ def _approximation(sides: list[str], signs: list[str], want: str, depth: int) ->
     return answer
 
 
-def _equation(sides: list[str], want: str, depth: int) -> Answer | None:
+def _equation(sides: list[str], want: str, depth: int) -> Reading | None:
     left, right = sides[0], sides[-1]
-    if len(sides) == 2 and is_label(right) and read_number(left) is not None:
+    if len(sides) == 2 and is_label(right) and read_quantity(left) is not None:
         left, right = right, left
     if is_label(left):
         answer = _read(trim(right), want, depth + 1)
-        if len(sides) == 2 and isinstance(answer.value, Expression) and (node := parse(left)) is not None:
+        if len(sides) == 2 and isinstance(answer.value, Expression) and (node := parse_formula(left)) is not None:
             relation = Relation((node, answer.value.node), ("=",))
-            return Answer(relation, left, (answer.value, *answer.others))
+            return Reading(relation, left, (answer.value, *answer.others))
         named = replace(answer, label=answer.label or left)
         return _also_as_relation(named, left, right) if len(sides) == 2 else named
-    if all(read_number(side) is not None for side in sides):
+    if all(read_quantity(side) is not None for side in sides):
         return _read(trim(right), want, depth + 1)
-    nodes = [parse(side) for side in sides]
+    nodes = [parse_formula(side) for side in sides]
     found = tuple(node for node in nodes if node is not None)
     if len(found) != len(nodes):
         return None
-    return Answer(Relation(found, ("=",) * (len(found) - 1)))
+    return Reading(Relation(found, ("=",) * (len(found) - 1)))
 
 
-def _also_as_relation(answer: Answer, left: str, right: str) -> Answer:
+def _also_as_relation(answer: Reading, left: str, right: str) -> Reading:
     """`xy = 12` looks like a label and a number, but is a relation as well."""
     if not isinstance(answer.value, Number) or answer.value.unit is not None:
         return answer
-    left_node, right_node = parse(left), parse(right)
+    left_node, right_node = parse_formula(left), parse_formula(right)
     if left_node is None or right_node is None:
         return answer
     return replace(answer, others=(*answer.others, Relation((left_node, right_node), ("=",))))
@@ -294,7 +294,7 @@ _NAMED_POINT = re.compile(
 )
 
 
-def _read_bracketed(text: str, want: str, depth: int) -> Answer | None:  # noqa: PLR0911 - one return a bracket
+def _read_bracketed(text: str, want: str, depth: int) -> Reading | None:  # noqa: PLR0911 - one return a bracket
     if text.startswith(MATRIX_OPEN) or (text[1:2] == MATRIX_OPEN and text[:1] in "([|"):
         return _matrix(text, want, depth)
     opener, closer = text[:1], text[-1:]
@@ -313,22 +313,22 @@ def _read_bracketed(text: str, want: str, depth: int) -> Answer | None:  # noqa:
     if len(parts) > MAX_ITEMS or not all(parts):
         return None
     if len(parts) == 2 and (interval := _interval(opener, parts[0], parts[1], closer)) is not None:
-        return Answer(interval)
+        return Reading(interval)
     items = tuple(_read(trim(part), want, depth + 1) for part in parts)
     if opener in (SET_OPEN, "{"):
-        return Answer(Group("set", _flat_list(list(items)).value.items))  # type: ignore[union-attr]
+        return Reading(Several("set", _flat_list(list(items)).value.items))  # type: ignore[union-attr]
     return (
-        Answer(Group("tuple" if opener == "(" else "bracket", items))
+        Reading(Several("tuple" if opener == "(" else "bracket", items))
         if (opener, closer) in (("(", ")"), ("[", "]"))
         else None
     )
 
 
-def _set_of(parts: list[str], want: str, depth: int) -> Answer | None:
+def _set_of(parts: list[str], want: str, depth: int) -> Reading | None:
     if not parts[0]:
-        return Answer(Group("set", ()))
+        return Reading(Several("set", ()))
     item = _read(trim(parts[0]), want, depth + 1)
-    return Answer(Group("set", _flat_list([item]).value.items))  # type: ignore[union-attr]
+    return Reading(Several("set", _flat_list([item]).value.items))  # type: ignore[union-attr]
 
 
 def _interval(opener: str, low_text: str, high_text: str, closer: str) -> Intervals | None:
@@ -349,10 +349,10 @@ def _interval(opener: str, low_text: str, high_text: str, closer: str) -> Interv
 
 
 def _open_interval(content: Content) -> Intervals | None:
-    if not isinstance(content, Group) or len(content.items) != 2 or content.kind not in ("tuple", "bracket"):
+    if not isinstance(content, Several) or len(content.items) != 2 or content.kind not in ("tuple", "bracket"):
         return None
     ends = [item.value.value for item in content.items if isinstance(item.value, Number) and item.value.unit is None]
-    real: list[Value] = [end for end in ends if not isinstance(end, complex)]
+    real: list[Constant] = [end for end in ends if not isinstance(end, complex)]
     if len(real) != 2:
         return None
     closed = content.kind == "bracket"
@@ -364,28 +364,29 @@ def as_intervals(content: Content) -> Intervals | None:
     """Read `(1,2)`, `[1,2]`, `{1}` as points of the real line where the other side is an interval."""
     if isinstance(content, Intervals):
         return content
-    if isinstance(content, Group) and content.kind == "set":
+    if isinstance(content, Several) and content.kind == "set":
         points = [item.value.value for item in content.items if isinstance(item.value, Number)]
         if points and len(points) == len(content.items) and not any(isinstance(point, complex) for point in points):
             return intervals.union(tuple(Span(point, True, point, True) for point in points))
     return _open_interval(content)
 
 
-def _matrix(text: str, want: str, depth: int) -> Answer | None:
+def _matrix(text: str, want: str, depth: int) -> Reading | None:
     inside = text.strip("([|)] ")
     if not inside.startswith(MATRIX_OPEN) or not inside.endswith(MATRIX_CLOSE) or len(inside) > 600:
         return None
     rows = [row for row in inside[1:-1].split(ROW_END) if row.strip()]
-    return Answer(Matrix(tuple(tuple(_read(trim(cell), want, depth + 1) for cell in row.split("&")) for row in rows)))
+    cells = (tuple(_read(trim(cell), want, depth + 1) for cell in row.split("&")) for row in rows)
+    return Reading(MatrixRows(tuple(cells)))
 
 
-def _read_ratio(text: str, want: str, depth: int) -> Answer | None:
+def _read_ratio(text: str, want: str, depth: int) -> Reading | None:
     del depth
     parts = split_top(text, ":")
     if len(parts) == 1 and want == "ratio":
         parts = re.split(r"\s(?:to|比)\s|比", text)
     if not 2 <= len(parts) <= 6:
         return None
-    numbers = [read_number(part.strip()) for part in parts]
+    numbers = [read_quantity(part.strip()) for part in parts]
     values = tuple(number.value for number in numbers if number is not None and not number.percent)
-    return Answer(Ratio(values)) if len(values) == len(parts) else None
+    return Reading(Ratio(values)) if len(values) == len(parts) else None

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from srpo.core.records import Grade, Problem, Verdict
 from srpo.grading.answers import Extraction, extract_answer
-from srpo.grading.normalise import MAX_CHARS, clean
+from srpo.grading.normalise import MAX_ANSWER_CHARS, clean
 from srpo.grading.rules.choices import (
     LETTERS,
     GoldChoice,
@@ -25,20 +25,20 @@ from srpo.grading.rules.sentences import reductions, without_reason
 from srpo.grading.rules.splitting import trim
 from srpo.grading.rules.text import YesNo, fold, gold_yes_no, same_text, says_yes_or_no, yes_no
 from srpo.grading.rules.values import (
-    Answer,
     Bearing,
-    Clock,
+    ClockTime,
     Expression,
-    Group,
     Intervals,
-    Matrix,
+    MatrixRows,
     Number,
     Ratio,
+    Reading,
     Relation,
+    Several,
     Words,
 )
 
-Kind = Literal[
+GoldKind = Literal[
     "letter", "letters", "option", "yes_no", "number", "percent", "ratio", "time", "bearing", "interval", "inequality",
     "set", "tuple", "list", "relation", "expression", "matrix", "text",
 ]  # fmt: skip
@@ -56,28 +56,28 @@ class SymbolicVerifier(Protocol):
         ...
 
 
-_UNREAD = Answer(Words(""))
+_UNREAD = Reading(Words(""))
 
 
 @dataclass(frozen=True, slots=True)
 class Gold:
     """A gold answer, read once."""
 
-    kind: Kind
+    kind: GoldKind
     text: str
     hint: str = ""
     original: str = ""
     """The whole gold, cleaned, where `text` leaves out a remark or the working around a box."""
     raw: str = ""
     """The text before cleaning, as a computer algebra system would like it."""
-    answer: Answer = _UNREAD
+    answer: Reading = _UNREAD
     choice: GoldChoice | None = None
     verdict: YesNo | None = None
     error: str = ""
     """Why nothing can be graded against this gold; empty when it is fine."""
 
 
-class Decision(NamedTuple):
+class RuleResult(NamedTuple):
     """True, False or None (cannot be told), and why."""
 
     right: bool | None
@@ -106,7 +106,7 @@ def _hint(kind: str | None) -> str:
 def read_gold(gold: str, choices: tuple[str, ...], kind: str | None) -> Gold:  # noqa: PLR0911 - one return a kind
     """Read a gold answer; `error` is set when it cannot be graded against."""
     hint = _hint(kind)
-    if len(gold) > MAX_CHARS:
+    if len(gold) > MAX_ANSWER_CHARS:
         return Gold("text", gold[:80], error="the gold answer is too long")
     gold = _lines_once(gold)
     original = clean(gold)
@@ -123,7 +123,7 @@ def read_gold(gold: str, choices: tuple[str, ...], kind: str | None) -> Gold:  #
         return Gold("letter", text, error=f"the gold answer {gold!r} is none of the {len(choices)} options")
     decided = gold_yes_no(text)
     if decided is not None:
-        return Gold("yes_no", text, hint, answer=Answer(Words(text)), verdict=decided)
+        return Gold("yes_no", text, hint, answer=Reading(Words(text)), verdict=decided)
     raw = gold.strip().strip("$")
     answer = read(gold, hint)
     if (len(gold) > _PROSE_CHARS or "answer" in gold.lower()) and _unread(answer):
@@ -133,7 +133,7 @@ def read_gold(gold: str, choices: tuple[str, ...], kind: str | None) -> Gold:  #
     return Gold(_kind_of(answer), text, hint, original, raw, answer)
 
 
-def _concluded(gold: str, hint: str) -> Answer | None:
+def _concluded(gold: str, hint: str) -> Reading | None:
     """The answer at the end of a gold that is a whole solution in words."""
     found = extract_answer(gold)
     if found.text is None or found.how not in ("marker", "conclusion"):
@@ -152,13 +152,13 @@ def _unbalanced(text: str) -> bool:
     )
 
 
-def _kind_of(answer: Answer) -> Kind:  # noqa: PLR0911 - a table
+def _kind_of(answer: Reading) -> GoldKind:  # noqa: PLR0911 - a table
     match answer.value:
         case Number(percent=percent):
             return "percent" if percent else "number"
         case Expression():
             return "expression"
-        case Group(kind=kind):
+        case Several(kind=kind):
             return "tuple" if kind == "bracket" else kind
         case Intervals(variable=variable):
             return "inequality" if variable else "interval"
@@ -166,16 +166,16 @@ def _kind_of(answer: Answer) -> Kind:  # noqa: PLR0911 - a table
             return "relation"
         case Ratio():
             return "ratio"
-        case Clock():
+        case ClockTime():
             return "time"
         case Bearing():
             return "bearing"
-        case Matrix():
+        case MatrixRows():
             return "matrix"
     return "text"
 
 
-def classify_gold(problem: Problem) -> Kind | None:
+def classify_gold(problem: Problem) -> GoldKind | None:
     """The kind of a problem's gold answer; None when it is ungradable."""
     gold = read_gold(problem.answer, problem.choices, problem.kind)
     return None if gold.error else gold.kind
@@ -186,13 +186,8 @@ def grade_gold(problem: Problem) -> str | None:
     return read_gold(problem.answer, problem.choices, problem.kind).error or None
 
 
-def grade(problem: Problem, prediction: str, *, symbolic: SymbolicVerifier | None = None) -> Grade:
-    """Grade an answer or a whole response against the problem's gold answer.
-
-    Three outcomes: an ungradable gold is `ungradable`; a prediction without a final answer, with several answers where
-    one is asked for, or with a hedge is `incorrect`. `symbolic` is asked only about mathematics that the rules cannot
-    read.
-    """
+def grade_answer(problem: Problem, prediction: str, symbolic: SymbolicVerifier | None) -> Grade:
+    """What `Grader.grade` does; `symbolic` is asked only about mathematics that the rules cannot read."""
     gold = read_gold(problem.answer, problem.choices, problem.kind)
     if gold.error:
         return Grade(verdict="ungradable", extracted=None, reason=gold.error)
@@ -202,7 +197,7 @@ def grade(problem: Problem, prediction: str, *, symbolic: SymbolicVerifier | Non
     if found.text is None:
         return Grade(verdict="incorrect", extracted=None, reason=f"no answer: {found.why}")
     shown = _printable(found.text)
-    if len(found.text) > MAX_CHARS:
+    if len(found.text) > MAX_ANSWER_CHARS:
         return Grade(verdict="incorrect", extracted=shown, reason="the answer is too long")
     right, reason = _decide(gold, found, problem.choices, symbolic)
     if reason == _NO_OPTION and found.how == "conclusion" and (opening := opening_letter(prediction, problem.choices)):
@@ -214,22 +209,22 @@ def grade(problem: Problem, prediction: str, *, symbolic: SymbolicVerifier | Non
 
 def _printable(text: str) -> str:
     """Records refuse lone surrogates, and nobody wants a megabyte in a log."""
-    return text[:MAX_CHARS].encode("utf-8", "replace").decode("utf-8")
+    return text[:MAX_ANSWER_CHARS].encode("utf-8", "replace").decode("utf-8")
 
 
-def _decide(gold: Gold, found: Extraction, choices: tuple[str, ...], symbolic: SymbolicVerifier | None) -> Decision:
+def _decide(gold: Gold, found: Extraction, choices: tuple[str, ...], symbolic: SymbolicVerifier | None) -> RuleResult:
     text = found.text or ""
     cleaned = clean(text)
     hedge = unsure(text, found.context, found.lead)
     if hedge is not None and unsure(gold.text) is None and not any(unsure(choice) for choice in choices):
-        return Decision(False, f"hedged: {hedge!r}")
+        return RuleResult(False, f"hedged: {hedge!r}")
     if cleaned and cleaned in (gold.text, gold.original):
-        return Decision(True, "same text")
+        return RuleResult(True, "same text")
     if gold.choice is not None:
         return _decide_choice(gold, gold.choice, text, choices)
     if gold.verdict is not None:
         said = yes_no(text) or yes_no(cleaned) or (None if says_yes_or_no(text) else yes_no(clean(found.context)))
-        return Decision(said == gold.verdict, f"reads as {said}" if said else "neither yes nor no")
+        return RuleResult(said == gold.verdict, f"reads as {said}" if said else "neither yes nor no")
     if gold.kind == "text" and not (isinstance(gold.answer.value, Words) and gold.answer.value.mathematical):
         return _decide_text(gold, text)
     return _decide_value(gold, text, symbolic)
@@ -241,7 +236,7 @@ _CONNECTIVE = re.compile(r"\b(?:and|or)\b|[或且]", re.IGNORECASE)
 _EITHER = re.compile(r"\bor\b|或", re.IGNORECASE)
 
 
-def _decide_choice(gold: Gold, choice: GoldChoice, text: str, choices: tuple[str, ...]) -> Decision:
+def _decide_choice(gold: Gold, choice: GoldChoice, text: str, choices: tuple[str, ...]) -> RuleResult:
     whole = lettered_option(text, choices) if choices else None
     several = len(choice.letters) > 1 and not choice.any_of
     chosen = chosen_letters(whole or (text.upper() if several and _LOWER_RUN.fullmatch(text.strip()) else text))
@@ -253,13 +248,13 @@ def _decide_choice(gold: Gold, choice: GoldChoice, text: str, choices: tuple[str
     if not chosen.letters or (beyond and (not chosen.stated or len(text) > _LETTER_CHARS)):
         # "AB" may be a segment: "the segment AB" chooses no options, but says the same
         named = several and not choices and not gold.hint and _names_figure(gold.text, text)
-        return Decision(named, "same text" if named else _NO_OPTION)
+        return RuleResult(named, "same text" if named else _NO_OPTION)
     names = ", ".join(sorted(chosen.letters))
     if len(chosen.letters) > 1 and _EITHER.search(text):
-        return Decision(False, f"chooses {names} as alternatives")
+        return RuleResult(False, f"chooses {names} as alternatives")
     if choice.any_of:
-        return Decision(len(chosen.letters) == 1 and chosen.letters <= choice.letters, f"chooses {names}")
-    return Decision(chosen.letters == choice.letters, f"chooses {names}, gold {', '.join(sorted(choice.letters))}")
+        return RuleResult(len(chosen.letters) == 1 and chosen.letters <= choice.letters, f"chooses {names}")
+    return RuleResult(chosen.letters == choice.letters, f"chooses {names}, gold {', '.join(sorted(choice.letters))}")
 
 
 _LOWER_RUN = re.compile(r"[a-h]{2,8}")
@@ -273,55 +268,55 @@ def _names_figure(gold: str, text: str) -> bool:
     return any(same_text(gold, _FIGURE.sub("", trim(clean(statement)))) for statement in reductions(text))
 
 
-def _decide_option_text(choice: GoldChoice, text: str, choices: tuple[str, ...]) -> Decision | None:
+def _decide_option_text(choice: GoldChoice, text: str, choices: tuple[str, ...]) -> RuleResult | None:
     """Decide by the option whose text or value the prediction repeats; None when it repeats none."""
     for statement in _statements(text):
         meant = options_meant(statement, choices)
         if meant:
             named = frozenset(LETTERS[i] for i in meant)
             if choice.any_of:
-                return Decision(named <= choice.letters, "option text")
+                return RuleResult(named <= choice.letters, "option text")
             # several options may carry the gold's text; naming that text is right, naming another is not
             gold_option = choices[LETTERS.index(min(choice.letters))]
             same_option = all(same_text(choices[i], gold_option) for i in meant)
-            return Decision(choice.letters <= named and same_option, "option text")
+            return RuleResult(choice.letters <= named and same_option, "option text")
     return None
 
 
-def _decide_text(gold: Gold, text: str) -> Decision:
+def _decide_text(gold: Gold, text: str) -> RuleResult:
     for statement in reductions(text):
         if same_text(gold.text, trim(clean(statement))):
-            return Decision(not negated(text) or negated(gold.text), "same words")
+            return RuleResult(not negated(text) or negated(gold.text), "same words")
     if gold.text.isupper() and _names_figure(gold.text, text) and not negated(text):
-        return Decision(True, "same figure")
-    readings = (gold.answer, Answer(Words(gold.text)))
+        return RuleResult(True, "same figure")
+    readings = (gold.answer, Reading(Words(gold.text)))
     answer = read(text)
     if any(same(reading, answer, hint=gold.hint) for reading in readings):
-        return Decision(True, "same value")
-    return Decision(False, "other words")
+        return RuleResult(True, "same value")
+    return RuleResult(False, "other words")
 
 
 _WANT = {"ratio": "ratio", "time": "time"}
 
 
-def _decide_value(gold: Gold, text: str, symbolic: SymbolicVerifier | None) -> Decision:
+def _decide_value(gold: Gold, text: str, symbolic: SymbolicVerifier | None) -> RuleResult:
     undecided = False
     want = gold.hint or _WANT.get(gold.kind, "")
     for statement in _statements(text):
         answer = read(statement, want)
         decision = same(gold.answer, answer, hint=gold.hint)
         if decision:
-            return Decision(True, "equal")
+            return RuleResult(True, "equal")
         undecided = undecided or decision is None
         if not _unread(answer):
             break
     else:
         if negated(text):
-            return Decision(False, "not understood")
+            return RuleResult(False, "not understood")
     if undecided and symbolic is not None and _is_worth_asking(gold, text):
         verdict = symbolic.verify(gold.raw, without_reason(text).strip().strip("$"))
-        return Decision(bool(verdict), "symbolic: equal" if verdict else "symbolic: not equal or undecided")
-    return Decision(False, "not understood" if undecided else "different")
+        return RuleResult(bool(verdict), "symbolic: equal" if verdict else "symbolic: not equal or undecided")
+    return RuleResult(False, "not understood" if undecided else "different")
 
 
 def _is_worth_asking(gold: Gold, text: str) -> bool:
@@ -344,10 +339,10 @@ def _statements(text: str) -> Iterator[str]:
     yield from reductions(text)
 
 
-def _unread(answer: Answer) -> bool:
+def _unread(answer: Reading) -> bool:
     """Nothing but words, or a list with words in it: a shorter statement may be inside."""
     if isinstance(answer.value, Words):
         return True
-    if isinstance(answer.value, Group):
+    if isinstance(answer.value, Several):
         return any(_unread(item) for item in answer.value.items)
     return False

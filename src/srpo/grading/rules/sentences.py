@@ -12,7 +12,7 @@ from srpo.grading.phrases import any_of
 from srpo.grading.rules.hedges import blurred, negated
 from srpo.grading.rules.splitting import trim
 
-MAX_CHARS = 500
+_MAX_CHARS = 500
 _ANSWER_CHARS = 12
 
 _LEAD_WORDS = any_of(
@@ -79,7 +79,7 @@ def _bare(text: str) -> str:
 def reductions(text: str) -> Iterator[str]:
     """Yield shorter and shorter statements of the same answer, the text itself first. The last are the most daring."""
     yield text
-    if len(text) > MAX_CHARS:
+    if len(text) > _MAX_CHARS:
         return
     flat = trim(clean(text))
     reasonless = trim(without_reason(flat))

@@ -1,12 +1,12 @@
 r"""A small recursive-descent parser for LaTeX and ASCII mathematics, as it stands in answers.
 
-It reads what `normalise.clean` writes and builds `Node` trees; nothing is ever handed to `eval`. Two modes: `parse`
-wants the whole text and allows variables; `parse_constant_prefix` reads a number such as `2\sqrt{3}` or `5*10^3` and
-hands back the rest of the text, where a unit may stand. Work is linear; size and nesting are bounded.
+It reads what `normalise.clean` writes and builds `Op` trees; nothing is ever handed to `eval`. Two modes:
+`parse_formula` wants the whole text and allows variables; `parse_constant_prefix` reads a number such as `2\sqrt{3}` or
+`5*10^3` and hands back the rest of the text, where a unit may stand. Work is linear; size and nesting are bounded.
 
-    >>> parse(r"2\sqrt{3}").op
+    >>> parse_formula(r"2\sqrt{3}").op
     'mul'
-    >>> parse("2 +") is None
+    >>> parse_formula("2 +") is None
     True
 """
 
@@ -20,19 +20,19 @@ from srpo.grading.rules.nodes import (
     FUNCTIONS,
     GREEK_NAMES,
     PREFIX_FUNCTIONS,
-    Node,
+    Op,
     Unreadable,
     number_node,
     tokens_of,
 )
 
-MAX_DEPTH = 30
+_MAX_DEPTH = 30
 
 
-class Prefix(NamedTuple):
+class ConstantPrefix(NamedTuple):
     """A constant at the start of a text, and what follows it."""
 
-    node: Node
+    node: Op
     rest: str
 
 
@@ -64,14 +64,14 @@ class _Parser:
             raise Unreadable(f"no {text!r}")
 
     # -- grammar
-    def sum(self) -> Node:
+    def sum(self) -> Op:
         self.depth += 1
-        if self.depth > MAX_DEPTH:
+        if self.depth > _MAX_DEPTH:
             raise Unreadable("nested too deeply")
         negative = self.sign()
         left = self.product()
         if negative:
-            left = Node("neg", (left,))
+            left = Op("neg", (left,))
         while self.peek() in ("+", "-"):
             before = self.at
             minus = self.peek() == "-"
@@ -83,7 +83,7 @@ class _Parser:
                     raise
                 self.at = before
                 break
-            left = Node("add", (left, Node("neg", (right,)) if minus else right))
+            left = Op("add", (left, Op("neg", (right,)) if minus else right))
         self.depth -= 1
         return left
 
@@ -94,10 +94,10 @@ class _Parser:
             self.at += 1
         return negative
 
-    def product_signed(self) -> Node:
-        return Node("neg", (self.product(),)) if self.sign() else self.product()
+    def product_signed(self) -> Op:
+        return Op("neg", (self.product(),)) if self.sign() else self.product()
 
-    def product(self) -> Node:
+    def product(self) -> Op:
         left = self.power()
         while True:
             before, depth = self.at, self.depth
@@ -108,13 +108,13 @@ class _Parser:
             elif not self.starts_factor():
                 return left
             try:
-                right = Node("neg", (self.power(),)) if explicit and self.sign() else self.power()
+                right = Op("neg", (self.power(),)) if explicit and self.sign() else self.power()
             except Unreadable:
                 if self.variables or depth > 1:
                     raise
                 self.at, self.depth = before, depth
                 return left
-            left = Node("div" if operator == "/" else "mul", (left, right))
+            left = Op("div" if operator == "/" else "mul", (left, right))
 
     def starts_factor(self) -> bool:
         kind, text = self.kind(), self.peek()
@@ -134,36 +134,36 @@ class _Parser:
             or (self.variables and _is_letter(text))
         )
 
-    def power(self) -> Node:
+    def power(self) -> Op:
         base = self.postfix(self.primary())
         if self.take("^"):
             exponent = self.exponent()
-            return self.postfix(Node("pow", (base, exponent)))
+            return self.postfix(Op("pow", (base, exponent)))
         return base
 
-    def exponent(self) -> Node:
+    def exponent(self) -> Op:
         self.depth += 1
-        if self.depth > MAX_DEPTH:
+        if self.depth > _MAX_DEPTH:
             raise Unreadable("nested too deeply")
         negative = self.sign()
         value = self.power()
         self.depth -= 1
-        return Node("neg", (value,)) if negative else value
+        return Op("neg", (value,)) if negative else value
 
-    def postfix(self, node: Node) -> Node:
+    def postfix(self, node: Op) -> Op:
         while True:
             if self.peek() == "!":
                 self.at += 1
-                node = Node("fact", (node,))
+                node = Op("fact", (node,))
             elif self.peek() == "°" and (self.depth > 1 or self.variables):
                 self.at += 1
                 if not self.in_function:
                     continue  # degrees throughout: 180°-2x
-                node = Node("mul", (node, Node("div", (Node("sym", name="π"), Node("num", number=Fraction(180))))))
+                node = Op("mul", (node, Op("div", (Op("sym", name="π"), Op("num", number=Fraction(180))))))
             else:
                 return node
 
-    def primary(self) -> Node:
+    def primary(self) -> Op:
         kind, text = self.kind(), self.peek()
         if kind == "num":
             return self.number()
@@ -180,27 +180,27 @@ class _Parser:
             inside = self.sum()
             self.expect("|")
             self.bars -= 1
-            return Node("abs", (inside,))
+            return Op("abs", (inside,))
         if kind == "cmd":
             return self.command()
         if kind == "name":
             return self.word()
         if text == "π" or (self.variables and _is_letter(text)):
             self.at += 1
-            return self.subscript(text) if text != "π" else Node("sym", name="π")
+            return self.subscript(text) if text != "π" else Op("sym", name="π")
         raise Unreadable(f"unexpected {text!r}")
 
-    def number(self) -> Node:
+    def number(self) -> Op:
         whole = number_node(self.tokens[self.at].text)
         token = self.tokens[self.at]
         self.at += 1
         if whole.number.denominator == 1 and token.text.isdigit():
             part = self.mixed_part()
             if part is not None:
-                return Node("add", (whole, part))
+                return Op("add", (whole, part))
         return whole
 
-    def mixed_part(self) -> Node | None:
+    def mixed_part(self) -> Op | None:
         r"""The `1/2` of `3 1/2` or of `3\frac{1}{2}`; only proper fractions of integers make a mixed number."""
         rest = self.tokens[self.at : self.at + 7]
         texts = [token.text for token in rest]
@@ -215,27 +215,27 @@ class _Parser:
         if not (above.isdigit() and below.isdigit()) or len(below) > 6 or int(above) >= int(below):
             return None
         self.at += used
-        return Node("num", number=Fraction(int(above), int(below)))
+        return Op("num", number=Fraction(int(above), int(below)))
 
-    def command(self) -> Node:
+    def command(self) -> Op:
         text = self.peek()
         self.at += 1
         if text == "\\frac":
             above = self.argument()
-            return Node("div", (above, self.argument()))
+            return Op("div", (above, self.argument()))
         if text == "\\binom":
             above = self.argument()
-            return Node("binom", (above, self.argument()))
+            return Op("binom", (above, self.argument()))
         if text == "\\sqrt":
             degree = None
             if self.take("["):
                 degree = self.sum()
                 self.expect("]")
             inside = self.root_argument()
-            return Node("sqrt", (inside,)) if degree is None else Node("root", (inside, degree))
+            return Op("sqrt", (inside,)) if degree is None else Op("root", (inside, degree))
         raise Unreadable(f"unknown command {text!r}")
 
-    def argument(self) -> Node:
+    def argument(self) -> Op:
         r"""One LaTeX argument: a group, or a single digit or sign (`\frac12`)."""
         if self.kind() == "num":
             token = self.tokens[self.at]
@@ -248,13 +248,13 @@ class _Parser:
             return number_node(token.text[0])
         return self.primary()
 
-    def root_argument(self) -> Node:
+    def root_argument(self) -> Op:
         if self.kind() == "num":
             self.at += 1
             return number_node(self.tokens[self.at - 1].text)
         return self.primary()
 
-    def word(self) -> Node:
+    def word(self) -> Op:
         token = self.tokens[self.at]
         text = token.text
         if text in FUNCTIONS or (text.lower() in FUNCTIONS and len(text) > 2):
@@ -262,7 +262,7 @@ class _Parser:
             return self.function(text.lower())
         if text in CONSTANTS:
             self.at += 1
-            return self.subscript(text) if self.variables and text == "e" else Node("sym", name=CONSTANTS[text])
+            return self.subscript(text) if self.variables and text == "e" else Op("sym", name=CONSTANTS[text])
         if not self.variables:
             raise Unreadable("a word")
         if text in GREEK_NAMES:
@@ -277,11 +277,11 @@ class _Parser:
         if len(text) > 1:
             # "xy" is x times y: hand out one letter, leave the others
             self.tokens[self.at] = token._replace(text=text[1:], start=token.start + 1, spaced=False)
-            return Node("sym", name=text[0])
+            return Op("sym", name=text[0])
         self.at += 1
         return self.subscript(text)
 
-    def subscript(self, name: str) -> Node:
+    def subscript(self, name: str) -> Op:
         if self.take("_"):
             if self.take("{"):
                 start, level = self.at, 1
@@ -304,9 +304,9 @@ class _Parser:
             self.at += 1
         while self.take("'"):
             name += "'"
-        return Node("sym", name=name)
+        return Op("sym", name=name)
 
-    def function(self, name: str) -> Node:
+    def function(self, name: str) -> Op:
         base, exponent = None, None
         if name == "log" and self.take("_"):
             base = self.argument() if self.kind() == "num" or self.peek() == "{" else self.primary()
@@ -317,18 +317,18 @@ class _Parser:
         self.in_function -= 1
         args = (inside,) if base is None else (inside, base)
         if exponent is None:
-            return Node(name, args)
-        if exponent == Node("neg", (Node("num", number=Fraction(1)),)) and not name.startswith("a"):
-            return Node("arc" + name, args)
-        return Node("pow", (Node(name, args), exponent))
+            return Op(name, args)
+        if exponent == Op("neg", (Op("num", number=Fraction(1)),)) and not name.startswith("a"):
+            return Op("arc" + name, args)
+        return Op("pow", (Op(name, args), exponent))
 
-    def function_argument(self, name: str) -> Node:
+    def function_argument(self, name: str) -> Op:
         if self.peek() in ("(", "{", "["):
             opener = self.peek()
             self.at += 1
             inside = self.sum()
             while name in ("max", "min", "gcd", "lcm") and self.take(","):
-                inside = Node(name, (inside, self.sum()))
+                inside = Op(name, (inside, self.sum()))
             self.expect({"(": ")", "{": "}", "[": "]"}[opener])
             return inside
         if name in ("sqrt", "cbrt"):
@@ -336,7 +336,7 @@ class _Parser:
         self.depth += 1
         inside = self.power()
         while self.starts_factor() and self.peek().lower() not in FUNCTIONS:
-            inside = Node("mul", (inside, self.power()))
+            inside = Op("mul", (inside, self.power()))
         self.depth -= 1
         return inside
 
@@ -346,7 +346,7 @@ def _is_letter(text: str) -> bool:
 
 
 @lru_cache(maxsize=2048)
-def parse(text: str) -> Node | None:
+def parse_formula(text: str) -> Op | None:
     """Read all of `text` as an expression with variables; None when it is not one."""
     try:
         parser = _Parser(text, variables=True)
@@ -357,7 +357,7 @@ def parse(text: str) -> Node | None:
 
 
 @lru_cache(maxsize=2048)
-def parse_constant_prefix(text: str) -> Prefix | None:
+def parse_constant_prefix(text: str) -> ConstantPrefix | None:
     """Read a constant at the start of `text`; None when it does not start with one."""
     try:
         parser = _Parser(text, variables=False)
@@ -365,5 +365,5 @@ def parse_constant_prefix(text: str) -> Prefix | None:
     except (Unreadable, RecursionError):
         return None
     if parser.at >= len(parser.tokens):
-        return Prefix(node, "")
-    return Prefix(node, text[parser.tokens[parser.at].start :])
+        return ConstantPrefix(node, "")
+    return ConstantPrefix(node, text[parser.tokens[parser.at].start :])

@@ -1,14 +1,14 @@
 """What an answer can be: the values that the grader compares.
 
-`reading.read` turns a text into an `Answer`, `compare.same` compares two of them.
+`reading.read` turns a text into an `Reading`, `compare.same` compares two of them.
 """
 
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from srpo.grading.rules.evaluate import Value
-from srpo.grading.rules.nodes import Node
+from srpo.grading.rules.evaluate import Constant
+from srpo.grading.rules.nodes import Op
 from srpo.grading.rules.units import Unit
 
 
@@ -16,7 +16,7 @@ from srpo.grading.rules.units import Unit
 class Number:
     """A constant, with its unit apart."""
 
-    value: Value
+    value: Constant
     unit: Unit | None = None
     percent: bool = False
     decimals: int = 0
@@ -30,16 +30,16 @@ class Number:
 class Expression:
     """A formula with variables, or a constant too large to compute."""
 
-    node: Node
+    node: Op
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class Several:
     """Several answers in one: `(1,2)` tuple, `[1,2]` bracket, `{1,2}` set, `1, 2` list."""
 
     kind: Literal["tuple", "bracket", "set", "list"]
-    items: tuple["Answer", ...]
+    items: tuple["Reading", ...]
     either: bool = False
     """Written with `or`: alternatives, and no point or pair."""
 
@@ -48,9 +48,9 @@ class Group:
 class Span:
     """One interval; ends are floats for ±∞."""
 
-    low: Value
+    low: Constant
     low_closed: bool
-    high: Value
+    high: Constant
     high_closed: bool
 
 
@@ -66,7 +66,7 @@ class Intervals:
 class Relation:
     """`a = b`, `a < b < c`: the sides, and the signs between them. Descending chains are turned round."""
 
-    sides: tuple[Node, ...]
+    sides: tuple[Op, ...]
     signs: tuple[str, ...]
 
 
@@ -74,11 +74,11 @@ class Relation:
 class Ratio:
     """`2:3`, `1:2:3`."""
 
-    parts: tuple[Value, ...]
+    parts: tuple[Constant, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
+class ClockTime:
     """A time of day. `half` is am or pm when the text tells (15:15 tells pm)."""
 
     hour: int
@@ -99,10 +99,10 @@ class Bearing:
 
 
 @dataclass(frozen=True, slots=True)
-class Matrix:
+class MatrixRows:
     """Rows of a matrix; a column vector has one entry in each row."""
 
-    rows: tuple[tuple["Answer", ...], ...]
+    rows: tuple[tuple["Reading", ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +113,11 @@ class Words:
     mathematical: bool = False
 
 
-Content = Number | Expression | Group | Intervals | Relation | Ratio | Clock | Bearing | Matrix | Words
+Content = Number | Expression | Several | Intervals | Relation | Ratio | ClockTime | Bearing | MatrixRows | Words
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Reading:
     """A value, the label in front of it (`x =`, `Area =`), and other readings of the same text."""
 
     value: Content

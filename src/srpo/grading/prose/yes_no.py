@@ -1,8 +1,8 @@
 """Yes or no, read out of prose: what a text says outright, else whether it affirms what the question asks.
 
->>> read_verdict("Based on the image, Periwinkle is not the maximum.", "Is Periwinkle the maximum?").verdict
+>>> read_yes_no("Based on the image, Periwinkle is not the maximum.", "Is Periwinkle the maximum?").verdict
 'no'
->>> read_verdict("There is no way to tell which is the maximum.", "Is Periwinkle the maximum?").verdict is None
+>>> read_yes_no("There is no way to tell which is the maximum.", "Is Periwinkle the maximum?").verdict is None
 True
 """
 
@@ -20,10 +20,10 @@ from srpo.grading.rules.text import YesNo, yes_no
 
 UNCLEAR = "unclear: the text says that it cannot tell"
 """Reason of a text that refuses or leaves the question open, in so many words."""
-SHORT_CHARS = 300
+_SHORT_CHARS = 300
 
 
-class VerdictRead(NamedTuple):
+class YesNoRead(NamedTuple):
     """What a text decides; None when it decides nothing, with the reason."""
 
     verdict: YesNo | None
@@ -54,18 +54,18 @@ _TAKEN_BACK = re.compile(r"\b(?:wait|correction|scratch that|on second thought)\
 _OPEN = re.compile(r"\b(?:whether|to (?:determine|check|see|find out) if)\b|^\W*if\b", re.IGNORECASE)
 
 
-def read_verdict(text: str, question: str) -> VerdictRead:
+def read_yes_no(text: str, question: str) -> YesNoRead:
     """What `text` answers to a question that asks for yes or no."""
     found = marked_answer(text)
     if found is not None and (decided := yes_no(found.text or "") or _leads(found.text or "")):
-        return VerdictRead(decided, found.how)
+        return YesNoRead(decided, found.how)
     made = statements(text)
     if not made:
-        return VerdictRead(None, "no statement")
+        return YesNoRead(None, "no statement")
     if decided := _says_so(made, text, question):
-        return VerdictRead(decided, "says so")
+        return YesNoRead(decided, "says so")
     left = answering(made, question)
-    return _by_polarity(left, question) if left else VerdictRead(None, UNCLEAR)
+    return _by_polarity(left, question) if left else YesNoRead(None, UNCLEAR)
 
 
 def _leads(text: str) -> YesNo | None:
@@ -88,7 +88,7 @@ def _says_so(made: Sequence[Statement], text: str, question: str) -> YesNo | Non
         return next((verdict for verdict in reversed(said[1:]) if verdict), None)
     if concluded or said[0]:
         return concluded[-1] if concluded else said[0]
-    short = len(text) <= SHORT_CHARS
+    short = len(text) <= _SHORT_CHARS
     if short and not refuses(made[-1].whole, asking) and (whole := yes_no(clean(text))):
         return whole
     if spoken := [verdict for verdict in said if verdict]:
@@ -97,7 +97,7 @@ def _says_so(made: Sequence[Statement], text: str, question: str) -> YesNo | Non
     return "yes" if "yes" in heard and not NEGATIONS & heard else None
 
 
-def _by_polarity(made: Sequence[Statement], question: str) -> VerdictRead:
+def _by_polarity(made: Sequence[Statement], question: str) -> YesNoRead:
     asking = spelled_out(asked(clean(question)))
     wanted = content(asking)
 
@@ -109,11 +109,11 @@ def _by_polarity(made: Sequence[Statement], question: str) -> VerdictRead:
     for place, index in enumerate(sorted(range(len(made)), key=rank)[:6]):
         if _UNSURE.search(made[index].whole):
             if place == 0:
-                return VerdictRead(None, UNCLEAR)
+                return YesNoRead(None, UNCLEAR)
             continue
         text = spelled_out(_PURPOSE.sub("", made[index].text))
         verdict = None if _OPEN.search(text) else polarity(text, asking)
         if verdict is not None:
-            return VerdictRead(verdict, "statement")
+            return YesNoRead(verdict, "statement")
     counted = by_counts(made, asking)
-    return VerdictRead(counted, "counts") if counted else VerdictRead(None, "no statement answers the question")
+    return YesNoRead(counted, "counts") if counted else YesNoRead(None, "no statement answers the question")

@@ -17,12 +17,11 @@ from fractions import Fraction
 from srpo.grading.answers import extract_answer
 from srpo.grading.normalise import clean
 from srpo.grading.rules.choices import LETTERS, chosen_letters, lettered_option, options_meant
-from srpo.grading.rules.quantities import read_number
+from srpo.grading.rules.quantities import read_quantity
 from srpo.grading.rules.splitting import trim
 
 _NUMERAL = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|[-+]?\.\d+")
-_OPTION_LINE = re.compile(r"^[ \t]{0,8}[(\[]?([A-Z])[)\].:、．][ \t]{0,4}(\S.*)", re.MULTILINE)
-_LABEL = re.compile(r"(?<![A-Za-z0-9])([AB])[)\].:、．]")
+_BRACKETED = re.compile(r"[(\[]([a-z])[)\]]")
 _LONGEST = 200
 """Characters of an answer in which a number or an option is looked for."""
 
@@ -50,37 +49,24 @@ def bare_answer(text: str, *, choices: Sequence[str] = (), lettered: bool = Fals
     return (_numeral(shown) or shown) if number else shown
 
 
-def has_lettered_options(question: str) -> bool:
-    """Whether a question names options by letters, on lines of their own or not.
-
-    >>> has_lettered_options("Which? Options: A: one, B: two"), has_lettered_options("What is (A) in the picture?")
-    (True, False)
-    """
-    return {"A", "B"} <= set(_LABEL.findall(question))
-
-
-def listed_options(question: str) -> tuple[str, ...]:
-    r"""The texts of the options that a question lists on lines of their own, A first; empty when it lists none.
-
-    >>> listed_options("Which?\n(A) one\n(B) two")
-    ('one', 'two')
-    """
-    found: list[str] = []
-    for match in _OPTION_LINE.finditer(question):
-        if match.group(1) == "A":
-            found = []
-        if match.group(1) == LETTERS[len(found) % 26]:
-            found.append(match.group(2).strip())
-    return tuple(found) if len(found) > 1 else ()
-
-
-def is_number(gold: str) -> bool:
+def is_plain_number(gold: str) -> bool:
     """Whether a gold answer is a plain number.
 
-    >>> is_number("-2.5"), is_number("12 cm")
+    >>> is_plain_number("-2.5"), is_plain_number("12 cm")
     (True, False)
     """
     return _NUMERAL.fullmatch(gold.strip()) is not None
+
+
+def folded_answer(text: str) -> str:
+    r"""An extracted answer without what does not count in it: case, blanks, LaTeX dress, brackets around a letter.
+
+    >>> folded_answer("$(B)$"), folded_answer(" 12\\,CM. ")
+    ('b', '12 cm')
+    """
+    folded = trim(clean(text)).casefold()
+    letter = _BRACKETED.fullmatch(folded)
+    return letter[1] if letter else folded
 
 
 def _unwrapped(answer: str) -> str:
@@ -114,7 +100,7 @@ def _numeral(answer: str) -> str | None:
     """The one numeral of an answer that says no more than a number with a unit; `2π` and `5 million` say more."""
     text = trim(clean(answer))
     found = _NUMERAL.findall(text)
-    number = read_number(text)
+    number = read_quantity(text)
     if len(found) != 1 or number is None:
         return None
     plain = found[0].replace(",", "").removeprefix("+")

@@ -1,0 +1,107 @@
+"""`Grader`: one owner of everything that grading needs, the symbolic worker included. Stages take it, users may.
+
+    with Grader() as grader:  # math-verify is asked where the rules cannot tell
+        grader.grade(problem, "The answer is 7.").verdict
+        grader.grade_response(problem, text, "reflective").final_grade
+
+A response has two answers. Style `reflective`: the answer blocks count, even when the format around them is broken; the
+final answer is the last one that is not the first. A text that stops after its first answer has no final answer: it is
+incorrect, and no first answer is passed off as a confirmed one. Style `single`: the answer block, and when the format
+is broken, whatever final answer the whole text has (plain models are evaluated in this style).
+"""
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final, Self
+
+from srpo.core.records import FormatError, Grade, GradedText, Problem, Style
+from srpo.core.response import parse, parse_attempt, pieces
+from srpo.grading.rules.route import SymbolicVerifier, grade_answer
+from srpo.grading.symbolic import SymbolicPool
+from srpo.runs.progress import note
+
+Rule = Callable[[str], Grade]
+"""Grades an answer, or a whole text without blocks, against one gold."""
+
+
+class Grader:
+    """Grades answers and whole responses. Safe to call from many threads; close it, or use it in a `with`."""
+
+    def __init__(self, *, symbolic: bool | SymbolicVerifier = True) -> None:
+        """`symbolic`: ask math-verify about mathematics that no rule reads, or a verifier of your own.
+
+        No process is started before it is needed.
+        """
+        self._pool = SymbolicPool() if symbolic is True else None
+        self._verifier: SymbolicVerifier | None = self._pool if isinstance(symbolic, bool) else symbolic
+
+    def grade(self, problem: Problem, text: str) -> Grade:
+        """Grade an answer, or the final answer of a whole text, against the problem's gold answer.
+
+        Three outcomes: an ungradable gold is `ungradable`; a text without a final answer, with several answers where
+        one is asked for, or with a hedge is `incorrect`.
+        """
+        return grade_answer(problem, text, self._verifier)
+
+    def grade_response(self, problem: Problem, text: str, style: Style) -> GradedText:
+        """Parse `text`, and grade its first and its final answer."""
+        return grade_with(lambda answer: self.grade(problem, answer), text, style)
+
+    def verify(self, gold: str, prediction: str) -> bool | None:
+        """Are two formulas equal by computer algebra? None when nobody can tell."""
+        return None if self._verifier is None else self._verifier.verify(gold, prediction)
+
+    def close(self) -> None:
+        """Stop the workers; says so when one of them ran out of time."""
+        if self._pool is None:
+            return
+        self._pool.close()
+        if self._pool.num_timeouts:
+            note(
+                f"srpo: math-verify ran out of time on {self._pool.num_timeouts} comparisons; "
+                "the rules alone graded them"
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+RULES_ONLY: Final = Grader(symbolic=False)
+"""Nothing but the rules: no process, nothing to close."""
+
+
+def grade(problem: Problem, text: str) -> Grade:
+    """Grade by the rules alone; see `Grader.grade`."""
+    return RULES_ONLY.grade(problem, text)
+
+
+def grade_with(rule: Rule, text: str, style: Style) -> GradedText:
+    """`Grader.grade_response` by a rule of one's own, as benchmarks have them."""
+    return _grade_reflective(rule, text) if style == "reflective" else _grade_single(rule, text)
+
+
+def _grade_reflective(rule: Rule, text: str) -> GradedText:
+    parsed = parse(text)
+    if not isinstance(parsed, FormatError):
+        return GradedText(parsed, rule(parsed.first.answer), rule(parsed.second.answer))
+    found = pieces(text)
+    first = _grade_found(rule, found.first_answer, "no first answer")
+    return GradedText(parsed, first, _grade_found(rule, found.second_answer, "no second answer"))
+
+
+def _grade_single(rule: Rule, text: str) -> GradedText:
+    parsed = parse_attempt(text)
+    found = rule(text if isinstance(parsed, FormatError) else parsed.answer)
+    return GradedText(parsed, found, found)
+
+
+def _grade_found(rule: Rule, answer: str | None, missing: str) -> Grade:
+    if answer is not None:
+        return rule(answer)
+    nothing = rule("")
+    return nothing if nothing.verdict == "ungradable" else Grade(verdict="incorrect", extracted=None, reason=missing)
