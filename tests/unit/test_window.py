@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from srpo.runs.interrupt import Stop
-from srpo.runs.ordered import in_order
+from srpo.runs.ordered import ordered_map
 
 
 @pytest.mark.parametrize("window", [1, 2, 5, 50])
@@ -21,7 +21,7 @@ def test_results_come_in_order_whatever_finishes_first(window: int) -> None:
             turns[item - 1].set()
         return item * item
 
-    assert list(in_order(work, range(20), window=window, stop=Stop())) == [item * item for item in range(20)]
+    assert list(ordered_map(work, range(20), window=window, stop=Stop())) == [item * item for item in range(20)]
 
 
 def test_no_more_than_the_window_is_taken_from_the_source() -> None:
@@ -32,7 +32,7 @@ def test_no_more_than_the_window_is_taken_from_the_source() -> None:
             taken.append(item)
             yield item
 
-    results = in_order(lambda item: item, source(), window=4, stop=Stop())
+    results = ordered_map(lambda item: item, source(), window=4, stop=Stop())
     assert next(results) == 0
     assert len(taken) == 4
     results.close()
@@ -48,7 +48,7 @@ def test_a_stop_gives_up_what_is_under_way() -> None:
         assert cancelled.wait(10)
         raise RuntimeError("cancelled")
 
-    assert list(in_order(work, range(9), window=3, stop=stop, cancel=cancelled.set)) in ([], [0])
+    assert list(ordered_map(work, range(9), window=3, stop=stop, cancel=cancelled.set)) in ([], [0])
     assert cancelled.is_set()
 
 
@@ -61,7 +61,7 @@ def test_a_failure_comes_at_its_place_and_cancels_the_rest() -> None:
         assert item < 2 or cancelled.wait(10)
         return item
 
-    results = in_order(work, range(9), window=4, stop=Stop(), cancel=cancelled.set)
+    results = ordered_map(work, range(9), window=4, stop=Stop(), cancel=cancelled.set)
     assert [next(results), next(results)] == [0, 1]
     with pytest.raises(ValueError, match="two"):
         next(results)
@@ -69,4 +69,4 @@ def test_a_failure_comes_at_its_place_and_cancels_the_rest() -> None:
 
 def test_a_window_of_one_has_no_threads() -> None:
     main = threading.current_thread()
-    assert all(in_order(lambda _: threading.current_thread() is main, range(3), window=1, stop=Stop()))
+    assert all(ordered_map(lambda _: threading.current_thread() is main, range(3), window=1, stop=Stop()))

@@ -27,7 +27,7 @@ from srpo.eval.benchmarks.benchmark import Benchmark, DecidedBy, Item
 from srpo.eval.config import EvalJudgeConfig
 from srpo.eval.rubrics import BLOCKS, check_judged, prompt_text, read_ruling
 from srpo.grading import extract_answer
-from srpo.models.pool import Opener
+from srpo.models.pool import ModelPool
 from srpo.models.protocol import Completion, Generator, Message, Request
 from srpo.models.rubric import read_verdict, request_about
 
@@ -215,7 +215,7 @@ def _apply(item: Item, trace: Trace, rulings: dict[tuple[str, str], Grade]) -> D
 
 
 def open_judge(
-    config: EvalJudgeConfig | None, benchmark: Benchmark | None, opener: Opener, given: Generator | None = None
+    config: EvalJudgeConfig | None, benchmark: Benchmark | None, pool: ModelPool, given: Generator | None = None
 ) -> Judge | None:
     """The judge that a config asks for, if it asks for one; `given` stands in for its model."""
     if config is None:
@@ -223,8 +223,8 @@ def open_judge(
     return Judge(
         config,
         benchmark,
-        answers=(given or opener.open(config.model, BLOCKS)) if config.answers else None,
-        points=(given or opener.open(config.model)) if config.reflections else None,
+        answers=(given or pool.open(config.model, BLOCKS)) if config.answers else None,
+        points=(given or pool.open(config.model)) if config.reflections else None,
     )
 
 

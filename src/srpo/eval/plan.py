@@ -11,8 +11,7 @@ from srpo.eval.config import EvalConfig
 from srpo.eval.dataset import Material, load_material
 from srpo.eval.rubrics import PROMPT
 from srpo.models.config import ServerConfig
-from srpo.models.estimate import Load, Share, cost_lines, estimate_of, prompt_tokens, share_of
-from srpo.models.pool import price_of
+from srpo.models.estimate import Load, Share, cost_lines, forecast, prompt_tokens, sampling_load
 from srpo.models.remote_request import count_tokens
 
 _SAMPLE = 50
@@ -50,16 +49,15 @@ def make_plan(config: EvalConfig) -> EvalPlan:
     problems = material.problems
     check_usable(problems, material.label)
     total = len(problems.problems)
-    loads = list(_loads(config, material, spread(problems.problems, _SAMPLE)))
-    prices = [price_of(load.server, needed=False) for load in loads]
+    found = forecast(_loads(config, material, spread(problems.problems, _SAMPLE)), total)
     return EvalPlan(
         num_rows=total + len(problems.rejected),
         num_problems=total,
         unusable=dict(Counter(row.reason for row in rejected_rows(problems)).most_common()),
         prompt=_prompt(config, material, problems.problems[0]),
         num_pictures=len(problems.problems[0].images),
-        shares=tuple(share_of(load, price, total) for load, price in zip(loads, prices, strict=True)),
-        estimate=estimate_of(loads, prices, total) if loads else None,
+        shares=found.shares,
+        estimate=found.estimate,
     )
 
 
@@ -79,9 +77,7 @@ def _prompt(config: EvalConfig, material: Material, problem: Problem) -> str:
 def _loads(config: EvalConfig, material: Material, problems: list[Problem]) -> Iterator[Load]:
     if isinstance(config.model, ServerConfig):
         num_in = prompt_tokens(config.model, (), problems, lambda one: _prompt(config, material, one))
-        # One request for all samples, where the server can do that; else the prompt is paid for each.
-        parts = 1 if config.model.n else config.num_samples
-        yield Load("model", config.model, parts, num_in, config.max_tokens * config.num_samples / parts)
+        yield sampling_load("model", config.model, config.num_samples, num_in=num_in, max_tokens=config.max_tokens)
     judge = config.judge
     if judge is None or not isinstance(judge.model, ServerConfig):
         return

@@ -11,11 +11,10 @@ answered is in `responses.sqlite` and is not asked again. Every problem ends up 
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from srpo.core.records import Problem, Trace
+from srpo.core.records import Trace
 from srpo.core.statistics import majority_vote, summarise, wilson
 from srpo.data.usable import check_usable, rejected_rows, split_batches, spread
 from srpo.eval.aggregate import ROWS, Facts, ItemRow, Judging, Tally, light, mark_of, read_rows, row_of
@@ -27,19 +26,14 @@ from srpo.eval.metrics.voting import RIGHT
 from srpo.eval.result import BenchmarkResult, EvalResult
 from srpo.eval.worker import Worked, Worker
 from srpo.grading import Grader
-from srpo.models.cache import ResponseCache
-from srpo.models.meter import BudgetSpent, Spend
-from srpo.models.pool import RESPONSES, Opener, batches_under_way
+from srpo.models.meter import Spend
+from srpo.models.pool import ModelPool, open_pool
 from srpo.models.protocol import Generator, InspectingGenerator
-from srpo.models.spending import Projection, confirm, pilot
+from srpo.models.spending import PoolSpending
+from srpo.runs.batched import Batch, BatchedRun, Recorded
 from srpo.runs.directory import RunDir
-from srpo.runs.interrupt import Stop, Stopped, stop_signal
-from srpo.runs.ordered import in_order
 from srpo.runs.origin import check_same_data
-from srpo.runs.progress import progress
-from srpo.runs.rejects import REJECTED, Ledger, count_dropped, fingerprint, read_dropped
-
-_LEDGERS = (REJECTED, ROWS)
+from srpo.runs.rejects import REJECTED, count_dropped, fingerprint, read_dropped
 
 
 def run(
@@ -60,34 +54,15 @@ def run(
         return EvalResult.model_validate(run_dir.summary())
     material = load_material(config)
     check_usable(material.problems, material.label)
-    with ExitStack() as stack:
-        servers = config.servers
-        opener = Opener(
-            stack,
-            cache=stack.enter_context(ResponseCache(run_dir.path / RESPONSES)) if servers else None,
-            window=batches_under_way(servers, config.batch_size),
-            max_usd=config.budget.max_usd,
-            device=config.device,
-            dtype=config.dtype,
-            max_pixels=config.max_pixels,
-        )
-        model = generator or opener.open(config.model)
-        decider = open_judge(config.judge, material.benchmark, opener, judge)
-        grader = stack.enter_context(Grader(symbolic=config.symbolic))
+    with open_pool(config, run_dir.path) as pool, Grader(symbolic=config.symbolic) as grader:
+        model = generator or pool.open(config.model)
+        decider = open_judge(config.judge, material.benchmark, pool, judge)
         worker = Worker(config, run_dir, material, model=model, judge=decider, grader=grader)
-        state = _Evaluation(config, run_dir, material, worker=worker, opener=opener).work()
-        spend = opener.spend()
+        state = _work(config, run_dir, material, worker, pool)
+        spend = pool.spend()
     result = _result(config, run_dir, material, state, spend)
     run_dir.finish(result.model_dump(mode="json"))
     return result
-
-
-class _Batch(NamedTuple):
-    """Problems that are worked on together."""
-
-    number: int
-    """From 1."""
-    problems: Sequence[Problem]
 
 
 class _State(NamedTuple):
@@ -97,94 +72,43 @@ class _State(NamedTuple):
     judging: Judging = Judging()
 
 
-class _Evaluation:
-    """Takes the batches of one evaluation in order, and commits them."""
+def _work(config: EvalConfig, run_dir: RunDir, material: Material, worker: Worker, pool: ModelPool) -> _State:
+    """Answer what is not answered yet, batch by batch."""
+    problems = material.problems.problems
+    spending = PoolSpending(pool, config.budget, run_dir.path, len(problems))
+    ledgers = dict.fromkeys((REJECTED, ROWS) if material.benchmark else (REJECTED,), 0)
+    batched = BatchedRun(run_dir, len(problems), config.batch_size, ledgers=ledgers, spending=spending)
+    digest = fingerprint(problems)
+    check_same_data(batched.state, digest, material.label)
+    with batched:
+        if not batched.num_batches:
+            batched.ledgers[REJECTED].append(rejected_rows(material.problems))
+        batches = [Batch(*one) for one in enumerate(split_batches(problems, config.batch_size), start=1)]
+        recorder = _Recorder(run_dir, material, batched, digest)
+        left = batches[batched.num_batches :]
+        batched.work(left, worker.work, recorder.record, sample=lambda count: spread(problems, count))
+    return recorder.state
 
-    def __init__(
-        self, config: EvalConfig, run_dir: RunDir, material: Material, *, worker: Worker, opener: Opener
-    ) -> None:
-        self._config = config
+
+class _Recorder:
+    """Writes down what came of each batch, and keeps count."""
+
+    def __init__(self, run_dir: RunDir, material: Material, batched: BatchedRun, digest: str) -> None:
         self._run = run_dir
         self._material = material
-        self._worker = worker
-        self._opener = opener
-        self._state = _State()
-        self._number = 0
-        self._digest = fingerprint(material.problems.problems)
+        self._ledgers = batched.ledgers
+        self._digest = digest
+        self.state = _state_of(batched.state)
 
-    def work(self) -> _State:
-        """Answer what is not answered yet, batch by batch."""
-        problems = self._material.problems
-        batches = split_batches(problems.problems, self._config.batch_size)
-        self._run.total_steps = len(batches)
-        checkpoint = self._run.latest_checkpoint()
-        done, extra = (checkpoint.step, checkpoint.extra) if checkpoint else (0, {})
-        check_same_data(extra, self._digest, self._material.label)
-        self._number, self._state = done, _state_of(extra)
-        with ExitStack() as stack:
-            ledgers = {
-                name: stack.enter_context(Ledger(self._run.path / name, num_bytes=extra.get(name, 0)))
-                for name in (_LEDGERS if self._material.benchmark else _LEDGERS[:1])
-            }
-            if not done:
-                ledgers[REJECTED].append(rejected_rows(problems))
-            left = [_Batch(number, batch) for number, batch in enumerate(batches, start=1)][done:]
-            try:
-                with stop_signal() as stop:
-                    self._work_batches(left, ledgers, stop, num_done=sum(map(len, batches[:done])))
-            except BudgetSpent as error:
-                raise Stopped(
-                    f"{self._where()} at budget.max_usd ({error}); give more with --budget.max_usd"
-                ) from error
-        return self._state
-
-    def _where(self) -> str:
-        return f"after batch {self._number} of {self._run.total_steps}"
-
-    def _work_batches(
-        self, batches: Sequence[_Batch], ledgers: dict[str, Ledger], stop: Stop, *, num_done: int
-    ) -> None:
-        opener, budget, problems = self._opener, self._config.budget, self._material.problems.problems
-        total, begun = len(problems), bool(self._number)
-        estimate = pilot(
-            budget,
-            self._run.path,
-            total,
-            lambda count: spread(problems, count),
-            lambda problem: self._worker.work([problem]),
-            opener,
-            stop,
-            begun=begun,
-        )
-        confirm(budget, estimate, begun=begun)
-        projection = Projection(estimate, opener, total)
-        worked = in_order(
-            lambda batch: (batch, self._worker.work(batch.problems)),
-            batches,
-            window=opener.window,
-            stop=stop,
-            cancel=opener.cancel,
-        )
-        with progress(total, "eval", done=num_done) as bar:
-            for batch, found in worked:
-                self._commit(batch, found, ledgers)
-                num_done += len(batch.problems)
-                final = _mean([one.trace.final_grade.is_correct for one in found.decided])
-                bar.advance(len(batch.problems), final=final, **projection.fields(num_done))
-        if stop.requested:
-            raise Stopped(self._where())
-
-    def _commit(self, batch: _Batch, found: Worked, ledgers: dict[str, Ledger]) -> None:
-        self._number = batch.number
-        self._state = _State(self._state.num_adjusted + found.num_adjusted, self._state.judging.plus(found.judging))
+    def record(self, _: Batch, found: Worked) -> Recorded:
+        self.state = _State(self.state.num_adjusted + found.num_adjusted, self.state.judging.plus(found.judging))
         traces = [one.trace for one in found.decided]
-        ledgers[REJECTED].append(found.dropped)
-        if self._material.benchmark is not None:
-            ledgers[ROWS].append_lines(self._row(one).line() for one in found.decided)
+        self._ledgers[REJECTED].append(found.dropped)
+        if ROWS in self._ledgers:
+            self._ledgers[ROWS].append_lines(self._row(one).line() for one in found.decided)
         self._run.append_traces(traces)
-        self._run.log(batch.number, metrics(traces, "eval"))
-        lengths = {name: ledger.sync() for name, ledger in ledgers.items()}
-        self._run.checkpoint(batch.number, _save_nothing, {"data": self._digest, **_extra_of(self._state), **lengths})
+        final = _mean([trace.final_grade.is_correct for trace in traces])
+        return Recorded(metrics(traces, "eval"), {"data": self._digest, **_extra_of(self.state)}, {"final": final})
 
     def _row(self, one: Decided) -> ItemRow:
         item = self._material.items[one.trace.problem.id]
@@ -293,10 +217,6 @@ def _extra_of(state: _State) -> dict[str, Any]:
 
 def _seconds(rows: Sequence[Mapping[str, float]]) -> float | None:
     return rows[-1]["time_s"] if rows else None
-
-
-def _save_nothing(_: Path) -> None:
-    """The state of an evaluation is small enough for the checkpoint's own file."""
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -35,7 +35,7 @@ from srpo.eval.result import BenchmarkResult, EvalResult
 from srpo.grading import Grader
 from srpo.models.cache import ResponseCache
 from srpo.models.meter import BudgetSpent, Spend
-from srpo.models.pool import RESPONSES, Opener, batches_under_way
+from srpo.models.pool import RESPONSES, ModelPool, batches_under_way
 from srpo.models.protocol import Generator
 from srpo.runs.directory import RunDir
 from srpo.runs.files import TEMPORARY
@@ -209,30 +209,30 @@ class _Output:
             if self._run is not None:
                 rows = stack.enter_context(Ledger(self._run.path / ROWS, num_bytes=0))
                 sinks.append(lambda found: rows.append_lines(row.line() for row in found))
-            opener, judge = self._open_judge(stack)
+            pool, judge = self._open_judge(stack)
             try:
-                for cases in self._batches(_AT_ONCE * opener.window):
+                for cases in self._batches(_AT_ONCE * pool.window):
                     self._write(cases, judge, marks, sinks)
             except BudgetSpent as error:
                 raise Stopped(f"at --max-usd ({error}); what was judged is kept, give more with --max-usd") from error
-            self._spend = opener.spend()
+            self._spend = pool.spend()
         result = self._tally.result(self._benchmark, marks, self._facts())
         if self._run is not None:
             self._finish(self._run, result)
         return result
 
-    def _open_judge(self, stack: ExitStack) -> tuple[Opener, Judge | None]:
+    def _open_judge(self, stack: ExitStack) -> tuple[ModelPool, Judge | None]:
         config = self._config
         path = self._run.path / RESPONSES if self._run else shared_cache()
         # One job: what earlier tries paid for the same responses counts against the limit.
         job = f"{config.benchmark}:{config.responses_sha256}"
-        opener = Opener(
+        pool = ModelPool(
             stack,
             cache=stack.enter_context(ResponseCache(path, job=job)) if config.servers else None,
             window=batches_under_way(config.servers, _AT_ONCE),
             max_usd=config.max_usd,
         )
-        return opener, open_judge(config.judge, self._benchmark, opener, self._stand_in)
+        return pool, open_judge(config.judge, self._benchmark, pool, self._stand_in)
 
     def _batches(self, size: int) -> Iterator[list[Case]]:
         """The items that have a response, with it, in order; the others are counted."""

@@ -116,7 +116,7 @@ class Bridge:
         Raises:
             ValueError: the model cannot be opened, or `trace_dir` holds something already.
         """
-        from srpo.models.pool import Opener
+        from srpo.models.pool import ModelPool
         from srpo.runs.origin import make_origin
 
         if config.trace_dir.exists() and any(config.trace_dir.iterdir()):
@@ -124,10 +124,10 @@ class Bridge:
         self._config = config
         self._stack = ExitStack()
         try:
-            opener = Opener(
+            pool = ModelPool(
                 self._stack, cache=None, device=config.device, dtype=config.dtype, max_pixels=config.max_pixels
             )
-            self._generator = generator if generator is not None else opener.open(config.opened())
+            self._generator = generator if generator is not None else pool.open(config.opened())
             self._run = self._stack.enter_context(RunDir.open(config.trace_dir, config, "eval"))
         except BaseException:
             self._stack.close()

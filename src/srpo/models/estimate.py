@@ -1,13 +1,14 @@
 """What servers would be asked and what that costs, counted before anything is sent."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
 from srpo.core.budget import Calls, Estimate, Price, from_tokens
 from srpo.core.records import Problem, Record
 from srpo.models.config import ServerConfig
+from srpo.models.pool import price_of
 from srpo.models.protocol import Message, Request
 from srpo.models.remote_request import RequestBuilder
 
@@ -16,7 +17,7 @@ class Share(Record):
     """What one served model would be asked."""
 
     role: str
-    """`policy`, `captions`, `teacher` or `judge`."""
+    """What for: `policy`, `teacher`, `judge of answers`, ..."""
     model: str
     requests: int
     tokens_in: int
@@ -71,23 +72,39 @@ def prompt_tokens(
     return fmean(lengths) if lengths else 0.0
 
 
-def share_of(load: Load, price: Price | None, num_problems: int) -> Share:
-    """One model's part in all of it."""
-    call = _calls(load, price, num_problems)
-    return Share(
-        role=load.role,
-        model=load.server.model,
-        requests=math.ceil(load.requests * num_problems),
-        tokens_in=call.num_in,
-        tokens_out=call.num_out,
-        usd=None if price is None else from_tokens([call], num_problems=num_problems).usd,
-    )
+def sampling_load(role: str, server: ServerConfig, num_samples: int, *, num_in: float, max_tokens: int) -> Load:
+    """What it takes to sample `num_samples` texts for each problem."""
+    # One request for all samples, where the server can do that; else the prompt is paid for each.
+    requests = 1 if server.n else num_samples
+    return Load(role, server, requests, num_in, max_tokens * num_samples / requests)
 
 
-def estimate_of(loads: Sequence[Load], prices: Sequence[Price | None], num_problems: int) -> Estimate:
-    """What all models cost together; one without a price counts as nothing."""
-    calls = [_calls(load, price, num_problems) for load, price in zip(loads, prices, strict=True)]
-    return from_tokens(calls, num_problems=num_problems)
+class Forecast(NamedTuple):
+    """What servers would be asked, and what it comes to."""
+
+    shares: tuple[Share, ...]
+    """Empty when all models are on this machine."""
+    estimate: Estimate | None
+    """None when no server would be asked."""
+
+
+def forecast(loads: Iterable[Load], num_problems: int) -> Forecast:
+    """The parts of all models; one without a price counts as nothing."""
+    shares, calls = [], []
+    for load in loads:
+        price = price_of(load.server, needed=False)
+        call = _calls(load, price, num_problems)
+        share = Share(
+            role=load.role,
+            model=load.server.model,
+            requests=math.ceil(load.requests * num_problems),
+            tokens_in=call.num_in,
+            tokens_out=call.num_out,
+            usd=None if price is None else from_tokens([call], num_problems=num_problems).usd,
+        )
+        shares.append(share)
+        calls.append(call)
+    return Forecast(tuple(shares), from_tokens(calls, num_problems=num_problems) if calls else None)
 
 
 def _calls(load: Load, price: Price | None, num_problems: int) -> Calls:

@@ -1,15 +1,16 @@
-"""Models opened for a run: checkpoints on this machine and servers, with one cache and one purse for all of them."""
+"""Models opened for a run: checkpoints on this machine and servers, with one cache and one limit of money for all."""
 
 import math
 import threading
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from pathlib import Path
 from typing import Literal, Protocol
 
 from srpo.core.budget import Price
 from srpo.core.records import Sampling
 from srpo.models.cache import ResponseCache
-from srpo.models.config import LOCAL, ServerConfig
+from srpo.models.config import LOCAL, BudgetConfig, ServerConfig
 from srpo.models.local import load_generator
 from srpo.models.meter import Meter, Spend
 from srpo.models.prices import find_price
@@ -24,27 +25,32 @@ _AHEAD = 4
 _MOST_BATCHES = 64
 
 
-class Money(Protocol):
-    """Models that may cost something."""
+class ModelSettings(Protocol):
+    """What the configurations of the stages say alike about their models."""
 
     @property
-    def cost_money(self) -> bool:
-        """Whether any of them has a price."""
-        ...
+    def servers(self) -> Sequence[ServerConfig]:
+        """The servers that the run asks, each once."""
 
     @property
-    def meters(self) -> Sequence[Meter]:
-        """One for each way of asking a server."""
-        ...
+    def batch_size(self) -> int:
+        """Problems per batch."""
 
     @property
-    def spent_usd(self) -> float:
-        """So far, over all processes of the run."""
-        ...
+    def budget(self) -> BudgetConfig:
+        """How much money the run may spend."""
 
-    def cancel(self) -> object:
-        """Let nobody wait for a server any more."""
-        ...
+    @property
+    def device(self) -> str:
+        """Torch device."""
+
+    @property
+    def dtype(self) -> Literal["float32", "bfloat16", "float16"]:
+        """Type of the weights."""
+
+    @property
+    def max_pixels(self) -> int | None:
+        """Area to which pictures are scaled down for a local model."""
 
 
 class OneAtATime:
@@ -81,7 +87,7 @@ def turn_of(generator: Generator) -> AbstractContextManager[object]:
     return generator.turn if isinstance(generator, OneAtATime) else nullcontext()
 
 
-class Opener:
+class ModelPool:
     """Opens each model once for each way of asking it.
 
     All servers draw on the same money, and what earlier processes of the run paid counts against its limit.
@@ -174,6 +180,21 @@ class Opener:
             meter = Meter(price, self._max_usd, spent_usd=spent_usd)
         self.meters.append(meter)
         return meter
+
+
+@contextmanager
+def open_pool(config: ModelSettings, folder: Path) -> Iterator[ModelPool]:
+    """An empty pool for the run in `folder`, which keeps the answers of servers."""
+    with ExitStack() as stack:
+        yield ModelPool(
+            stack,
+            cache=stack.enter_context(ResponseCache(folder / RESPONSES)) if config.servers else None,
+            window=batches_under_way(config.servers, config.batch_size),
+            max_usd=config.budget.max_usd,
+            device=config.device,
+            dtype=config.dtype,
+            max_pixels=config.max_pixels,
+        )
 
 
 def batches_under_way(servers: Sequence[ServerConfig], batch_size: int) -> int:

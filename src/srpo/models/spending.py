@@ -1,4 +1,4 @@
-"""What a run will cost: from a pilot before much is spent, and live. (`reflect.plan` counts before anything is sent.)
+"""What a run will cost: from a pilot before much is spent, and live. (`models.estimate` counts before any is sent.)
 
 The pilot asks about problems from everywhere in the data and throws the results away: its answers are in the cache, so
 that the run finds them there and nobody pays for them again. (What a teacher wrote about attempts of a policy on this
@@ -8,91 +8,123 @@ machine is paid twice: there, sampled texts depend on the whole batch.)
 import concurrent.futures
 import math
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from srpo.core.budget import Estimate, from_pilot
 from srpo.core.records import Problem
 from srpo.models.config import BudgetConfig
-from srpo.models.pool import Money
+from srpo.models.meter import BudgetSpent
+from srpo.models.pool import ModelPool
 from srpo.runs.files import write_atomic
 from srpo.runs.interrupt import Stop, Stopped
+from srpo.runs.ordered import POLL_S
 from srpo.runs.progress import note
 
 ESTIMATE = "estimate.json"
 
 
-def pilot(
-    budget: BudgetConfig,
-    folder: Path,
-    num_problems: int,
-    pick: Callable[[int], Sequence[Problem]],
-    work: Callable[[Problem], object],
-    money: Money,
-    stop: Stop,
-    *,
-    begun: bool,
-) -> Estimate | None:
-    """Estimate the run from a few problems; None when nothing costs anything or no pilot is wanted.
+class PoolSpending:
+    """The money of one run: what it will come to, whether somebody agrees, and where it ends (`runs.batched`)."""
 
-    A run that is `begun` keeps the estimate that it has.
+    def __init__(self, pool: ModelPool, budget: BudgetConfig, folder: Path, num_problems: int) -> None:
+        """`folder` is the run directory, `num_problems` how many there are in all."""
+        self._pool = pool
+        self._budget = budget
+        self._path = folder / ESTIMATE
+        self._num_problems = num_problems
+        self._estimate: Estimate | None = None
 
-    Args:
-        budget: How many problems, if any.
-        folder: The run directory.
-        num_problems: How many there are in all.
-        pick: So many problems from everywhere in the data.
-        work: Everything that the run asks about one problem.
-        money: What costs.
-        stop: When to give up.
-        begun: Whether the run has recorded something.
+    @property
+    def window(self) -> int:
+        """How many batches keep the servers busy."""
+        return self._pool.window
 
-    Raises:
-        Stopped: somebody asked to stop; what was answered so far is in the cache.
-    """
-    if not money.cost_money or not budget.pilot or num_problems < 2:
-        return None
-    if begun and (folder / ESTIMATE).exists():
-        return Estimate.model_validate_json((folder / ESTIMATE).read_bytes())
-    problems = pick(budget.pilot)
-    with ExitStack() as stack:
-        watched = [stack.enter_context(meter.watch()) for meter in money.meters]
-        _work_all(problems, work, money, stop)
-        usd = [math.fsum(costs.get(problem.id, 0.0) for costs in watched) for problem in problems]
-    estimate = from_pilot(usd, num_problems=num_problems)
-    write_atomic(folder / ESTIMATE, estimate.model_dump_json() + "\n")
-    return estimate
+    def agree(
+        self,
+        sample: Callable[[int], Sequence[Problem]],
+        work: Callable[[Problem], object],
+        stop: Stop,
+        *,
+        begun: bool,
+    ) -> None:
+        """Estimate the run from a few problems, where anything costs money and a pilot is wanted; ask if it is much.
+
+        A run that is `begun` keeps the estimate that it has, and was agreed to.
+
+        Args:
+            sample: So many problems from everywhere in the data.
+            work: Everything that the run asks about one problem.
+            stop: When to give up.
+            begun: Whether the run has recorded something.
+
+        Raises:
+            Stopped: somebody asked to stop (what was answered so far is in the cache), the answer was no, or there is
+                nobody to ask.
+        """
+        if not self._pool.cost_money or not self._budget.pilot or self._num_problems < 2:
+            return
+        if begun and self._path.exists():
+            self._estimate = Estimate.model_validate_json(self._path.read_bytes())
+        else:
+            self._estimate = self._pilot(sample(self._budget.pilot), work, stop)
+        _confirm(self._budget, self._estimate, begun=begun)
+
+    @contextmanager
+    def limited(self, where: Callable[[], str]) -> Iterator[None]:
+        """Raise `Stopped` when the money is spent; `where` says how far the run is."""
+        try:
+            yield
+        except BudgetSpent as error:
+            raise Stopped(f"{where()} at budget.max_usd ({error}); give more with --budget.max_usd") from error
+
+    def shown(self, num_done: int) -> dict[str, str]:
+        """Spent and projected, for the progress bar after `num_done` problems; nothing where nothing costs money."""
+        if not self._pool.cost_money:
+            return {}
+        spent = self._pool.spent_usd
+        # The pilot's answers and the batches under way are spent, but not done yet: early on they would mislead.
+        share = num_done / self._num_problems
+        usual = spent / share if share else 0.0
+        projected = usual if self._estimate is None else share * usual + (1 - share) * self._estimate.usd
+        return {"spent": f"${spent:.2f}", "projected": f"${max(spent, projected):.2f}"}
+
+    def cancel(self) -> None:
+        """Let nobody wait for a server any more."""
+        self._pool.cancel()
+
+    def _pilot(self, problems: Sequence[Problem], work: Callable[[Problem], object], stop: Stop) -> Estimate:
+        with ExitStack() as stack:
+            watched = [stack.enter_context(meter.watch()) for meter in self._pool.meters]
+            self._work_all(problems, work, stop)
+            usd = [math.fsum(costs.get(problem.id, 0.0) for costs in watched) for problem in problems]
+        estimate = from_pilot(usd, num_problems=self._num_problems)
+        write_atomic(self._path, estimate.model_dump_json() + "\n")
+        return estimate
+
+    def _work_all(self, problems: Sequence[Problem], work: Callable[[Problem], object], stop: Stop) -> None:
+        """Each problem by itself, so that its costs are its own."""
+        executor = concurrent.futures.ThreadPoolExecutor(len(problems), thread_name_prefix="pilot")
+        try:
+            waiting = {executor.submit(work, problem) for problem in problems}
+            while waiting:
+                done, waiting = concurrent.futures.wait(
+                    waiting, timeout=POLL_S, return_when=concurrent.futures.FIRST_EXCEPTION
+                )
+                for future in done:
+                    future.result()
+                if stop.requested:
+                    raise Stopped("in the pilot")
+        except BaseException:
+            self._pool.cancel()
+            raise
+        finally:
+            executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _work_all(problems: Sequence[Problem], work: Callable[[Problem], object], money: Money, stop: Stop) -> None:
-    """Each problem by itself, so that its costs are its own."""
-    executor = concurrent.futures.ThreadPoolExecutor(len(problems), thread_name_prefix="pilot")
-    try:
-        waiting = {executor.submit(work, problem) for problem in problems}
-        while waiting:
-            done, waiting = concurrent.futures.wait(
-                waiting, timeout=0.2, return_when=concurrent.futures.FIRST_EXCEPTION
-            )
-            for future in done:
-                future.result()
-            if stop.requested:
-                raise Stopped("in the pilot")
-    except BaseException:
-        money.cancel()
-        raise
-    finally:
-        executor.shutdown(wait=True, cancel_futures=True)
-
-
-def confirm(budget: BudgetConfig, estimate: Estimate | None, *, begun: bool) -> None:
-    """Ask before much money is spent; a run that is `begun` was agreed to.
-
-    Raises:
-        Stopped: the answer was no, or there is nobody to ask.
-    """
-    if estimate is None:
-        return
+def _confirm(budget: BudgetConfig, estimate: Estimate, *, begun: bool) -> None:
+    """Ask before much money is spent; a run that is `begun` was agreed to."""
     text = f"about ${estimate.usd:.2f} for {estimate.num_problems} problems ({_interval(estimate)}, from a pilot)"
     bound = budget.confirm_usd
     most = min(estimate.usd, budget.max_usd or math.inf)
@@ -109,26 +141,6 @@ def confirm(budget: BudgetConfig, estimate: Estimate | None, *, begun: bool) -> 
         f"before the run, which costs {text}: more than budget.confirm_usd {bound:g}, and there is nobody to ask. "
         f"Agree with --budget.confirm_usd {agreed}, or bound it with --budget.max_usd"
     )
-
-
-class Projection:
-    """Spent, and what it will come to."""
-
-    def __init__(self, estimate: Estimate | None, money: Money, num_problems: int) -> None:
-        self._estimate = estimate
-        self._money = money
-        self._num_problems = num_problems
-
-    def fields(self, num_done: int) -> dict[str, str]:
-        """For the progress bar, after `num_done` problems; nothing where nothing costs money."""
-        if not self._money.cost_money:
-            return {}
-        spent = self._money.spent_usd
-        # The pilot's answers and the batches under way are spent, but not done yet: early on they would mislead.
-        share = num_done / self._num_problems
-        usual = spent / share if share else 0.0
-        projected = usual if self._estimate is None else share * usual + (1 - share) * self._estimate.usd
-        return {"spent": f"${spent:.2f}", "projected": f"${max(spent, projected):.2f}"}
 
 
 def _interval(estimate: Estimate) -> str:

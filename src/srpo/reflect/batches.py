@@ -8,12 +8,13 @@ from srpo.core.records import Attempt, FormatError, Grade, Origin, Problem, Reco
 from srpo.core.response import parse_attempt, render_attempt
 from srpo.grading import Grader
 from srpo.models import asking
+from srpo.models.pool import turn_of
 from srpo.models.protocol import Completion
 from srpo.models.structured import ATTEMPT_BLOCKS, blocks_in_tags
 from srpo.reflect.captions import Captions
 from srpo.reflect.config import ReflectConfig
 from srpo.reflect.judge import Judge
-from srpo.reflect.models import Writers
+from srpo.reflect.models import ReflectModels
 from srpo.reflect.teacher import Asked, Teacher
 from srpo.runs.rejects import Dropped
 
@@ -48,18 +49,16 @@ class Worked(NamedTuple):
 
 
 class Reflector:
-    """Works batches, several at a time where `Writers.window` says so."""
+    """Works batches, several at a time where the pool says so."""
 
-    def __init__(self, config: ReflectConfig, writers: Writers, *, origin: Origin, grader: Grader) -> None:
+    def __init__(self, config: ReflectConfig, models: ReflectModels, *, origin: Origin, grader: Grader) -> None:
         """`origin` is that of the first attempts."""
         self._config = config
-        self._writers = writers
+        self._models = models
         self._grader = grader
-        self._captions = Captions(config, writers.captioner)
-        judge = Judge(writers.judge, config.judge, seed=config.seed) if config.judge and writers.judge else None
-        self._teacher = Teacher(
-            writers.teacher, config, origin=origin, policy=writers.policy, grader=grader, judge=judge
-        )
+        self._captions = Captions(config, models.captioner)
+        judge = Judge(models.judge, config.judge, seed=config.seed) if config.judge and models.judge else None
+        self._teacher = Teacher(models.teacher, config, origin=origin, policy=models.policy, grader=grader, judge=judge)
 
     def work(self, problems: Sequence[Problem]) -> Worked:
         """Attempts, reflections, checks.
@@ -79,11 +78,11 @@ class Reflector:
             dropped += found.dropped
             difficulties.append(found.difficulty)
             counts.update(attempts=len(group), graded=found.difficulty.graded, right=found.difficulty.right)
-        asking.check_alive(self._writers.policy.name, counts["attempts"], errors, num_problems=len(difficulties))
+        asking.check_alive(self._models.policy.name, counts["attempts"], errors, num_problems=len(difficulties))
         asked, blind = self._with_captions(asked)
         lessons = self._teacher.teach(asked)
         num_problems = len({one.problem.id for one in asked})
-        asking.check_alive(self._writers.teacher.name, lessons.num_requests, lessons.errors, num_problems=num_problems)
+        asking.check_alive(self._models.teacher.name, lessons.num_requests, lessons.errors, num_problems=num_problems)
         counts.update(asked=len(asked), requests=lessons.num_requests, verified=len(lessons.accepted))
         return Worked(lessons.accepted, (*dropped, *blind, *lessons.dropped), tuple(difficulties), counts)
 
@@ -91,8 +90,8 @@ class Reflector:
         self, problems: Sequence[Problem], dropped: list[Dropped]
     ) -> list[tuple[asking.Taken, list[Completion]]]:
         """First attempts at the problems that the policy can take; the others go to `dropped`."""
-        config, policy = self._config, self._writers.policy
-        with self._writers.policy_turn:
+        config, policy = self._config, self._models.policy
+        with turn_of(policy):
             taken, refused = asking.take_all(policy, problems, config.prompt, config.num_samples)
             dropped += refused
             groups = policy.generate([one.request for one in taken], config.sampling) if taken else []
@@ -140,7 +139,7 @@ class Reflector:
     def _with_captions(self, asked: Sequence[Asked]) -> tuple[list[Asked], list[Dropped]]:
         """Each problem with a description of its pictures where the teacher needs one."""
         problems = {one.problem.id: one.problem for one in asked}
-        with self._writers.policy_turn:
+        with turn_of(self._models.policy):
             found = dict(zip(problems, self._captions.describe(list(problems.values())), strict=True))
         seen: list[Asked] = []
         blind: list[Dropped] = []

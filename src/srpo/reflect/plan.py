@@ -9,8 +9,7 @@ from srpo.core.budget import Estimate
 from srpo.core.prompts import CAPTION, JUDGE, teacher_prompt, teacher_text, user_text
 from srpo.core.records import Problem, Record
 from srpo.models.config import ServerConfig
-from srpo.models.estimate import Load, Share, cost_lines, estimate_of, prompt_tokens, share_of
-from srpo.models.pool import price_of
+from srpo.models.estimate import Load, Share, cost_lines, forecast, prompt_tokens, sampling_load
 from srpo.models.remote_request import count_tokens
 from srpo.models.structured import ATTEMPT_BLOCKS
 from srpo.reflect.config import ReflectConfig
@@ -47,16 +46,15 @@ def make_plan(config: ReflectConfig) -> Plan:
     with tempfile.TemporaryDirectory(prefix="srpo-plan-") as folder:
         found = survey(config, Path(folder))
         problems = sample_problems(Path(folder), found.num_problems, _SAMPLE)
-    loads = list(_loads(config, problems))
-    prices = [price_of(load.server, needed=False) for load in loads]
+    costs = forecast(_loads(config, problems), found.num_problems)
     first = problems[0]
     return Plan(
         num_rows=found.num_rows,
         num_problems=found.num_problems,
         prompt=user_text(first, config.prompt),
         teacher_prompt=teacher_text(first, first_is_correct=False, form=config.form),
-        shares=tuple(share_of(load, price, found.num_problems) for load, price in zip(loads, prices, strict=True)),
-        estimate=estimate_of(loads, prices, found.num_problems) if loads else None,
+        shares=costs.shares,
+        estimate=costs.estimate,
     )
 
 
@@ -70,12 +68,10 @@ def render(plan: Plan) -> str:
 
 
 def _loads(config: ReflectConfig, problems: Sequence[Problem]) -> Iterator[Load]:
-    attempt, reply = config.max_tokens, config.teacher.max_tokens
+    attempt, reply, num_samples = config.max_tokens, config.teacher.max_tokens, config.num_samples
     if isinstance(config.model, ServerConfig):
         num_in = prompt_tokens(config.model, ATTEMPT_BLOCKS, problems, lambda one: user_text(one, config.prompt))
-        # One request for all samples, where the server can do that; else the prompt is paid for each.
-        parts = 1 if config.model.n else config.num_samples
-        yield Load("policy", config.model, parts, num_in, attempt * config.num_samples / parts)
+        yield sampling_load("policy", config.model, num_samples, num_in=num_in, max_tokens=attempt)
         if config.captions == "policy":
             blind = fmean(bool(one.images) and not one.caption for one in problems)
             num_in = prompt_tokens(config.model, (), problems, lambda _: CAPTION.template)
@@ -85,9 +81,9 @@ def _loads(config: ReflectConfig, problems: Sequence[Problem]) -> Iterator[Load]
         more = attempt + count_tokens(teacher_prompt(False, config.form).template)
         more += config.caption_tokens if not teacher.sends_images else 0
         num_in = prompt_tokens(teacher, teacher_blocks(config.form), problems, lambda one: one.question) + more
-        yield Load("teacher", teacher, config.num_samples, num_in, reply)
+        yield Load("teacher", teacher, num_samples, num_in, reply)
     judge = config.judge and (config.model if config.judge.model == "policy" else config.judge.model)
     if isinstance(judge, ServerConfig) and config.judge is not None:
         more = attempt + reply + count_tokens(JUDGE.template)
         num_in = prompt_tokens(judge, (), problems, lambda one: one.question) + more
-        yield Load("judge", judge, config.num_samples, num_in, config.judge.max_tokens)
+        yield Load("judge", judge, num_samples, num_in, config.judge.max_tokens)

@@ -9,7 +9,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from srpo.core.records import DRAWN, Problem, Record
 from srpo.data.check import Checker
@@ -18,6 +17,7 @@ from srpo.data.rows import Rejected, stamp
 from srpo.data.sources import iter_problems
 from srpo.reflect.config import ReflectConfig
 from srpo.reflect.near_duplicates import Twins
+from srpo.runs.batched import Batch
 from srpo.runs.files import TEMPORARY, remove_leftovers, write_atomic
 from srpo.runs.progress import note, progress
 from srpo.runs.rejects import REJECTED, Dropped, Ledger
@@ -46,16 +46,6 @@ class Survey(Record):
     """Length of the ledger with the others."""
     source: str = ""
     """Size and time of the data file when it was read (`data.rows.stamp`)."""
-
-
-class Batch(NamedTuple):
-    """Problems that are worked on together."""
-
-    number: int
-    """From 1."""
-    problems: tuple[Problem, ...]
-    end: int
-    """Offset in the spool behind them."""
 
 
 def survey(config: ReflectConfig, folder: Path, *, again: bool = False) -> Survey:
@@ -110,7 +100,7 @@ def survey(config: ReflectConfig, folder: Path, *, again: bool = False) -> Surve
 
 
 def read_batches(folder: Path, size: int, *, start: int = 0, number: int = 0) -> Iterator[Batch]:
-    """The spool from the offset `start` on; `number` batches were before it."""
+    """The spool from the offset `start` on, which is a batch's `end`; `number` batches were before it."""
     with (folder / SPOOL).open("rb") as spool:
         spool.seek(start)
         problems: list[Problem] = []

@@ -14,31 +14,28 @@ killed goes on after its last batch and ends the same, and what servers had answ
 """
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Mapping
 from pathlib import Path
 
 from srpo.core.records import DRAWN, Problem, Record, Trace
 from srpo.core.selection import select
 from srpo.grading import Grader
 from srpo.models.config import LOCAL, ServerConfig
-from srpo.models.meter import BudgetSpent, Spend
+from srpo.models.meter import Spend
+from srpo.models.pool import ModelPool
 from srpo.models.protocol import Generator, InspectingGenerator
-from srpo.models.spending import Projection, confirm, pilot
+from srpo.models.spending import PoolSpending
 from srpo.reflect.batches import Reflector, Worked
 from srpo.reflect.config import ReflectConfig
-from srpo.reflect.models import StandIns, Writers, open_writers
-from srpo.reflect.prepare import Batch, Survey, read_batches, sample_problems, survey
+from srpo.reflect.models import Overrides, open_models
+from srpo.reflect.prepare import Survey, read_batches, sample_problems, survey
+from srpo.runs.batched import Batch, BatchedRun, Recorded
 from srpo.runs.directory import RunDir
-from srpo.runs.interrupt import Stop, Stopped, stop_signal
-from srpo.runs.ordered import in_order
 from srpo.runs.origin import make_origin
-from srpo.runs.progress import progress
 from srpo.runs.reader import read_traces
 from srpo.runs.rejects import REJECTED, Dropped, Ledger, count_dropped, read_dropped
 
 VERIFIED, DIFFICULTY = "verified.jsonl", "difficulty.jsonl"
-_LEDGERS = (REJECTED, VERIFIED, DIFFICULTY)
 _SELECTED_AT_ONCE = 1000
 
 
@@ -93,126 +90,68 @@ def run(
     found = survey(config, run_dir.path, again=run_dir.latest_checkpoint() is None)
     if teacher is None:
         _check_teacher(config, run_dir.path)
-    given = StandIns(policy=policy, teacher=teacher, judge=judge)
-    with open_writers(config, run_dir.path, given) as writers, Grader(symbolic=config.symbolic) as grader:
+    given = Overrides(policy=policy, teacher=teacher, judge=judge)
+    with open_models(config, run_dir.path, given) as models, Grader(symbolic=config.symbolic) as grader:
         model = config.model.model if isinstance(config.model, ServerConfig) else config.model
         origin = make_origin(run_dir, "reflect", model, config.prompt, config.sampling)
-        reflector = Reflector(config, writers, origin=origin, grader=grader)
-        _Reflection(config, run_dir, found, writers=writers, reflector=reflector).work()
-        spend = writers.spend()
+        reflector = Reflector(config, models, origin=origin, grader=grader)
+        _work(config, run_dir, found, reflector, models.pool)
+        spend = models.pool.spend()
     result = _result(config, run_dir, found, spend)
     run_dir.finish(result.model_dump(mode="json"))
     return result
 
 
-class _Reflection:
-    """Takes batches in order, and commits them."""
+def _work(config: ReflectConfig, run_dir: RunDir, found: Survey, reflector: Reflector, pool: ModelPool) -> None:
+    """Work through the batches that are not done yet, then select."""
+    folder, total, size = run_dir.path, found.num_problems, config.batch_size
+    ledgers = {REJECTED: found.rejected_bytes, VERIFIED: 0, DIFFICULTY: 0}
+    spending = PoolSpending(pool, config.budget, folder, total)
+    with BatchedRun(run_dir, total, size, ledgers=ledgers, spending=spending) as batched:
+        left = read_batches(folder, size, start=batched.state.get("offset", 0), number=batched.num_batches)
+        recorder = _Recorder(batched)
+        batched.work(left, reflector.work, recorder.record, sample=lambda count: sample_problems(folder, total, count))
+        _select(config, run_dir, batched.ledgers)
 
-    def __init__(
-        self,
-        config: ReflectConfig,
-        run_dir: RunDir,
-        found: Survey,
-        *,
-        writers: Writers,
-        reflector: Reflector,
-    ) -> None:
-        self._config = config
-        self._run = run_dir
-        self._found = found
-        self._writers = writers
-        self._reflector = reflector
-        self._counts: Counter[str] = Counter()
-        self._num_batches = 0
-        self._num_done = 0
 
-    def work(self) -> None:
-        """Work through the batches that are not done yet, then select."""
-        checkpoint = self._run.latest_checkpoint()
-        done, extra = (checkpoint.step, checkpoint.extra) if checkpoint else (0, {})
-        self._counts.update(extra.get("counts", {}))
-        self._num_batches, self._num_done = done, extra.get("problems", 0)
-        self._run.total_steps = -(-self._found.num_problems // self._config.batch_size)
-        lengths = {REJECTED: self._found.rejected_bytes, **{name: extra[name] for name in _LEDGERS if name in extra}}
-        with ExitStack() as stack:
-            ledgers = {
-                name: stack.enter_context(Ledger(self._run.path / name, num_bytes=lengths.get(name, 0)))
-                for name in _LEDGERS
-            }
-            batches = read_batches(self._run.path, self._config.batch_size, start=extra.get("offset", 0), number=done)
-            try:
-                with stop_signal() as stop:
-                    self._work_batches(batches, ledgers, stop, begun=bool(done))
-            except BudgetSpent as error:
-                raise Stopped(
-                    f"{self._where()} at budget.max_usd ({error}); give more with --budget.max_usd"
-                ) from error
-            self._select(ledgers)
+class _Recorder:
+    """Writes down what came of each batch, and keeps count."""
 
-    def _where(self) -> str:
-        return f"after batch {self._num_batches} of {self._run.total_steps}"
+    def __init__(self, batched: BatchedRun) -> None:
+        self._ledgers = batched.ledgers
+        self._counts: Counter[str] = Counter(batched.state.get("counts", {}))
 
-    def _work_batches(self, batches: Iterator[Batch], ledgers: dict[str, Ledger], stop: Stop, *, begun: bool) -> None:
-        writers, total = self._writers, self._found.num_problems
-        budget, folder = self._config.budget, self._run.path
-        estimate = pilot(
-            budget,
-            folder,
-            total,
-            lambda count: sample_problems(folder, total, count),
-            lambda problem: self._reflector.work([problem]),
-            writers,
-            stop,
-            begun=begun,
-        )
-        confirm(budget, estimate, begun=begun)
-        projection = Projection(estimate, writers, total)
-        worked = in_order(self._work, batches, window=writers.window, stop=stop, cancel=writers.cancel)
-        with progress(total, "reflect", done=self._num_done) as bar:
-            for batch, result in worked:
-                self._commit(batch, result, ledgers)
-                shown = projection.fields(self._num_done)
-                bar.advance(len(batch.problems), verified=str(self._counts["verified"]), **shown)
-        if stop.requested:
-            raise Stopped(self._where())
-
-    def _work(self, batch: Batch) -> tuple[Batch, Worked]:
-        return batch, self._reflector.work(batch.problems)
-
-    def _commit(self, batch: Batch, worked: Worked, ledgers: dict[str, Ledger]) -> None:
+    def record(self, batch: Batch, worked: Worked) -> Recorded:
         self._counts.update(worked.counts)
-        self._num_batches = batch.number
-        self._num_done += len(batch.problems)
-        ledgers[REJECTED].append(worked.dropped)
-        ledgers[VERIFIED].append(worked.traces)
-        ledgers[DIFFICULTY].append(worked.difficulties)
-        self._run.log(batch.number, _metrics(worked.counts))
-        state = {"offset": batch.end, "problems": self._num_done, "counts": dict(self._counts)}
-        lengths = {name: ledger.sync() for name, ledger in ledgers.items()}
-        self._run.checkpoint(batch.number, _save_nothing, {**state, **lengths})
+        self._ledgers[REJECTED].append(worked.dropped)
+        self._ledgers[VERIFIED].append(worked.traces)
+        self._ledgers[DIFFICULTY].append(worked.difficulties)
+        state = {"offset": batch.end, "counts": dict(self._counts)}
+        return Recorded(_metrics(worked.counts), state, {"verified": str(self._counts["verified"])})
 
-    def _select(self, ledgers: dict[str, Ledger]) -> None:
-        """Written once, after the last checkpoint: a run killed in here is cut back and does it again."""
-        ledgers[VERIFIED].sync()
-        path = self._run.path / VERIFIED
-        selection = select(
-            read_traces(path),
-            wrong_share=self._config.wrong_share,
-            max_count=self._config.max_count,
-            caps=self._config.caps,
-            seed=self._config.seed,
-        )
-        kept: list[Trace] = []
-        for position, trace in enumerate(read_traces(path)):
-            refusal = selection.refusal(position)
-            if refusal is None:
-                kept.append(trace)
-            else:
-                ledgers[REJECTED].append([_not_selected(trace, refusal.reason, refusal.detail)])
-            if len(kept) == _SELECTED_AT_ONCE:
-                self._run.append_traces(kept)
-                kept = []
-        self._run.append_traces(kept)
+
+def _select(config: ReflectConfig, run_dir: RunDir, ledgers: Mapping[str, Ledger]) -> None:
+    """Written once, after the last checkpoint: a run killed in here is cut back and does it again."""
+    ledgers[VERIFIED].sync()
+    path = run_dir.path / VERIFIED
+    selection = select(
+        read_traces(path),
+        wrong_share=config.wrong_share,
+        max_count=config.max_count,
+        caps=config.caps,
+        seed=config.seed,
+    )
+    kept: list[Trace] = []
+    for position, trace in enumerate(read_traces(path)):
+        refusal = selection.refusal(position)
+        if refusal is None:
+            kept.append(trace)
+        else:
+            ledgers[REJECTED].append([_not_selected(trace, refusal.reason, refusal.detail)])
+        if len(kept) == _SELECTED_AT_ONCE:
+            run_dir.append_traces(kept)
+            kept = []
+    run_dir.append_traces(kept)
 
 
 def _result(config: ReflectConfig, run_dir: RunDir, found: Survey, spend: tuple[Spend, ...]) -> ReflectResult:
@@ -280,7 +219,3 @@ def _check_teacher(config: ReflectConfig, folder: Path) -> None:
 
 def _is_drawn(problem: Problem) -> bool:
     return bool(problem.images) and problem.images[0].startswith(DRAWN)
-
-
-def _save_nothing(_: Path) -> None:
-    """Counts and lengths fit into the checkpoint's own file."""

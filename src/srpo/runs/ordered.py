@@ -1,6 +1,6 @@
 """Work on several things at once, take the results in order.
 
-    for result in in_order(work, batches, window=4, stop=stop):
+    for result in ordered_map(work, batches, window=4, stop=stop):
         commit(result)
 
 What is committed therefore never depends on timing, and a run that is killed loses at most the window.
@@ -13,21 +13,21 @@ from typing import TypeVar
 
 from srpo.runs.interrupt import Stop
 
-T = TypeVar("T")
-R = TypeVar("R")
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 POLL_S = 0.2
 """How soon a stop is noticed while nothing is finished."""
 
 
-def in_order(
-    work: Callable[[T], R],
-    items: Iterable[T],
+def ordered_map(
+    work: Callable[[_T], _R],
+    items: Iterable[_T],
     *,
     window: int,
     stop: Stop,
     cancel: Callable[[], object] = lambda: None,
-) -> Iterator[R]:
+) -> Iterator[_R]:
     """`work(item)` for each item, in order, with up to `window` of them under way in threads.
 
     Ends early when a stop is requested; what is under way then is given up. `cancel` is called before that, and when
@@ -40,8 +40,8 @@ def in_order(
             yield work(item)
         return
     rest = iter(items)
-    executor = concurrent.futures.ThreadPoolExecutor(window, thread_name_prefix="reflect")
-    under_way: deque[concurrent.futures.Future[R]] = deque()
+    executor = concurrent.futures.ThreadPoolExecutor(window, thread_name_prefix="batch")
+    under_way: deque[concurrent.futures.Future[_R]] = deque()
     try:
         for item in rest:
             under_way.append(executor.submit(work, item))
@@ -57,7 +57,7 @@ def in_order(
         executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _finished(future: "concurrent.futures.Future[R]", stop: Stop) -> bool:
+def _finished(future: "concurrent.futures.Future[_R]", stop: Stop) -> bool:
     """Wait for the future; False when a stop comes first."""
     while not stop.requested:
         if concurrent.futures.wait([future], timeout=POLL_S).done:
