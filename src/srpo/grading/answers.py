@@ -15,6 +15,7 @@ import re
 from typing import Literal, NamedTuple
 
 from srpo.grading.normalise import MAX_ANSWER_CHARS, clean, repair
+from srpo.grading.patterns import pattern
 from srpo.grading.phrases import any_of
 
 _SHORT_CHARS = 400
@@ -45,7 +46,12 @@ def _nothing(why: str) -> Extraction:
 
 
 # "<Answer>: <<B>>" is We-Math's marker, not a tag
-_TAG = re.compile(r"<\s{0,2}(/?)\s{0,2}(think|answer|reflection)\s{0,2}>(?!\s{0,3}[:：])", re.IGNORECASE)
+_TAG = pattern(
+    r"<\s{0,2}(/?)\s{0,2}(think|answer|reflection)\s{0,2}>(?!\s{0,3}[:：])",
+    re.IGNORECASE,
+    yes="< Answer >",
+    no="<<Answer>: B",
+)
 
 
 def extract_answer(text: str) -> Extraction:
@@ -105,20 +111,23 @@ def _from_text(text: str) -> Extraction:
     return _nothing("no answer is marked in the text")
 
 
-_SPECIAL_TOKEN = re.compile(r"<\|[a-z_]{1,24}\|>")
+_SPECIAL_TOKEN = pattern(r"<\|[a-z_]{1,24}\|>", yes="5<|im_end|>", no="5 <| 6")
 
 
 # -- boxes
 
-_BOX = re.compile(r"\\?(?:boxed|fbox)\s{0,3}(?=\{)|\\boxed\s{1,3}(?=[^\s{])")
+_BOX = pattern(r"\\?(?:boxed|fbox)\s{0,3}(?=\{)|\\boxed\s{1,3}(?=[^\s{])", yes=r"\boxed{5}", no="a box {5}")
+_BRACE = pattern(r"\\.|[{}]", re.DOTALL, yes="{", no="a")
 _JOINT_WORDS = any_of("and; or; plus; also; as well as; vs; versus; 或者; 或; 以及; 和; 与; 及")
-_BOX_JOINT = re.compile(rf"[^\w]*(?:{_JOINT_WORDS}[^\w]*){{0,3}}", re.IGNORECASE)
+_BOX_JOINT = pattern(
+    rf"[^\w]*(?:{_JOINT_WORDS}[^\w]*){{0,3}}", re.IGNORECASE, yes=" or ; ", no=" is not ", by="fullmatch"
+)
 
 
 def _closing_brace(text: str, start: int) -> int:
     """Index of the brace that closes the one at `start`, or -1. Escaped braces do not count."""
     depth = 0
-    for match in re.compile(r"\\.|[{}]", re.DOTALL).finditer(text, start):
+    for match in _BRACE.finditer(text, start):
         sign = match.group()
         if sign == "{":
             depth += 1
@@ -176,26 +185,41 @@ _CHINESE_MARKER = (
     r"(?:最终|正确|参考)?答案\s{0,3}[*_]{0,2}\s{0,2}(?:应该是|应该为|应为|应是|是|为|选|：|:)?"
     r"|(?:故|因此|所以)?(?:本题)?(?<![不非未可能])(?:应?选择?|故选)\s{0,2}[:：]?(?=\s{0,2}[（(]?[A-Z])"
 )
-_MARKER = re.compile(f"{_ENGLISH_MARKER}|{_CHINESE_MARKER}", re.IGNORECASE)
-_NO_ANSWERS = re.compile(
+_MARKER = pattern(f"{_ENGLISH_MARKER}|{_CHINESE_MARKER}", re.IGNORECASE, yes="The answer is 5", no="The answers differ")
+_NO_ANSWERS = pattern(
     any_of(
         "correct; right; wrong; incorrect; as follows; given; below; above; clear; known; unknown; found; not",
         "the same; valid; reasonable",
     )
     + r"\b",
     re.IGNORECASE,
+    yes="as follows: 1",
+    no="5 cm",
+    by="match",
 )
-_SENTENCE_END = re.compile(r"[.!?](?=\s+[A-Z\"“*\\$(])|。|！|\n")
-_DISPLAY = re.compile(r"[\s:：*]{0,6}(?:\$\$(?P<a>[^$]{1,600})\$\$|\\\[(?P<b>.{1,600}?)\\\])", re.DOTALL)
+_SENTENCE_END = pattern(r"[.!?](?=\s+[A-Z\"“*\\$(])|。|！|\n", yes="It is 5. So", no="It is 5.2")
+_DISPLAY = pattern(
+    r"[\s:：*]{0,6}(?:\$\$(?P<a>[^$]{1,600})\$\$|\\\[(?P<b>.{1,600}?)\\\])",
+    re.DOTALL,
+    yes=": $$x=5$$",
+    no="x = 5",
+    by="match",
+)
 # ">" at the start of a line is a quotation mark, elsewhere an inequality
-_LEFTOVER = re.compile(
+_LEFTOVER = pattern(
     r"(?:[\s*_:：,，\"'“]|(?<=\n)>)*(?:(?:is|therefore|thus|option|choice)\b\s?)?(?:[\s*_:：,，]|(?<=\n)>)*",
     re.IGNORECASE,
+    yes=": ** 5",
+    no="5",
+    by="match",
 )
-_RETRACTED = re.compile(
+_RETRACTED = pattern(
     rf"[\s.!?。…$*\"')}}]*{any_of('(?:oh |hmm,? )?(?:no,? )?wait; actually; no, (?!not); correction; scratch that')}\b"
     rf"|[\s.!?。…$*\"')}}]*{any_of('on second thought; hold on; hmm; 不对; 等等; 等一下; 更正')}",
     re.IGNORECASE,
+    yes=". No, wait, 6",
+    no=". No doubt",
+    by="match",
 )
 
 
@@ -220,9 +244,12 @@ def _segment(text: str, start: int) -> tuple[str, str]:
 
 _VALUE_EDGE = r"[\s.,;!()\[\]*$\\{}]"
 # "The answer is B. C": another value, and nothing else, follows the answer
-_MORE_VALUES = re.compile(
+_MORE_VALUES = pattern(
     rf"(?:{_VALUE_EDGE}*+(?:(?:option|text|and|or)\b{_VALUE_EDGE}*)?(?:[A-H]|-?\d[\d.,/]*+)(?![A-Za-z\d]))++{_VALUE_EDGE}*",
     re.IGNORECASE,
+    yes=". C",
+    no="is C",
+    by="fullmatch",
 )
 
 
@@ -246,9 +273,13 @@ def _marked(text: str) -> Extraction | None:
     return None
 
 
-_BOLD = re.compile(r"\*\*([^*\n]{1,120})\*\*")
-_HEADING = re.compile(
-    r"(?:step|note|conclusion|explanation|reason|part|case|solution|analysis|given|find)\b", re.IGNORECASE
+_BOLD = pattern(r"\*\*([^*\n]{1,120})\*\*", yes="It is **5**.", no="2 ** 3")
+_HEADING = pattern(
+    r"(?:step|note|conclusion|explanation|reason|part|case|solution|analysis|given|find)\b",
+    re.IGNORECASE,
+    yes="Step 1",
+    no="5 steps",
+    by="match",
 )
 
 
@@ -269,9 +300,11 @@ def _bold(text: str) -> Extraction | None:
     return None
 
 
-_CONCLUDES = re.compile(
+_CONCLUDES = pattern(
     r"(?:^|[\s,])(?:so|thus|therefore|hence|consequently|in conclusion|finally|∴)\b|∴|所以|因此|综上|故|即",
     re.IGNORECASE,
+    yes="so 5",
+    no="also 5",
 )
 
 

@@ -10,18 +10,18 @@ see more than this; the whole text stays in our traces.
     '1250'
 """
 
-import re
 from collections.abc import Sequence
 from fractions import Fraction
 
 from srpo.grading.answers import extract_answer
 from srpo.grading.normalise import clean
+from srpo.grading.patterns import pattern
 from srpo.grading.rules.choices import LETTERS, chosen_letters, lettered_option, options_meant
 from srpo.grading.rules.quantities import read_quantity
 from srpo.grading.rules.splitting import trim
 
-_NUMERAL = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|[-+]?\.\d+")
-_BRACKETED = re.compile(r"[(\[]([a-z])[)\]]")
+_NUMERAL = pattern(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|[-+]?\.\d+", yes="-1,250.5", no="12 cm", by="fullmatch")
+_BRACKETED = pattern(r"[(\[]([a-z])[)\]]", yes="(b)", no="(b", by="fullmatch")
 _LONGEST = 200
 """Characters of an answer in which a number or an option is looked for."""
 

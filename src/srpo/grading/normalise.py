@@ -14,6 +14,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from srpo.grading.patterns import pattern
 from srpo.grading.phrases import words
 
 MAX_ANSWER_CHARS = 2000
@@ -53,15 +54,17 @@ _BEFORE_NFKC = str.maketrans(
 )
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿˣ", "0123456789+-()nx")
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋ₐₑₙₓₖ", "0123456789+-aenxk")
-_SUPERSCRIPT_RUN = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿˣ]+")
-_SUBSCRIPT_RUN = re.compile("[₀₁₂₃₄₅₆₇₈₉₊₋ₐₑₙₓₖ]+")
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_SUPERSCRIPT_RUN = pattern("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿˣ]+", yes="x²", no="x2")
+_SUBSCRIPT_RUN = pattern("[₀₁₂₃₄₅₆₇₈₉₊₋ₐₑₙₓₖ]+", yes="x₁", no="x1")
+_SURROGATE = pattern("[\ud800-\udfff]", yes="\ud800", no="é")
 # A JSON writer that forgot to double its backslashes turns \frac, \boxed, \text, \times, \theta, \right into these.
-_EATEN = re.compile(
-    r"\\?\x0c(?=rac\b|rac[\d{])|\x08(?=oxed|ar\b|inom|egin)|\t(?=ext|imes|frac|heta|an\b|riangle)|\r(?=ight)"
+_EATEN = pattern(
+    r"\\?\x0c(?=rac\b|rac[\d{])|\x08(?=oxed|ar\b|inom|egin)|\t(?=ext|imes|frac|heta|an\b|riangle)|\r(?=ight)",
+    yes="\x0crac{1}{2}",
+    no="\tone",
 )
 _EATEN_LETTER = {"\x0c": "\\f", "\x08": "\\b", "\t": "\\t", "\r": "\\r"}
-_DOUBLED_BACKSLASH = re.compile(r"\\\\(?=[A-Za-z]{2})")
+_DOUBLED_BACKSLASH = pattern(r"\\\\(?=[A-Za-z]{2})", yes=r"\\frac", no=r"\frac")
 
 
 def repair(text: str) -> str:
@@ -173,9 +176,13 @@ _SYMBOLS = {
 }
 # Kept as commands, so that no parser takes `\\sum` for s*u*m.
 _OPAQUE = frozenset(words("sum prod int iint oint lim partial nabla"))
-_COMMAND = re.compile(r"\\!\s{0,9}|\\[A-Za-z]+|\\.|[{}]", re.DOTALL)
-_ENVIRONMENT = re.compile(r"\\(begin|end)\s{0,3}\{([A-Za-z]{1,12})\*?\}(?:\{[lcr|\s]{0,20}\})?")
-_REPEATING = re.compile(r"(\d{0,20})\.(\d{0,20})\\(?:overline|dot|bar)\{(\d{1,12})\}")
+_COMMAND = pattern(r"\\!\s{0,9}|\\[A-Za-z]+|\\.|[{}]", re.DOTALL, yes=r"\frac", no="frac")
+_ENVIRONMENT = pattern(
+    r"\\(begin|end)\s{0,3}\{([A-Za-z]{1,12})\*?\}(?:\{[lcr|\s]{0,20}\})?", yes=r"\begin{matrix}", no=r"\beginning"
+)
+_REPEATING = pattern(
+    r"(\d{0,20})\.(\d{0,20})\\(?:overline|dot|bar)\{(\d{1,12})\}", yes=r"0.1\overline{6}", no=r"\overline{AB}"
+)
 
 
 def _replacement(command: str) -> str:
@@ -238,8 +245,8 @@ def _repeating_decimal(match: re.Match[str]) -> str:
     return f"\\frac{{{numerator}}}{{{nines}}}"
 
 
-_PRICE = re.compile(r"\$(?=\s?\d)|(?<=\d)\s?\$(?!\s?[\d\\])")
-_TWO_PRICES = re.compile(r"^\s*\$\d[\d,.]*\s[^$\\]*\s\$\d[^$]*$")
+_PRICE = pattern(r"\$(?=\s?\d)|(?<=\d)\s?\$(?!\s?[\d\\])", yes="$5", no="$x$")
+_TWO_PRICES = pattern(r"^\s*\$\d[\d,.]*\s[^$\\]*\s\$\d[^$]*$", yes="$5 and $6", no="$x$ and $y$", by="match")
 
 
 def _dollars(text: str) -> str:
@@ -250,15 +257,17 @@ def _dollars(text: str) -> str:
     return text.replace("$", "")
 
 
-_COMMA_GROUP = re.compile(r"\s?\{\s?,\s?\}\s?")
+_COMMA_GROUP = pattern(r"\s?\{\s?,\s?\}\s?", yes="1{,}000", no="{1,2}")
 # v^2_0 is v_0^2
-_POWER_BEFORE_INDEX = re.compile(r"([A-Za-zα-ω])\s?\^\s?(\{[^{}]{1,20}\}|[\w'])\s?_\s?(\{[^{}]{1,20}\}|\w)")
-_TIMES_X = re.compile(r"(?<=[\d)])\s?[xX]\s?(?=10\s?\^|10\s?\*\*)|(?<=\d)\s[xX]\s(?=\d)")
-_POWER_STARS = re.compile(r"(?<=[A-Za-z0-9)])\*\*(?=[A-Za-z0-9(-])")
-_DEGREE_POWER = re.compile(r"(?:\{\s?\})?\s?\^\s?(?:\{\s?°\s?\}|°|\{\s?o\s?\}|o(?![A-Za-z]))")
+_POWER_BEFORE_INDEX = pattern(
+    r"([A-Za-zα-ω])\s?\^\s?(\{[^{}]{1,20}\}|[\w'])\s?_\s?(\{[^{}]{1,20}\}|\w)", yes="v^2_0", no="v_0^2"
+)
+_TIMES_X = pattern(r"(?<=[\d)])\s?[xX]\s?(?=10\s?\^|10\s?\*\*)|(?<=\d)\s[xX]\s(?=\d)", yes="3 x 4", no="3x+4")
+_POWER_STARS = pattern(r"(?<=[A-Za-z0-9)])\*\*(?=[A-Za-z0-9(-])", yes="x**2", no="**2**")
+_DEGREE_POWER = pattern(r"(?:\{\s?\})?\s?\^\s?(?:\{\s?°\s?\}|°|\{\s?o\s?\}|o(?![A-Za-z]))", yes="30^{o}", no="30^2")
 # "{8}{5} π": a data set lost its \\frac
-_LOST_FRAC = re.compile(r"(?<![}\]\w^])(?<![}\]\w^]\s)\{(-?\d{1,9})\}\s?\{(\d{1,9})\}")
-_PRIME_POWER = re.compile(r"\^\s?(?:\{\s?('{1,3})\s?\}|('))")
+_LOST_FRAC = pattern(r"(?<![}\]\w^])(?<![}\]\w^]\s)\{(-?\d{1,9})\}\s?\{(\d{1,9})\}", yes="{8}{5}", no="x^{8}{5}")
+_PRIME_POWER = pattern(r"\^\s?(?:\{\s?('{1,3})\s?\}|('))", yes="f^{'}", no="f^2")
 
 
 def _clean_latex(text: str) -> str:

@@ -23,11 +23,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from srpo.grading.patterns import pattern
+
 _MAX_CHARS = 400
 _MAX_NESTING = 12
 _MAX_DIGITS = 40
 _START_DEADLINE_S = 120.0
-_TOWER = re.compile(r"\^[^+\-=,]{0,40}\^[^+\-=,]{0,40}\^|\^\s?\{?\s?\d{4,}|\d{3,}\s?!|!\s?!")
+_TOWER = pattern(r"\^[^+\-=,]{0,40}\^[^+\-=,]{0,40}\^|\^\s?\{?\s?\d{4,}|\d{3,}\s?!|!\s?!", yes="9^9^9^9", no="x^2+y^2")
 
 
 def is_risky(text: str) -> bool:

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from srpo.grading.normalise import clean
+from srpo.grading.patterns import pattern
 from srpo.grading.phrases import any_of
 from srpo.grading.prose.words import asked, content, stem, stems
 from srpo.grading.rules.numerals import plain_digits, word_number
@@ -51,19 +52,26 @@ class Wanted(NamedTuple):
 
 # -- what a question asks for
 
-_HOW_MANY = re.compile(r"\b(?:how (?:many|much)|number of|count of)\s([\w'-]+(?:\s[\w'-]+){0,7})", re.IGNORECASE)
+_HOW_MANY = pattern(
+    r"\b(?:how (?:many|much)|number of|count of)\s([\w'-]+(?:\s[\w'-]+){0,7})",
+    re.IGNORECASE,
+    yes="How many red cars are left?",
+    no="How are you?",
+)
 _AFTER_NOUN = any_of(
     "are; is; was; were; do; does; did; can; could; has; have; had; will; would; left; in; on; at; with; that; who",
     "which; than; of; between; for; from; there",
 )
-_PHRASE_END = re.compile(rf"\b{_AFTER_NOUN}\b", re.IGNORECASE)
-_BLANK = re.compile(r"\(_+\)\s+([\w'-]+)")
-_YEAR = re.compile(
+_PHRASE_END = pattern(rf"\b{_AFTER_NOUN}\b", re.IGNORECASE, yes="cars are left", no="cars")
+_BLANK = pattern(r"\(_+\)\s+([\w'-]+)", yes="(__) apples", no="() apples")
+_YEAR = pattern(
     r"\bwhat (?:is|was) the year\b|\b(?:which|what|whose) (?:\w+ )?years?\b|^when\b"
     r"|\bin (?:which|what) (?:\w+ )?(?:year|decade)",
     re.IGNORECASE,
+    yes="in which year",
+    no="how many apples",
 )
-_WHICH = re.compile(r"\b(?:which|what)\s(\w+)", re.IGNORECASE)
+_WHICH = pattern(r"\b(?:which|what)\s(\w+)", re.IGNORECASE, yes="Which week", no="Who")
 
 
 @lru_cache(maxsize=2048)
@@ -90,31 +98,53 @@ def wanted_by(question: str, unit: str = "") -> Wanted:
 
 # -- numbers
 
-_NUMBER = re.compile(
+_NUMBER = pattern(
     r"(?<![A-Za-z0-9_.^])(?<!\^\{)(?<!_\{)(?<![A-Za-z]\()"
     r"(?P<sign>[-+](?=[¤€£¥]?\s?[\d.]))?[¤€£¥]?\s?(?P<digits>\d+(?:\.\d+)?|\.\d+)"
-    r"(?:\s?/\s?(?P<below>\d+)(?!\d|\s?[=/*+]))?(?P<power>\s?\*\s?10\s?\^\s?\{?\s?-?\d{1,3}\s?\}?|[eE][-+]?\d{1,3})?"
+    r"(?:\s?/\s?(?P<below>\d+)(?!\d|\s?[=/*+]))?(?P<power>\s?\*\s?10\s?\^\s?\{?\s?-?\d{1,3}\s?\}?|[eE][-+]?\d{1,3})?",
+    yes="has 4/2 cats",
+    no="x_2",
 )
-_FRACTION = re.compile(
-    r"(?P<sign>-)?\\frac\s?\{\s?(?P<above>-?\d+(?:\.\d+)?)\s?\}\s?\{\s?(?P<below>\d+(?:\.\d+)?)\s?\}"
+_FRACTION = pattern(
+    r"(?P<sign>-)?\\frac\s?\{\s?(?P<above>-?\d+(?:\.\d+)?)\s?\}\s?\{\s?(?P<below>\d+(?:\.\d+)?)\s?\}",
+    yes=r"\frac{1}{2}",
+    no=r"\frac{a}{2}",
 )
-_RATIO = re.compile(r"(?<![\d:.])(\d{1,9})\s?:\s?(\d{1,9})(?![\d:.]\d|\s?[ap]\.?m)")
-POINT = re.compile(r"(?<![A-Za-z])\(\s?(-?\d+(?:\.\d+)?)\s?,\s?(-?\d+(?:\.\d+)?)\s?\)")
+_RATIO = pattern(r"(?<![\d:.])(\d{1,9})\s?:\s?(\d{1,9})(?![\d:.]\d|\s?[ap]\.?m)", yes="2:3", no="x:3")
+POINT = pattern(r"(?<![A-Za-z])\(\s?(-?\d+(?:\.\d+)?)\s?,\s?(-?\d+(?:\.\d+)?)\s?\)", yes="(1, -2)", no="f(1, 2)")
 _WORDS = any_of(
     "zero; one; two; three; four; five; six; seven; eight; nine; ten; eleven; twelve; thirteen; fourteen; fifteen",
     "sixteen; seventeen; eighteen; nineteen; twenty; thirty; forty; fifty; sixty; seventy; eighty; ninety; hundred",
 )
-_WORD_NUMBER = re.compile(rf"(?<![\w-]){_WORDS}(?:[\s-](?:and[\s-])?{_WORDS})*(?!\w)", re.IGNORECASE)
-_PRONOUN_BEFORE = re.compile(
-    r"\b(?:the|this|that|each|every|any|which|other|another|no|last|first|the only)\s$", re.IGNORECASE
+_WORD_NUMBER = pattern(
+    rf"(?<![\w-]){_WORDS}(?:[\s-](?:and[\s-])?{_WORDS})*(?!\w)", re.IGNORECASE, yes="twenty-one cats", no="someone"
 )
-_PRONOUN_AFTER = re.compile(r"\s(?:of|can|another|who|that|which|is|must|should|has|would)\b", re.IGNORECASE)
-RANGE = re.compile(
+_PRONOUN_BEFORE = pattern(
+    r"\b(?:the|this|that|each|every|any|which|other|another|no|last|first|the only)\s$",
+    re.IGNORECASE,
+    yes="the ",
+    no="with ",
+)
+_PRONOUN_AFTER = pattern(
+    r"\s(?:of|can|another|who|that|which|is|must|should|has|would)\b",
+    re.IGNORECASE,
+    yes=" of them",
+    no=" cat",
+    by="match",
+)
+RANGE = pattern(
     r"\b(?:between|from)\s(?:about\s)?[¤€£¥]?-?\d[\d.]*%?(?:\s\w+)?\s(?:and|to)\s[¤€£¥]?-?\d[\d.]*"
     r"|(?<![\d.=]\s)(?<![A-Za-z0-9_.-])\d[\d.]*%?\s?(?:-|to)\s?\d[\d.]*(?!\s?[=\d])",
     re.IGNORECASE,
+    yes="between 3 and 5",
+    no="3 - 5 = -2",
 )
-EITHER = re.compile(rf"(?:\d[\d.]*\s?[°%]?|\b{_WORDS})(?:\s\w+)?\sor\s(?:\w+\s)?(?:\d|{_WORDS}\b)", re.IGNORECASE)
+EITHER = pattern(
+    rf"(?:\d[\d.]*\s?[°%]?|\b{_WORDS})(?:\s\w+)?\sor\s(?:\w+\s)?(?:\d|{_WORDS}\b)",
+    re.IGNORECASE,
+    yes="3 or 4 cats",
+    no="3 cats",
+)
 
 
 def amounts(text: str, wanted: Wanted | None = None) -> list[Amount]:
@@ -190,28 +220,38 @@ _FILLERS = any_of(
     r"exactly; at\b; estimated; to be; total; of\b; value; sum; still; now; currently; just; likely; probably; as",
     "=; ≈; :; \"; '; \\(",
 )
-_BEHIND_IS = re.compile(rf"{_COPULAS}{_FILLERS}*$", re.IGNORECASE)
-_RESULT = re.compile(r"[=≈]\s?[({¤€£¥]*\s?$")
+_BEHIND_IS = pattern(rf"{_COPULAS}{_FILLERS}*$", re.IGNORECASE, yes="the sum is about ", no="and ")
+_RESULT = pattern(r"[=≈]\s?[({¤€£¥]*\s?$", yes="2 + 3 = ", no="2 + 3")
 _MORE = any_of("more; less; greater; fewer; larger; smaller; higher; lower; older; younger; longer; shorter; other")
 _BOUNDS = any_of(
     rf"{_MORE} than(?: or equal to)?; below; above; over; under; at least; at most; up to; between; exceed(?:s|ing)?",
     "beyond; within; before; after; until; since; from; not; n't; (?:ranging|ranges?) (?:from|between); out of",
     "for every",
 )
-_BOUND = re.compile(rf"\b{_BOUNDS}(?:\s(?:the|a|an|about))?\s?$|[<>≤≥]\s?$", re.IGNORECASE)
+_BOUND = pattern(rf"\b{_BOUNDS}(?:\s(?:the|a|an|about))?\s?$|[<>≤≥]\s?$", re.IGNORECASE, yes="more than ", no="is ")
 _LABELS = any_of(
     "figure; fig\\.?; step; question; problem; equation; option; table; case; part; example; method; section; choice",
     "hint; group; image",
 )
-_LABEL = re.compile(rf"\b{_LABELS}\s?#?\(?$", re.IGNORECASE)
-_ROOT = re.compile(r"(?:sqrt|√)\s?[{(]?\s?$")
-_ORDINAL = re.compile(r"(?:st|nd|rd|th)\b", re.IGNORECASE)
-_OPERATOR_BEFORE = re.compile(r"[+*/^÷]\s?\(?[¤€£¥]?$|(?:[\d)%}]|\b[A-Za-z])\s?-\s?[¤€£¥]?\(?$")
-_MINUS = re.compile(r"(?:[\d)%}]|\b[A-Za-z])\s?$")
-_OPERATOR_AFTER = re.compile(r"\s?%?\s?(?:[A-Za-z]{1,12}\s)?\)?\s?(?:[+*/÷^]|-\s?[¤€£¥]?[\d(]|-\s[a-zA-Z(\\]|=|≈)")
-_VARIABLE = re.compile(r"\s?(?:\\?sqrt|√|π|\^|\\frac)|(?![mgsNJVACLhKWk])[A-Za-z](?![A-Za-z])|\s[xyz](?![A-Za-z])|\(")
-_NAMED = re.compile(r"([A-Za-z]+)\s(?:number\s|no\.\s|#)?$")
-_DATED = re.compile(r"\b(?:in|of|year|during|for|by|and|,)\s$")
+_LABEL = pattern(rf"\b{_LABELS}\s?#?\(?$", re.IGNORECASE, yes="see Figure ", no="the ")
+_ROOT = pattern(r"(?:sqrt|√)\s?[{(]?\s?$", yes="√", no="x")
+_ORDINAL = pattern(r"(?:st|nd|rd|th)\b", re.IGNORECASE, yes="rd row", no=" rows", by="match")
+_OPERATOR_BEFORE = pattern(r"[+*/^÷]\s?\(?[¤€£¥]?$|(?:[\d)%}]|\b[A-Za-z])\s?-\s?[¤€£¥]?\(?$", yes="3 + ", no="is ")
+_MINUS = pattern(r"(?:[\d)%}]|\b[A-Za-z])\s?$", yes="3 ", no="is ")
+_OPERATOR_AFTER = pattern(
+    r"\s?%?\s?(?:[A-Za-z]{1,12}\s)?\)?\s?(?:[+*/÷^]|-\s?[¤€£¥]?[\d(]|-\s[a-zA-Z(\\]|=|≈)",
+    yes=" + 3",
+    no=" cats",
+    by="match",
+)
+_VARIABLE = pattern(
+    r"\s?(?:\\?sqrt|√|π|\^|\\frac)|(?![mgsNJVACLhKWk])[A-Za-z](?![A-Za-z])|\s[xyz](?![A-Za-z])|\(",
+    yes="x",
+    no=" cats",
+    by="match",
+)
+_NAMED = pattern(r"([A-Za-z]+)\s(?:number\s|no\.\s|#)?$", yes="week number ", no="is: ")
+_DATED = pattern(r"\b(?:in|of|year|during|for|by|and|,)\s$", yes="in ", no="sold ")
 _YEARS = range(1500, 2101)
 
 

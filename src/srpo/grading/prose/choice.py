@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from srpo.grading.answers import Extraction
 from srpo.grading.normalise import clean
+from srpo.grading.patterns import pattern
 from srpo.grading.phrases import any_of
 from srpo.grading.prose.mentions import Options, is_letter, mentions, telling, tokens
 from srpo.grading.prose.number import BARE_CHARS, read_number
@@ -86,18 +87,27 @@ def _valued(text: str, question: str, options: Options) -> ChoiceRead | None:
 # -- marked answers
 
 _CALLED = any_of("answer; correct option; correct choice; best option; right option; letter")
-_ANSWER_LETTER = re.compile(
+_ANSWER_LETTER = pattern(
     rf"\b{_CALLED}\b(?: (?:letter|choice|option))?(?: would| should| must| will)?(?: be| is|:)?\s{{0,2}}(?:the )?"
     r"(?:most likely |likely |probably |therefore |thus )?(?:option |choice |letter )?"
-    r"[\"'(\[*]{0,3}([A-H])[\"')\].:*]{0,3}(?![\w'])"
+    r"[\"'(\[*]{0,3}([A-H])[\"')\].:*]{0,3}(?![\w'])",
+    yes="the correct option is (B)",
+    no="the answer is Blue",
 )
-_BRACKETED = re.compile(r"(?<![\w)])[(\[](?:[Oo]ption |[Cc]hoice )?([A-Ha-h])[)\]](?![\w(])")
-_CHOOSE = re.compile(
-    r"\b(?:choose|select|pick|chosen|go with|be|is) (?:option |choice )?[\"'(]{0,2}([A-H])[\"')]{0,2}(?=\s?[.,;(]|\s?$)"
+_BRACKETED = pattern(
+    r"(?<![\w)])[(\[](?:[Oo]ption |[Cc]hoice )?([A-Ha-h])[)\]](?![\w(])", yes="so (B) holds", no="f(B)"
 )
-_CONDITIONAL = re.compile(r"\W*(?:if|when|suppose|in case)\b", re.IGNORECASE)
-_FIRST_LINE = re.compile(r"\s*[(\[*]{0,3}([A-H])[)\]*.:]{0,3}\s*\n")
-_LIST_ITEM = re.compile(r"[(\[]?([A-H])[)\].:]\s?(?=\S)")
+_CHOOSE = pattern(
+    r"\b(?:choose|select|pick|chosen|go with|be|is) (?:option |choice )?"
+    r"[\"'(]{0,2}([A-H])[\"')]{0,2}(?=\s?[.,;(]|\s?$)",
+    yes="I choose B.",
+    no="I choose Blue.",
+)
+_CONDITIONAL = pattern(
+    r"\W*(?:if|when|suppose|in case)\b", re.IGNORECASE, yes="If B holds", no="B holds if", by="match"
+)
+_FIRST_LINE = pattern(r"\s*[(\[*]{0,3}([A-H])[)\]*.:]{0,3}\s*\n", yes="B.\nFor", no="B is", by="match")
+_LIST_ITEM = pattern(r"[(\[]?([A-H])[)\].:]\s?(?=\S)", yes="B) 12 cm", no="B 12 cm", by="match")
 
 
 def _marked(found: Extraction | None, text: str, options: Options) -> ChoiceRead | None:
@@ -168,8 +178,13 @@ def _recites(text: str, options: Options) -> bool:
 
 # -- options named by their words
 
-_CONDITION = re.compile(r"\b(?:if|when|as a result of|because(?: of)?|since|due to)\b[^,]*", re.IGNORECASE)
-_OR = re.compile(r"\b(?:or|either)\b", re.IGNORECASE)
+_CONDITION = pattern(
+    r"\b(?:if|when|as a result of|because(?: of)?|since|due to)\b[^,]*",
+    re.IGNORECASE,
+    yes="if it rains, no",
+    no="it rains",
+)
+_OR = pattern(r"\b(?:or|either)\b", re.IGNORECASE, yes="B or C", no="B, C")
 FEW_STATEMENTS = 3
 """A response of so few statements is about nothing but the answer: half of an option's words are enough."""
 

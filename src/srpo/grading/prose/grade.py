@@ -17,6 +17,7 @@ from fractions import Fraction
 
 from srpo.core.records import Grade, Problem
 from srpo.grading.normalise import clean
+from srpo.grading.patterns import pattern
 from srpo.grading.prose.choice import read_choice
 from srpo.grading.prose.number import read_number
 from srpo.grading.prose.refusals import answering
@@ -25,8 +26,8 @@ from srpo.grading.prose.yes_no import UNCLEAR, read_yes_no
 from srpo.grading.rules.text import gold_yes_no, same_text
 
 _TAIL_CHARS = 4000
-_PLAIN_NUMBER = re.compile(r"(?<![\w.])-?\d{1,40}(?:\.\d{1,40})?(?!\w)")
-_LIST = re.compile(r"[\[(]([^\[\]()]{1,400})[\])]")
+_PLAIN_NUMBER = pattern(r"(?<![\w.])-?\d{1,40}(?:\.\d{1,40})?(?!\w)", yes="in 2014", no="v2014")
+_LIST = pattern(r"[\[(]([^\[\]()]{1,400})[\])]", yes="[1, 2]", no="1, 2")
 
 
 def grade_option(problem: Problem, text: str) -> Grade:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from srpo.grading.normalise import clean
+from srpo.grading.patterns import pattern
 from srpo.grading.phrases import any_of, words
 from srpo.grading.prose.words import stem
 
@@ -36,14 +37,16 @@ _SAME_AS = {
     "fewer": "less",
     "stay": "remain",
 }
-_NO_CHANGE = re.compile(
+_NO_CHANGE = pattern(
     r"\b(?:(?:not|\w+n't) (?:be )?(?:change|affected)|no (?:change|effect|difference)|unaffected|unchanged"
     r"|(?:stay|remain)s? (?:the same|constant|stable|unchanged|unaffected))\w*",
     re.IGNORECASE,
+    yes="it stays the same",
+    no="it changes",
 )
-_GO = re.compile(rf"\b{any_of('go; goes; going; went')} (up|down)\b", re.IGNORECASE)
-_TOKEN = re.compile(r"[A-Za-z]+(?:'[a-z]+)?|-?\d+(?:\.\d+)?|[一-鿿]|[^\sA-Za-z\d.,;:()\"'?!*]")
-_LETTER_OPTION = re.compile(r"\(?[A-Za-z]\)?")
+_GO = pattern(rf"\b{any_of('go; goes; going; went')} (up|down)\b", re.IGNORECASE, yes="it goes up", no="it goes on")
+_TOKEN = pattern(r"[A-Za-z]+(?:'[a-z]+)?|-?\d+(?:\.\d+)?|[一-鿿]|[^\sA-Za-z\d.,;:()\"'?!*]", yes="isn't", no="...")
+_LETTER_OPTION = pattern(r"\(?[A-Za-z]\)?", yes="(B)", no="Blue", by="fullmatch")
 
 
 class Mention(NamedTuple):

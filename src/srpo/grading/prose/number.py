@@ -17,6 +17,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from srpo.grading.normalise import clean
+from srpo.grading.patterns import pattern
 from srpo.grading.prose.amounts import EITHER, POINT, RANGE, Amount, Wanted, amounts, wanted_by
 from srpo.grading.prose.refusals import answering
 from srpo.grading.prose.text import NOTHING, Statement, marked_answer, overlap, statements
@@ -112,22 +113,33 @@ def _answer_in(statement: Statement, wanted: Wanted) -> NumberRead | None:
     return None if value is None else NumberRead(value, "prose")
 
 
-_NOTHING_LEFT = re.compile(
+_NOTHING_LEFT = pattern(
     r"\b(?:there (?:are|is|were|will be|would be) (?:now )?(?:no|none|nothing)|none (?:is|are|of)"
     r"|(?:no|zero) (?:\w+ ){1,4}(?:are |is |would be |will be )?(?:left|remain))\b",
     re.IGNORECASE,
+    yes="there are no cats",
+    no="there are cats",
 )
-_SUPPOSES = re.compile(
-    r"\W*(?:but |and |so )?(?:if|suppose|assuming)\b.{0,200}\b(?:were|was|had|would|could)\b", re.IGNORECASE
+_SUPPOSES = pattern(
+    r"\W*(?:but |and |so )?(?:if|suppose|assuming)\b.{0,200}\b(?:were|was|had|would|could)\b",
+    re.IGNORECASE,
+    yes="If there were 3",
+    no="If 3",
+    by="match",
 )
 
 
-_ACROSS = re.compile(
-    r"^when\b|\bx[ -](?:intercept|value|coordinate)|\bzeros? of\b|\broots?\b|(?:value of|which|what) x\b", re.IGNORECASE
+_ACROSS = pattern(
+    r"^when\b|\bx[ -](?:intercept|value|coordinate)|\bzeros? of\b|\broots?\b|(?:value of|which|what) x\b",
+    re.IGNORECASE,
+    yes="the x-intercept",
+    no="the y-intercept",
 )
-_UP = re.compile(
+_UP = pattern(
     r"\by[ -](?:intercept|value|coordinate)|value of (?:y\b|f\(|the function)|(?:local |\b)(?:maxim|minim)um",
     re.IGNORECASE,
+    yes="the maximum",
+    no="the x-intercept",
 )
 
 

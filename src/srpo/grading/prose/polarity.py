@@ -15,6 +15,7 @@ from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
 
+from srpo.grading.patterns import pattern
 from srpo.grading.phrases import words
 from srpo.grading.prose.amounts import amounts
 from srpo.grading.prose.text import Statement
@@ -79,16 +80,22 @@ _SUPERLATIVES = frozenset(
         "fewest smoothest roughest oldest youngest top bottom first last"
     )
 )
-_EQUAL = re.compile(
+_EQUAL = pattern(
     r"\b(?:(?:the )?same (?:number|amount|value|size|age|height|length|as)|equal (?:number|amount|to)"
     r"|(?:are|is) (?:both )?equal|equals?|as many \w+(?: \w+){0,4} as|identical)\b",
     re.IGNORECASE,
+    yes="the same number of cats",
+    no="numbers",
 )
-_THAN = re.compile(r"\bthan\b", re.IGNORECASE)
-_PLAIN = re.compile(r"[a-z]+(?:'t)?")
-_TOO = re.compile(r"\btoo \w+ (?:for \w+ )?to\b", re.IGNORECASE)
-_PRONOUN = re.compile(
-    r"\W*(?:(?:so|but|when|then|and|therefore|thus|yet),? )?(?:it|they|both|these|this|he|she)\b", re.IGNORECASE
+_THAN = pattern(r"\bthan\b", re.IGNORECASE, yes="fewer cats than dogs", no="thanks")
+_PLAIN = pattern(r"[a-z]+(?:'t)?", yes="isn't", no="123")
+_TOO = pattern(r"\btoo \w+ (?:for \w+ )?to\b", re.IGNORECASE, yes="too small to fit", no="to fit")
+_PRONOUN = pattern(
+    r"\W*(?:(?:so|but|when|then|and|therefore|thus|yet),? )?(?:it|they|both|these|this|he|she)\b",
+    re.IGNORECASE,
+    yes="So they are",
+    no="Cats are",
+    by="match",
 )
 _SIGNS = (("<", " less than "), (">", " greater than "), ("≤", " at most "), ("≥", " at least "), ("=", " equals "))
 _ABOUT_IT = 1 / 3

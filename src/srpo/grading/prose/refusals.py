@@ -9,6 +9,7 @@ False
 import re
 from collections.abc import Sequence
 
+from srpo.grading.patterns import pattern
 from srpo.grading.phrases import any_of, words
 from srpo.grading.prose.text import Statement
 from srpo.grading.prose.words import asked, stem, stems
@@ -35,7 +36,7 @@ _LACKING = any_of(
 )
 _SOME = any_of("enough; sufficient; more; any; further; additional; the; a; specific; visual; necessary; actual")
 _HIDDEN = any_of("mentioned; specified; provided; given; shown; visible; available; known")
-_REFUSES = re.compile(
+_REFUSES = pattern(
     any_of(
         rf"\b{_CANNOT}\b(?: \w+ly)?(?: be)?(?: \w+ly)? {_DO}\b",
         r"\b(?:it is|it's|it would be|is) (?:not possible|impossible|unclear|not clear|unknown)\b",
@@ -55,11 +56,16 @@ _REFUSES = re.compile(
         "没有(?:足够|提供|给出)",
     ),
     re.IGNORECASE,
+    yes="I cannot determine the age",
+    no="The age is 5",
 )
 _ABOUT_SIGHT = frozenset(stem(word) for word in words("see seen visible shown show possible identified mentioned"))
 # "It is difficult to tell the exact age" takes nothing back that was said before
-_CAVEAT = re.compile(
-    r"\b(?:exact|precise)(?:ly)?\b|\bit(?:'s| is) possible that\b|\bthere (?:may|might|could) be\b", re.IGNORECASE
+_CAVEAT = pattern(
+    r"\b(?:exact|precise)(?:ly)?\b|\bit(?:'s| is) possible that\b|\bthere (?:may|might|could) be\b",
+    re.IGNORECASE,
+    yes="the exact age",
+    no="the age",
 )
 
 

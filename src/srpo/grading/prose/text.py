@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from srpo.grading.answers import Extraction, extract_answer
 from srpo.grading.normalise import clean, repair
+from srpo.grading.patterns import pattern
 from srpo.grading.phrases import any_of, words
 from srpo.grading.prose.words import stems
 
@@ -41,7 +42,7 @@ _IF_YOU = any_of(
     "'re looking; are looking; have (?:any|more|other|further|a|questions); need (?:any|more|help|further|me)",
     "want (?:me|to); would like; could; can (?:provide|share|give|upload); provide; share; give (?:me|us); like; still",
 )
-_SMALL_TALK = re.compile(
+_SMALL_TALK = pattern(
     any_of(
         r"(?:i |we )?hope (?:this|that|it|i)\b; (?:please )?(?:let|tell) me know; (?:please )?feel free",
         rf"{_OFFER} (?:you|i|we|there)\b[^?]{{0,120}}{_MORE}\b[^?]{{0,120}}\?",
@@ -51,8 +52,11 @@ _SMALL_TALK = re.compile(
         "happy to help; i(?:'d| would) be happy; please (?:provide|upload|share|give|specify|note)",
     ),
     re.IGNORECASE,
+    yes="I hope this helps",
+    no="I hope so",
+    by="match",
 )
-_ADVICE = re.compile(
+_ADVICE = pattern(
     any_of(
         r"(?:for|to (?:get|obtain)) (?:the )?(?:most |more )?(?:accurate|precise|definitive|specific|up-to-date)\b",
         r"(?:alternatively|otherwise|instead), (?:you|it|for|consult)\b; i(?:'d| would) recommend\b; i recommend\b",
@@ -60,15 +64,24 @@ _ADVICE = re.compile(
         r" (?:consider|refer|consult|check)\b",
     ),
     re.IGNORECASE,
+    yes="Alternatively, you could count",
+    no="You count 5",
+    by="match",
 )
 _FENCE = "```"
-_RULE = re.compile(r"[\s|:=_-]*")
-_PROGRAM = re.compile(r"^(?:def \w+\(|import \w|from \w+ import|print\()", re.MULTILINE)
-_CODE_LINE = re.compile(
-    r"\s+\S|def |import |from |print\(|return |for .*:$|while .*:$|if .*:$|el(?:se|if).*:$|#|\w+ ?[-+*/]?= |[)\]}]"
+_RULE = pattern(r"[\s|:=_-]*", yes="|---|---|", no="|a|b|", by="fullmatch")
+_PROGRAM = pattern(r"^(?:def \w+\(|import \w|from \w+ import|print\()", re.MULTILINE, yes="import math", no="important")
+_CODE_LINE = pattern(
+    r"\s+\S|def |import |from |print\(|return |for .*:$|while .*:$|if .*:$|el(?:se|if).*:$|#|\w+ ?[-+*/]?= |[)\]}]",
+    yes="for i in x:",
+    no="for all cats",
+    by="match",
 )
-_NEXT_TURN = re.compile(
-    r"\n\s{0,3}(?:Question|Hint|User|Human|Q|Student|### (?:Human|Instruction|Question))\s?:", re.IGNORECASE
+_NEXT_TURN = pattern(
+    r"\n\s{0,3}(?:Question|Hint|User|Human|Q|Student|### (?:Human|Instruction|Question))\s?:",
+    re.IGNORECASE,
+    yes="5\nQuestion: Which?",
+    no="The question: which?",
 )
 
 
@@ -94,7 +107,7 @@ def _without_code(text: str) -> str:
 # -- sentences and clauses
 
 _NO_END = frozenset(words("e.g i.e vs etc approx fig figs eq no st mr mrs ms dr u.s ca cf al resp inc"))
-_END = re.compile(r"[.!?]+[\"')\]*_]*(?=\s|$)|[。！？；]|\n+|\s[-•*]\s(?=[A-Z])")
+_END = pattern(r"[.!?]+[\"')\]*_]*(?=\s|$)|[。！？；]|\n+|\s[-•*]\s(?=[A-Z])", yes="It is 5. So", no="3.5")
 _CLAUSE_WORDS = any_of(
     r"so(?! (?:that|on|much|many|far|as)\b); therefore; thus; hence; consequently; as a result; making; while; whereas",
     "but; however; because; since; although; though; meaning(?: that)?; indicating(?: that)?; implying(?: that)?",
@@ -103,23 +116,31 @@ _CLAUSE_WORDS = any_of(
     "and (?:the|there|it|they|he|she|therefore|thus|hence|so|then)",
     "when (?:they|it|in) (?:are|is|fact|reality)(?: actually| really| in fact)?",
 )
-_CLAUSE = re.compile(rf"(?:[,;]\s?|\s-+\s)(?={_CLAUSE_WORDS}\b)|;\s|:\s(?=[A-Z])", re.IGNORECASE)
+_CLAUSE = pattern(
+    rf"(?:[,;]\s?|\s-+\s)(?={_CLAUSE_WORDS}\b)|;\s|:\s(?=[A-Z])",
+    re.IGNORECASE,
+    yes="5 cats, so 5 legs",
+    no="5 cats, 5 legs",
+)
 _BARE_WORDS = any_of(
     "when (?:they are|it is) (?:actually|really|in fact); therefore; thus; hence; whereas; while; because",
     "so (?:the|there|it|we)",
 )
-_BARE_CLAUSE = re.compile(rf"\s(?={_BARE_WORDS}\b)", re.IGNORECASE)
-_REASON_FIRST = re.compile(
+_BARE_CLAUSE = pattern(rf"\s(?={_BARE_WORDS}\b)", re.IGNORECASE, yes="5 cats therefore 20 legs", no="5 cats so many")
+_REASON_FIRST = pattern(
     r"\W*(?:since|because|given(?: that)?|as(?! (?:a|an|you|we|shown|can|for|of)\b)|knowing that)\b[^,]*,\s",
     re.IGNORECASE,
+    yes="Since x = 2, y = 3",
+    no="y = 3, since x = 2",
+    by="match",
 )
 _CONCLUSIONS = any_of(
     "so; therefore; thus; hence; consequently; in conclusion; in summary; to summarize; overall; finally; and so",
     "as a result; accordingly; in total; in short; to conclude; this means; it follows; we can (?:conclude|say|see)",
     "which means; based on (?:this|these|that|the above); ∴; 所以; 因此; 综上; 故; 即",
 )
-_CONCLUDES = re.compile(rf"\W*{_CONCLUSIONS}(?![a-z])", re.IGNORECASE)
-_BOLD = re.compile(r"\*\*([^*\n]{1,80})\*\*")
+_CONCLUDES = pattern(rf"\W*{_CONCLUSIONS}(?![a-z])", re.IGNORECASE, yes="Therefore 5", no="It is 5", by="match")
+_BOLD = pattern(r"\*\*([^*\n]{1,80})\*\*", yes="**5**", no="5 ** 2")
 
 
 def _sentences(text: str) -> list[str]:
@@ -197,13 +218,16 @@ def overlap(question: frozenset[str], statement: Statement) -> float:
 
 # -- marked answers
 
-NOTHING = re.compile(
-    r"\W*(?:\\text\{\s*)?(?:none\b|n/a\b|no (?:answer|option|solution)|cannot|can't|unknown|undefined)", re.IGNORECASE
+NOTHING = pattern(
+    r"\W*(?:\\text\{\s*)?(?:none\b|n/a\b|no (?:answer|option|solution)|cannot|can't|unknown|undefined)",
+    re.IGNORECASE,
+    yes="None of these",
+    no="5",
 )
 """Matches what is marked as the answer and is none."""
 
 # "answer" in other languages than those that the core grader knows
-_FOREIGN = re.compile(
+_FOREIGN = pattern(
     any_of(
         "respuesta(?: correcta| final)? es; réponse(?: correcte)? est; antwort(?: ist| lautet)",
         "resposta(?: correta)? é",
@@ -213,9 +237,11 @@ _FOREIGN = re.compile(
     )
     + r"\s{0,3}[:：]?\s{0,3}(?P<said>[^\n]{1,80})",
     re.IGNORECASE,
+    yes="La respuesta es 5",
+    no="The answer is 5",
 )
-_FOREIGN_END = re.compile(r"[.。,]\s|です|입니다|[.。]$")
-_IF = re.compile(r"(?:^|[.!?\n,])\s*(?:if|when|in case|suppose)\b[^.!?\n]*$", re.IGNORECASE)
+_FOREIGN_END = pattern(r"[.。,]\s|です|입니다|[.。]$", yes="5 입니다", no="5")
+_IF = pattern(r"(?:^|[.!?\n,])\s*(?:if|when|in case|suppose)\b[^.!?\n]*$", re.IGNORECASE, yes="If x is 2", no="x is 2")
 
 
 def marked_answer(text: str) -> Extraction | None:

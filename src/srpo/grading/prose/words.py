@@ -9,9 +9,10 @@
 import re
 from functools import lru_cache
 
+from srpo.grading.patterns import pattern
 from srpo.grading.phrases import any_of, words
 
-_WORD = re.compile(r"[A-Za-z]+(?:'[a-z]+)?|\d+(?:\.\d+)?|[一-鿿]|[\u0600-\u06ff]+")
+_WORD = pattern(r"[A-Za-z]+(?:'[a-z]+)?|\d+(?:\.\d+)?|[一-鿿]|[\u0600-\u06ff]+", yes="5 cats", no="...")
 _STOP = frozenset(
     words(
         "a an the of in on at to for from by with as and or but is are was were be been being am do does did has have "
@@ -72,15 +73,22 @@ def content(text: str) -> frozenset[str]:
 
 
 _QUESTION_WORDS = any_of("what; which; how; who; when; where; find; is; are; do; does; did")
-_ASKS = re.compile(
+_ASKS = pattern(
     rf"\b(?:{_QUESTION_WORDS}|why|was|were|can|could|has|have|will|would|should|calculate|compute|determine|subtract"
     r"|fill|choose|select|estimate|complete|move)\b",
     re.IGNORECASE,
+    yes="How many?",
+    no="The figure.",
 )
-_SENTENCE = re.compile(r"(?<=[.?!。？！])\s+|\n+|(?<=[。？！])")
-_PREMISE = re.compile(rf"^(?:if|when|given|suppose|assuming|since)\b[^?]*,\s(?={_QUESTION_WORDS}\b)", re.IGNORECASE)
-_BLANK_END = re.compile(r"[(（]\s?[)）][\s.。]*$")
-_BEFORE_BLANK = re.compile(r"[,，;；](?!\d)|\bthen\b|则")
+_SENTENCE = pattern(r"(?<=[.?!。？！])\s+|\n+|(?<=[。？！])", yes="One. Two", no="One, two")
+_PREMISE = pattern(
+    rf"^(?:if|when|given|suppose|assuming|since)\b[^?]*,\s(?={_QUESTION_WORDS}\b)",
+    re.IGNORECASE,
+    yes="If x = 2, what is y?",
+    no="What is y if x = 2?",
+)
+_BLANK_END = pattern(r"[(（]\s?[)）][\s.。]*$", yes="AB = ()", no="f(x)")
+_BEFORE_BLANK = pattern(r"[,，;；](?!\d)|\bthen\b|则", yes="x, y", no="1,000")
 
 
 @lru_cache(maxsize=2048)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from srpo.grading.normalise import clean
+from srpo.grading.patterns import pattern
 from srpo.grading.phrases import any_of, words
 from srpo.grading.prose.polarity import NEGATIONS, by_counts, equates, plain_words, polarity, spelled_out
 from srpo.grading.prose.refusals import answering, refuses
@@ -36,22 +37,42 @@ _OPENINGS = any_of(
     "so; therefore; thus; hence; well; sure; overall; in conclusion; (?:the )?(?:final |correct )?answer(?: is)?",
     r"based on (?:the|this) \w+(?: (?:provided|given|shown))?; [ab][).]",
 )
-_LEADING = re.compile(
+_LEADING = pattern(
     rf"\W*+(?:{_OPENINGS}\W*+){{0,4}}+({'|'.join((*_YES_WORDS, *_NO_WORDS))})"
     r"(?=\s?[,.;:!)\"'—-]|\s?$|\s(?:it|the|there|this|that|because|since|i)\b|\n)",
     re.IGNORECASE,
+    yes="So yes, it is",
+    no="Yesterday",
+    by="match",
 )
-_NO_DETERMINER = re.compile(r"\W*no (?:one|idea|doubt|matter|problem|clue|answer|information|image)\b", re.IGNORECASE)
+_NO_DETERMINER = pattern(
+    r"\W*no (?:one|idea|doubt|matter|problem|clue|answer|information|image)\b",
+    re.IGNORECASE,
+    yes="No one is",
+    no="No, it is",
+    by="match",
+)
 _UNSURE_WORDS = any_of(
     "unclear; not clear; uncertain; not sure; unsure; hard to (?:say|tell); may or may not; whether or not; depends",
     "both yes and no; no way to (?:tell|know|say)",
 )
-_UNSURE = re.compile(rf"\b{_UNSURE_WORDS}\b", re.IGNORECASE)
-_ACTUALLY = re.compile(r"\b(?:actually|in fact|in reality)\b", re.IGNORECASE)
-_SEEMING = re.compile(r"\b(?:might|may|could|illusion|perceived?|trick|seemingly)\b", re.IGNORECASE)
-_PURPOSE = re.compile(r"^\W*to (?:answer|determine|find|know)\b[^,]*$|^\W*to \w+[^,]*,\s?", re.IGNORECASE)
-_TAKEN_BACK = re.compile(r"\b(?:wait|correction|scratch that|on second thought)\b", re.IGNORECASE)
-_OPEN = re.compile(r"\b(?:whether|to (?:determine|check|see|find out) if)\b|^\W*if\b", re.IGNORECASE)
+_UNSURE = pattern(rf"\b{_UNSURE_WORDS}\b", re.IGNORECASE, yes="hard to tell", no="told")
+_ACTUALLY = pattern(r"\b(?:actually|in fact|in reality)\b", re.IGNORECASE, yes="it is in fact", no="it is a fact")
+_SEEMING = pattern(
+    r"\b(?:might|may|could|illusion|perceived?|trick|seemingly)\b", re.IGNORECASE, yes="it might be", no="it is"
+)
+_PURPOSE = pattern(
+    r"^\W*to (?:answer|determine|find|know)\b[^,]*$|^\W*to \w+[^,]*,\s?",
+    re.IGNORECASE,
+    yes="To find x, add",
+    no="x is 5",
+)
+_TAKEN_BACK = pattern(
+    r"\b(?:wait|correction|scratch that|on second thought)\b", re.IGNORECASE, yes="No, wait", no="waiter"
+)
+_OPEN = pattern(
+    r"\b(?:whether|to (?:determine|check|see|find out) if)\b|^\W*if\b", re.IGNORECASE, yes="whether it is", no="it is"
+)
 
 
 def read_yes_no(text: str, question: str) -> YesNoRead:

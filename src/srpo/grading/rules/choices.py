@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from srpo.grading.normalise import clean
+from srpo.grading.patterns import pattern
 from srpo.grading.phrases import any_of
 from srpo.grading.rules.compare import same
 from srpo.grading.rules.hedges import negated
@@ -40,33 +41,49 @@ _OPEN, _SHUT = r"[(\[{<«]{0,2}\s?", r"\s?[)\]}>»]{0,2}"
 _ONE = rf"{_OPEN}(?:option |choice |answer )?([A-Za-z]){_SHUT}"
 _CAPITAL = rf"{_OPEN}[A-Z]{_SHUT}"
 _OR = r"\s?(?:or|and|/|,|&|和|或者?|以及|及|与)\s?"
-_BARE = re.compile(rf"{_ONE}[\s.:,;!]*", re.IGNORECASE)
-_NAMED = re.compile(
+_BARE = pattern(rf"{_ONE}[\s.:,;!]*", re.IGNORECASE, yes="(b).", no="ab", by="fullmatch")
+_NAMED = pattern(
     r"(?:the )?(?:correct |final |right |best |my )*(?:answer|option|choice|选项?|答案)?\s?(?:is|选|为|是|:|-|=)?\s?"
     rf"(?:option |choice |选项?)?{_ONE}(?:\s?选项|项)?[\s.:!]*",
     re.IGNORECASE,
+    yes="the correct answer is B",
+    no="the answer is Blue",
+    by="fullmatch",
 )
-_JOINED = re.compile(
+_JOINED = pattern(
     rf"(?i:both |either |options? |choices? |answers? )?{_CAPITAL}\.?"
-    rf"(?:\s?(?:,|/|;|&|\+|and|or|和|或|与|\s)\s?(?:and |or |option )?{_CAPITAL}\.?){{1,12}}"
+    rf"(?:\s?(?:,|/|;|&|\+|and|or|和|或|与|\s)\s?(?:and |or |option )?{_CAPITAL}\.?){{1,12}}",
+    yes="A, B and C",
+    no="Blue, Red",
+    by="fullmatch",
 )
-_JOINED_SMALL = re.compile(_JOINED.pattern.replace("[A-Z]", "[a-h]"))
+_JOINED_SMALL = pattern(_JOINED.pattern.replace("[A-Z]", "[a-h]"), yes="a and b", no="x and y", by="fullmatch")
 # "A, b, c, d" and "A, A, A, A": an answer to each of several pictures, or a list of guesses
-_LISTED = re.compile(r"[A-Ja-j](?:\s?[,;/]\s?[A-Ja-j]){2,12}\.?")
-_BRACKETED = re.compile(r"(?:[(\[]\s?[A-Z]\s?[)\]]\s?){2,12}")
-_RUN = re.compile(r"[A-J]{2,10}")
-_LETTER = re.compile(r"(?<![A-Za-z0-9'])([A-Z])(?![A-Za-z0-9']|\^)")
-_LEADING = re.compile(
+_LISTED = pattern(r"[A-Ja-j](?:\s?[,;/]\s?[A-Ja-j]){2,12}\.?", yes="A, b, c", no="A, x, y", by="fullmatch")
+_BRACKETED = pattern(r"(?:[(\[]\s?[A-Z]\s?[)\]]\s?){2,12}", yes="(A)(C)", no="(A) cats", by="fullmatch")
+_RUN = pattern(r"[A-J]{2,10}", yes="ABD", no="ABZ", by="fullmatch")
+_LETTER = pattern(r"(?<![A-Za-z0-9'])([A-Z])(?![A-Za-z0-9']|\^)", yes="so B is", no="B2")
+_LEADING = pattern(
     r"(?:option |choice |选项?\s?)?"
     r"(?:[(\[]\s?([A-Za-z])\s?[)\]][.:]?|([A-Za-z])\s?[).:](?!\w\.)|([A-Z])\s?(?:[,-](?=\s)|,(?=[\d\u4e00-\u9fff])))"
     r"\s?(?=\S)",
     re.IGNORECASE,
+    yes="B. 15 cm",
+    no="Because",
+    by="match",
 )
-_LEADING_WORD = re.compile(
-    r"([A-Z])(?:\s(?:because|since|as|is (?:the )?(?:correct|right|answer|best))\b|不是)|([B-HJ-Z])\s(?=[A-Za-z(\[])"
+_LEADING_WORD = pattern(
+    r"([A-Z])(?:\s(?:because|since|as|is (?:the )?(?:correct|right|answer|best))\b|不是)|([B-HJ-Z])\s(?=[A-Za-z(\[])",
+    yes="B because",
+    no="Because",
+    by="match",
 )
-_NEXT = re.compile(rf"{_OR}{_CAPITAL}(?![A-Za-z])")
-_MORE = re.compile(rf"{_NEXT.pattern}|.{{0,60}}\b(?:or|and)\s?(?:[(\[][A-Z][)\]]|(?:option |choice )?[A-Z](?:[.:)]|$))")
+_NEXT = pattern(rf"{_OR}{_CAPITAL}(?![A-Za-z])", yes=" or C", no=" or Cats")
+_MORE = pattern(
+    rf"{_NEXT.pattern}|.{{0,60}}\b(?:or|and)\s?(?:[(\[][A-Z][)\]]|(?:option |choice )?[A-Z](?:[.:)]|$))",
+    yes=" 12 cm or (C)",
+    no=" 12 cm",
+)
 _REJECTING = any_of(
     r"(?<![A-Za-z])not\b; n't\b; \bcannot be\b; \bcan't be\b; \brather than\b; \binstead of\b; \bneither\b; \bnon\b",
     r"\bunlike\b; \b(?:cannot|can't|don't|do not|never) (?:choose|pick|select)\b; \bnone of\b; \beliminate\b",
@@ -74,37 +91,53 @@ _REJECTING = any_of(
     "不是; 而非; 不选; 不能选; 不应选; 不可选; 排除",
 )
 _REJECTED = r"[(\[]?[A-Z][)\]]?(?![A-Za-z])"
-_NOT_THESE = re.compile(
+_NOT_THESE = pattern(
     rf"(?i:{_REJECTING})\s?(?:for it to be |be )?(?:options? |choices? |answers? )?"
-    rf"{_REJECTED}(?:\s?(?:,|or|nor|and|/|和|或)\s?{_REJECTED}){{0,8}}"
+    rf"{_REJECTED}(?:\s?(?:,|or|nor|and|/|和|或)\s?{_REJECTED}){{0,8}}",
+    yes="not B or C",
+    no="not cats",
 )
-_IS_WRONG = re.compile(
+_IS_WRONG = pattern(
     r"[(\[]?(?<![A-Za-z])[A-Z][)\]]?(?:\s?(?:,|and|or)\s?[(\[]?[A-Z][)\]]?){0,6}"
     r"\s(?:is|are|was|were|cannot|can't|isn't|aren't|would be|must be|doesn't|does not)"
     r"\s?(?:not|n't|wrong|incorrect|false|be|too|smaller|less|impossible|n)"
-    r"|(?<![A-Za-z])[A-Z]\s?(?:项|选项)?(?:不正确|错误|不对|是错|不符合|不成立)"
+    r"|(?<![A-Za-z])[A-Z]\s?(?:项|选项)?(?:不正确|错误|不对|是错|不符合|不成立)",
+    yes="B is wrong",
+    no="B is it",
 )
-_CHOOSES = re.compile(
+_CHOOSES = pattern(
     rf"{any_of('answer; option; choice; choose; chose; select; pick; correct; go with; 选择?项?; 答案')}"
     r"\s?(?:is|are|was|:|=|为|是|应为|option|choice)*\s?(?:definitely |clearly |for sure |therefore |option |choice )*"
     r"[(\[]?([A-Z])[)\]]?(?![A-Za-z'])",
     re.IGNORECASE,
+    yes="I choose B",
+    no="I choose Blue",
 )
-_IS_RIGHT = re.compile(
-    r"(?<![A-Za-z])([A-Z])[)\].]?\s?(?:is|is the|为|是)\s?(?:the )?(?:only )?(?:correct|right|true|best|answer|正确)"
+_IS_RIGHT = pattern(
+    r"(?<![A-Za-z])([A-Z])[)\].]?\s?(?:is|is the|为|是)\s?(?:the )?(?:only )?(?:correct|right|true|best|answer|正确)",
+    yes="B is correct",
+    no="B is big",
 )
-_IS_BRACKETED = re.compile(r"(?:\bis|\bare|=|为|是)\s?\(([A-Z])\)")
+_IS_BRACKETED = pattern(r"(?:\bis|\bare|=|为|是)\s?\(([A-Z])\)", yes="it is (B)", no="it (B)")
 _USUAL = frozenset("ABCDEFGH")
 # up to the first full stop or negation: "D, it doesn't make sense for it to be A"
-_CLAIM = re.compile(r".*?(?=(?<!\.)\.\s[A-Z]|n't\b|\bnot\b|不|$)", re.DOTALL)
-_LABELLED = re.compile(r"(?<![A-Za-z0-9'])[(\[]?([A-H])[)\]]?[).:](?!\w)\s?(?=\S)|[(\[]([A-H])[)\]]\s?(?=\S)")
+_CLAIM = pattern(r".*?(?=(?<!\.)\.\s[A-Z]|n't\b|\bnot\b|不|$)", re.DOTALL, yes="B. But", no="not B", by="match")
+_LABELLED = pattern(
+    r"(?<![A-Za-z0-9'])[(\[]?([A-H])[)\]]?[).:](?!\w)\s?(?=\S)|[(\[]([A-H])[)\]]\s?(?=\S)", yes="(B) cats", no="B cats"
+)
 _THEN = any_of(
     "or; and; to; vs.?; versus; plus; actually; no; wait; alternatively; also; otherwise; then; but; as well as"
 )
-_THEN_LETTER = re.compile(
-    rf"\W*(?:{_THEN}\W+){{0,3}}(?:(?:option|choice|选项?)\s?)?[(\[]?([A-H])[)\]]?\W*", re.IGNORECASE
+_THEN_LETTER = pattern(
+    rf"\W*(?:{_THEN}\W+){{0,3}}(?:(?:option|choice|选项?)\s?)?[(\[]?([A-H])[)\]]?\W*",
+    re.IGNORECASE,
+    yes=" or actually C",
+    no=" or cats",
+    by="fullmatch",
 )
-_ARTICLE = re.compile(r"\bA(?=\s(?!(?:and|or|is|because|since|plus|then|also|as|vs|versus|to)\b)[a-z])|\bI\b")
+_ARTICLE = pattern(
+    r"\bA(?=\s(?!(?:and|or|is|because|since|plus|then|also|as|vs|versus|to)\b)[a-z])|\bI\b", yes="A cat", no="A and B"
+)
 
 
 @lru_cache(maxsize=2048)
@@ -188,7 +221,7 @@ def _mentioned(text: str) -> Chosen:
     return Chosen(found, False)
 
 
-_OPTION_LABEL = re.compile(r"[(\[]?([A-Z])[)\].:]\s?(?=\S)")
+_OPTION_LABEL = pattern(r"[(\[]?([A-Z])[)\].:]\s?(?=\S)", yes="B. cats", no="Blue", by="match")
 
 
 @lru_cache(maxsize=2048)
@@ -209,7 +242,12 @@ def lettered_option(text: str, choices: tuple[str, ...]) -> str | None:
     return letter if index < len(choices) and same_text(choices[index], text[match.end() :]) else None
 
 
-_FIRST_LINE = re.compile(r"\s{0,9}[(\[*]{0,3}([A-Z])(?:[)\]*.:]{1,3}[^\S\n]{0,3}(?=\S)|[)\]*.:]{0,3}[^\S\n]{0,9}\n)")
+_FIRST_LINE = pattern(
+    r"\s{0,9}[(\[*]{0,3}([A-Z])(?:[)\]*.:]{1,3}[^\S\n]{0,3}(?=\S)|[)\]*.:]{0,3}[^\S\n]{0,9}\n)",
+    yes="B: 15 cm",
+    no="Because",
+    by="match",
+)
 
 
 def opening_letter(text: str, choices: tuple[str, ...]) -> str | None:
@@ -257,9 +295,14 @@ class GoldChoice(NamedTuple):
     any_of: bool
 
 
-_GOLD_LETTER = re.compile(r"[(\[]?\s?([A-Z])\s?[)\]]?[.:]?")
-_GOLD_LETTERS = re.compile(r"[(\[]?[A-Z][)\]]?(?:\s?(?:,|;|&|/|and|和|\s)\s?(?:and )?[(\[]?[A-Z][)\]]?)+")
-_GOLD_RUN = re.compile(r"[A-H]{2,8}")
+_GOLD_LETTER = pattern(r"[(\[]?\s?([A-Z])\s?[)\]]?[.:]?", yes="(B)", no="(BC)", by="fullmatch")
+_GOLD_LETTERS = pattern(
+    r"[(\[]?[A-Z][)\]]?(?:\s?(?:,|;|&|/|and|和|\s)\s?(?:and )?[(\[]?[A-Z][)\]]?)+",
+    yes="A, C",
+    no="A cat",
+    by="fullmatch",
+)
+_GOLD_RUN = pattern(r"[A-H]{2,8}", yes="ABD", no="AXY", by="fullmatch")
 
 
 def gold_choice(gold: str, choices: tuple[str, ...], kind: str) -> GoldChoice | None:

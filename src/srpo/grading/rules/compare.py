@@ -1,15 +1,15 @@
 """Whether a prediction's `Reading` says the same as the gold's. True, False, or None when that cannot be told."""
 
-import re
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
+from srpo.grading.patterns import pattern
 from srpo.grading.rules import intervals
 from srpo.grading.rules.evaluate import close, compute, identical, sample_values, variables
 from srpo.grading.rules.labels import contradict
 from srpo.grading.rules.nodes import Op
 from srpo.grading.rules.quantities import same_amount
-from srpo.grading.rules.reading import as_intervals, read
+from srpo.grading.rules.reading import read
 from srpo.grading.rules.text import same_text
 from srpo.grading.rules.units import DEGREE
 from srpo.grading.rules.values import (
@@ -74,7 +74,7 @@ def _same_content(gold: Content, other: Content, hint: str) -> bool | None:  # n
         case ((Expression() | Number()), (Expression() | Number())):
             return _same_expression(gold, other)
         case (Intervals(), _) | (_, Intervals()):
-            left, right = as_intervals(gold), as_intervals(other)
+            left, right = intervals.as_intervals(gold), intervals.as_intervals(other)
             return left is not None and right is not None and intervals.equal(left, right)
         case (MatrixRows(), _) | (_, MatrixRows()):
             return _same_matrix(gold, other, hint)
@@ -121,7 +121,7 @@ def _same_time(gold: ClockTime, other: ClockTime) -> bool:
 
 _CALENDAR = range(1000, 2101)
 # "GPT-3.5" and "T4" parse as formulas, but are names
-_NAME = re.compile(r"(?=.*[A-Z]{2}|.*[A-Z]\d)[A-Za-z0-9][A-Za-z0-9 ().-]{1,60}")
+_NAME = pattern(r"(?=.*[A-Z]{2}|.*[A-Z]\d)[A-Za-z0-9][A-Za-z0-9 ().-]{1,60}", yes="GPT-3.5", no="2x+3", by="fullmatch")
 
 
 def _node(content: Expression | Number) -> Op | None:

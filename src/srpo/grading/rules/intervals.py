@@ -6,7 +6,7 @@ from fractions import Fraction
 from srpo.grading.rules.evaluate import Constant, close, compute, variables
 from srpo.grading.rules.nodes import Op
 from srpo.grading.rules.syntax import parse_formula
-from srpo.grading.rules.values import Intervals, Span
+from srpo.grading.rules.values import Content, Intervals, Number, Several, Span
 
 INFINITY = math.inf
 _FLIP = {"<": ">", ">": "<", "≤": "≥", "≥": "≤", "≠": "≠", "=": "="}
@@ -172,3 +172,47 @@ def from_chain(sides: list[str], signs: list[str]) -> Intervals | None:
     if low is None or high is None or low.variable != high.variable:
         return None
     return intersection(low, high)
+
+
+# -- points, pairs and brackets that may be intervals
+
+
+def between(opener: str, low_text: str, high_text: str, closer: str) -> Intervals | None:
+    """An interval that is half open or has an infinite end; `(1,2)` and `[1,2]` may be one, see `as_intervals`."""
+    infinite = "∞" in low_text or "∞" in high_text or "inf" in low_text or "inf" in high_text
+    left_closed, right_closed = opener == "[", closer == "]"
+    if (
+        opener == "]"
+        or closer == "["
+        or (opener in "([" and closer in ")]" and (left_closed != right_closed or infinite))
+    ):
+        low, high = endpoint(low_text), endpoint(high_text)
+        if low is None or high is None:
+            return None
+        span = make_span(low, left_closed, high, right_closed)
+        return Intervals((span,)) if span is not None else None
+    return None
+
+
+def open_interval(content: Content) -> Intervals | None:
+    """Read `(1,2)` and `[1,2]` as intervals; None for everything else."""
+    if not isinstance(content, Several) or len(content.items) != 2 or content.kind not in ("tuple", "bracket"):
+        return None
+    ends = [item.value.value for item in content.items if isinstance(item.value, Number) and item.value.unit is None]
+    real: list[Constant] = [end for end in ends if not isinstance(end, complex)]
+    if len(real) != 2:
+        return None
+    closed = content.kind == "bracket"
+    span = make_span(real[0], closed, real[1], closed)
+    return Intervals((span,)) if span is not None else None
+
+
+def as_intervals(content: Content) -> Intervals | None:
+    """Read `(1,2)`, `[1,2]`, `{1}` as points of the real line where the other side is an interval."""
+    if isinstance(content, Intervals):
+        return content
+    if isinstance(content, Several) and content.kind == "set":
+        points = [item.value.value for item in content.items if isinstance(item.value, Number)]
+        if points and len(points) == len(content.items) and not any(isinstance(point, complex) for point in points):
+            return union(tuple(Span(point, True, point, True) for point in points))
+    return open_interval(content)

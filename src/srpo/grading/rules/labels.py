@@ -2,15 +2,27 @@
 
 import re
 
+from srpo.grading.patterns import pattern
+
 _NAME = r"[A-Za-zα-ωΑ-Ω∠△⊙°\u4e00-\u9fff]"
-_LABEL = re.compile(rf"(?:m\s?)?[(|]?\s?{_NAME}[A-Za-z0-9α-ωΑ-Ω∠△⊙°\u4e00-\u9fff_{{}}'()|,:;=<>\s.-]{{0,70}}$")
-_MINUS = re.compile(r"(?<![A-Za-z]{2})-|-(?![A-Za-z]{2})")
-_RATIO_OF_NAMES = re.compile(
-    r"\\frac\s?\{\s?[A-Za-z∠△_]{1,6}[\d']?\s?\}\s?\{\s?[A-Za-z∠△_]{1,6}[\d']?\s?\}$|[A-Z]{1,3}\s?/\s?[A-Z]{1,3}$"
+_LABEL = pattern(
+    rf"(?:m\s?)?[(|]?\s?{_NAME}[A-Za-z0-9α-ωΑ-Ω∠△⊙°\u4e00-\u9fff_{{}}'()|,:;=<>\s.-]{{0,70}}$",
+    yes="Area of ABC",
+    no="5x",
+    by="match",
 )
-_POWER_OF_FUNCTION = re.compile(r"(?:sin|cos|tan)\s?\^\s?\{?2\}?\s?[A-Za-zα-ω]$")
-_SYMBOL = re.compile(r"[A-Za-zα-ω](?:_?\{?\w{1,3}\}?)?'?$|[A-Z]{1,3}$")
-_COLON_LABEL = re.compile(r"([A-Za-z\u4e00-\u9fff][A-Za-z\u4e00-\u9fff ()']{1,40}):\s?(?=\S)")
+_MINUS = pattern(r"(?<![A-Za-z]{2})-|-(?![A-Za-z]{2})", yes="x - y", no="right-hand")
+_RATIO_OF_NAMES = pattern(
+    r"\\frac\s?\{\s?[A-Za-z∠△_]{1,6}[\d']?\s?\}\s?\{\s?[A-Za-z∠△_]{1,6}[\d']?\s?\}$|[A-Z]{1,3}\s?/\s?[A-Z]{1,3}$",
+    yes="AB/CD",
+    no="a + b",
+    by="match",
+)
+_POWER_OF_FUNCTION = pattern(r"(?:sin|cos|tan)\s?\^\s?\{?2\}?\s?[A-Za-zα-ω]$", yes="sin^2 x", no="x^2", by="match")
+_SYMBOL = pattern(r"[A-Za-zα-ω](?:_?\{?\w{1,3}\}?)?'?$|[A-Z]{1,3}$", yes="x_1", no="perimeter", by="match")
+_COLON_LABEL = pattern(
+    r"([A-Za-z\u4e00-\u9fff][A-Za-z\u4e00-\u9fff ()']{1,40}):\s?(?=\S)", yes="domain: [0,1)", no="3:15", by="match"
+)
 
 
 def is_label(text: str) -> bool:

@@ -10,29 +10,60 @@ import re
 from fractions import Fraction
 from typing import Literal
 
+from srpo.grading.patterns import pattern
 from srpo.grading.rules.numerals import chinese_integer, word_number
 from srpo.grading.rules.values import Bearing, ClockTime
 
 _HALF = r"(?:\s?(?P<half>[ap])\.?\s?m\b\.?)?"
-_DIGITAL = re.compile(
+_DIGITAL = pattern(
     rf"(?:at )?(?P<hour>\d{{1,2}})\s?[:h]\s?(?P<minute>\d{{2}})(?:\s?:\s?(?P<second>\d{{2}}))?{_HALF}(?: o'clock)?$",
     re.I,
+    yes="3:15 pm",
+    no="315",
+    by="match",
 )
-_DOTTED = re.compile(r"(?P<hour>\d{1,2})\.(?P<minute>\d{2})(?P<second>x)?\s?(?P<half>[ap])\.?\s?m\b\.?$", re.I)
-_SHARP = re.compile(rf"(?:at )?(?P<hour>\d{{1,2}}|[a-z]+)(?: o'? ?clock|(?=\s?[ap]\.?\s?m\b)){_HALF}(?: sharp)?$", re.I)
+_DOTTED = pattern(
+    r"(?P<hour>\d{1,2})\.(?P<minute>\d{2})(?P<second>x)?\s?(?P<half>[ap])\.?\s?m\b\.?$",
+    re.I,
+    yes="3.15 pm",
+    no="3.15",
+    by="match",
+)
+_SHARP = pattern(
+    rf"(?:at )?(?P<hour>\d{{1,2}}|[a-z]+)(?: o'? ?clock|(?=\s?[ap]\.?\s?m\b)){_HALF}(?: sharp)?$",
+    re.I,
+    yes="3 o'clock",
+    no="3",
+    by="match",
+)
 _HAN = "零一二两三四五六七八九十"
-_CHINESE = re.compile(
+_CHINESE = pattern(
     rf"(上午|下午|晚上|早上|凌晨|中午)?([\d{_HAN}]{{1,3}})[点时:](?:钟|整)?"
-    rf"(?:(半)|([\d{_HAN}]{{1,3}})分?|([一三])刻)?(?:([\d]{{1,2}})秒)?$"
+    rf"(?:(半)|([\d{_HAN}]{{1,3}})分?|([一三])刻)?(?:([\d]{{1,2}})秒)?$",
+    yes="下午3点半",
+    no="3半",
+    by="match",
 )
-_PAST = re.compile(
+_PAST = pattern(
     r"(?:at |it is |it's )?(?P<amount>a quarter|quarter|half|[a-z]+(?:[- ][a-z]+)?|\d{1,2})(?: minutes?)? "
     rf"(?P<way>past|after|to|before|till) (?P<hour>[a-z]+|\d{{1,2}})(?: o'? ?clock)?{_HALF}$",
     re.IGNORECASE,
+    yes="quarter past three",
+    no="a quarter",
+    by="match",
 )
-_SPOKEN = re.compile(rf"(?P<hour>[a-z]+) (?P<minute>(?:oh |o' )?[a-z]+(?:[- ][a-z]+)?){_HALF}$", re.I)
-_HINTS = re.compile(
-    r"\d\s?[:h]\s?\d\d|o'? ?clock|[点时]|\b(?:past|after|to|before|till)\b|\d\s?[ap]\.?\s?m\b|noon|midnight", re.I
+_SPOKEN = pattern(
+    rf"(?P<hour>[a-z]+) (?P<minute>(?:oh |o' )?[a-z]+(?:[- ][a-z]+)?){_HALF}$",
+    re.I,
+    yes="three fifteen",
+    no="315",
+    by="match",
+)
+_HINTS = pattern(
+    r"\d\s?[:h]\s?\d\d|o'? ?clock|[点时]|\b(?:past|after|to|before|till)\b|\d\s?[ap]\.?\s?m\b|noon|midnight",
+    re.I,
+    yes="half past 3",
+    no="315",
 )
 
 
@@ -113,19 +144,31 @@ def _chinese(match: re.Match[str]) -> ClockTime | None:
 
 _SIDE = "N|S|E|W|north|south|east|west"
 _ANGLE = r"(?P<angle>\d{1,3}(?:\.\d{1,6})?)\s?(?:°|degrees?|度)?\s?(?:(?P<minutes>\d{1,2})\s?')?"
-_QUADRANT = re.compile(
-    rf"(?P<from>N|S|north|south)\.?\s?(?:by )?{_ANGLE}\s?(?:to(?:wards?)? the )?(?P<to>E|W|east|west)\.?$", re.I
+_QUADRANT = pattern(
+    rf"(?P<from>N|S|north|south)\.?\s?(?:by )?{_ANGLE}\s?(?:to(?:wards?)? the )?(?P<to>E|W|east|west)\.?$",
+    re.I,
+    yes="N34°W",
+    no="34°",
+    by="match",
 )
-_OF = re.compile(
+_OF = pattern(
     rf"{_ANGLE}\s?(?P<to>{_SIDE})\s?(?:of|from) (?:due )?(?P<from>{_SIDE})$",
     re.I,
+    yes="34° west of north",
+    no="34° west",
+    by="match",
 )
-_CHINESE_BEARING = re.compile(rf"(?P<from>[东南西北])偏(?P<to>[东南西北])(?:方向)?\s?{_ANGLE}(?:方向|处)?$")
+_CHINESE_BEARING = pattern(
+    rf"(?P<from>[东南西北])偏(?P<to>[东南西北])(?:方向)?\s?{_ANGLE}(?:方向|处)?$", yes="北偏西34°", no="34°", by="match"
+)
 # three digits with a leading zero are written for bearings only
-_TRUE = re.compile(r"(\d{1,3}(?:\.\d{1,6})?)\s?°\s?T$|(0\d{2}(?:\.\d{1,6})?)\s?°$")
+_TRUE = pattern(r"(\d{1,3}(?:\.\d{1,6})?)\s?°\s?T$|(0\d{2}(?:\.\d{1,6})?)\s?°$", yes="034°", no="34°", by="match")
 _POINTS = {"n": 0, "e": 90, "s": 180, "w": 270, "北": 0, "东": 90, "南": 180, "西": 270}
-_COMPASS_HINT = re.compile(
-    r"°\s?T|^0\d\d|\d.*(?:[NSEW]\b|north|south|east|west)|[NS]\s?\d|(?:north|south)\b.*\d|偏", re.I
+_COMPASS_HINT = pattern(
+    r"°\s?T|^0\d\d|\d.*(?:[NSEW]\b|north|south|east|west)|[NS]\s?\d|(?:north|south)\b.*\d|偏",
+    re.I,
+    yes="N 34° W",
+    no="34°",
 )
 
 

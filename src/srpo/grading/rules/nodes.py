@@ -1,9 +1,9 @@
 """Expression trees, and the tokens that the parser reads."""
 
-import re
 from fractions import Fraction
 from typing import NamedTuple
 
+from srpo.grading.patterns import pattern
 from srpo.grading.phrases import words
 
 _MAX_TOKENS = 300
@@ -41,9 +41,12 @@ class Unreadable(Exception):  # noqa: N818 - it is control flow inside the grade
     """The text is not an expression that this parser knows."""
 
 
-_TOKEN = re.compile(
+_TOKEN = pattern(
     r"\s*(?:(?P<num>(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d{1,3}(?![\dA-Za-z.]))?|\d+\.(?!\d))"
-    r"|(?P<cmd>\\[A-Za-z]+)|(?P<name>[A-Za-z]+)|(?P<other>\S))"
+    r"|(?P<cmd>\\[A-Za-z]+)|(?P<name>[A-Za-z]+)|(?P<other>\S))",
+    yes=" 12.5",
+    no=" ",
+    by="match",
 )
 
 

@@ -12,6 +12,7 @@ import re
 from fractions import Fraction
 from typing import NamedTuple
 
+from srpo.grading.patterns import pattern
 from srpo.grading.phrases import words
 
 
@@ -22,13 +23,15 @@ class Spoken(NamedTuple):
     rest: str
 
 
-_THOUSANDS = re.compile(r"(?<![\d.,])(\d{1,3})((?:,\d{3})+)(?![\d,]|\.\d{3},)")
-_INDIAN = re.compile(r"(?<![\d.,])(\d{1,2})((?:,\d{2})+,\d{3})(?![\d,])")
-_SPACED_THOUSANDS = re.compile(r"(?<![\d.,])(?<!\d )(\d{1,3})((?: \d{3})+)(?![\d,/]| \d| ?/)")
-_POINT_THOUSANDS = re.compile(
-    r"(?<![\d.,])(\d{1,3}(?:\.\d{3})+),(\d{1,2})(?![\d,.])|(?<![\d.,])(\d{1,3}(?:\.\d{3}){2,})(?![\d,.])"
+_THOUSANDS = pattern(r"(?<![\d.,])(\d{1,3})((?:,\d{3})+)(?![\d,]|\.\d{3},)", yes="1,234", no="1,23")
+_INDIAN = pattern(r"(?<![\d.,])(\d{1,2})((?:,\d{2})+,\d{3})(?![\d,])", yes="12,34,567", no="12,34")
+_SPACED_THOUSANDS = pattern(r"(?<![\d.,])(?<!\d )(\d{1,3})((?: \d{3})+)(?![\d,/]| \d| ?/)", yes="1 234 567", no="1 23")
+_POINT_THOUSANDS = pattern(
+    r"(?<![\d.,])(\d{1,3}(?:\.\d{3})+),(\d{1,2})(?![\d,.])|(?<![\d.,])(\d{1,3}(?:\.\d{3}){2,})(?![\d,.])",
+    yes="1.234,5",
+    no="1.234",
 )
-_DECIMAL_COMMA = re.compile(r"(?<![\d.,])(\d{1,15}),(\d{1,15})(?![\d,.])")
+_DECIMAL_COMMA = pattern(r"(?<![\d.,])(\d{1,15}),(\d{1,15})(?![\d,.])", yes="2,5", no="2,5,6")
 
 
 def plain_digits(text: str, *, decimal_comma: bool = True) -> str:
@@ -138,8 +141,11 @@ def word_number(text: str) -> Spoken | None:
 
 _DIGITS = {c: v for v, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
 _TENS = {"十": 10, "百": 100, "千": 1000}
-_CHINESE_NUMBER = re.compile(
-    "(负)?(百分之)?([零〇一二两三四五六七八九十百千万亿]+)(?:分之([零〇一二两三四五六七八九十百千万]+))?(?:点([零〇一二三四五六七八九]+))?"
+_CHINESE_NUMBER = pattern(
+    "(负)?(百分之)?([零〇一二两三四五六七八九十百千万亿]+)(?:分之([零〇一二两三四五六七八九十百千万]+))?(?:点([零〇一二三四五六七八九]+))?",
+    yes="三分之二",
+    no="分之二",
+    by="match",
 )
 
 

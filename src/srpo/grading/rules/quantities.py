@@ -5,6 +5,7 @@ import re
 from fractions import Fraction
 from functools import lru_cache
 
+from srpo.grading.patterns import pattern
 from srpo.grading.rules.evaluate import Constant, close, compute, magnitude
 from srpo.grading.rules.nodes import Op
 from srpo.grading.rules.numerals import plain_digits, word_number
@@ -12,15 +13,26 @@ from srpo.grading.rules.syntax import parse_constant_prefix
 from srpo.grading.rules.units import Unit, factor, read_unit
 from srpo.grading.rules.values import Number
 
-_CURRENCY = re.compile(r"([+-]?)\s?(?:(?:US|A|C|HK)?(¤)|([€£¥])|(USD|EUR|RMB|CNY|Rs\.?)\s)\s?(?=[\d.+-])")
-_ABOUT = re.compile(
-    r"(?:about|approximately|approx\.?|around|roughly|nearly|almost|≈|∼|约为|大约|约)\s?", re.IGNORECASE
+_CURRENCY = pattern(
+    r"([+-]?)\s?(?:(?:US|A|C|HK)?(¤)|([€£¥])|(USD|EUR|RMB|CNY|Rs\.?)\s)\s?(?=[\d.+-])", yes="¤5", no="5", by="match"
 )
-_MINUS = re.compile(r"(?:minus|negative|负)\s?(?=[\d.(\\¤π]|sqrt)", re.IGNORECASE)
-_PERCENT = re.compile(r"\s?(?:%|percent(?:age)?(?: points?)?|per cent|pct\.?|个百分点)(?![A-Za-z])")
-_PERMILLE = re.compile(r"\s?‰")
-_ORDINAL = re.compile(r"(?:st|nd|rd|th)\b\s?")
-_COMPOUND = re.compile(r"([^\d]{1,30}?)(?:,| and)?\s?(\d.*)$")
+_ABOUT = pattern(
+    r"(?:about|approximately|approx\.?|around|roughly|nearly|almost|≈|∼|约为|大约|约)\s?",
+    re.IGNORECASE,
+    yes="about 5",
+    no="5",
+    by="match",
+)
+_MINUS = pattern(r"(?:minus|negative|负)\s?(?=[\d.(\\¤π]|sqrt)", re.IGNORECASE, yes="minus 5", no="minus x")
+_PERCENT = pattern(
+    r"\s?(?:%|percent(?:age)?(?: points?)?|per cent|pct\.?|个百分点)(?![A-Za-z])",
+    yes=" percent",
+    no=" percents of",
+    by="match",
+)
+_PERMILLE = pattern(r"\s?‰", yes="‰", no="%", by="match")
+_ORDINAL = pattern(r"(?:st|nd|rd|th)\b\s?", yes="rd row", no="row", by="match")
+_COMPOUND = pattern(r"([^\d]{1,30}?)(?:,| and)?\s?(\d.*)$", yes=" h 20 min", no=" hours", by="match")
 _SCALES = {
     "dozen": 12,
     "hundred": 100,
@@ -31,9 +43,15 @@ _SCALES = {
     "万": 10**4,
     "亿": 10**8,
 }
-_SCALE = re.compile(r"(dozen|hundred|thousand|million|billion|trillion|万|亿)(?![A-Za-z])", re.IGNORECASE)
-_PLACES = re.compile(r"\.(\d+)")
-_MIXED = re.compile(r"(\d{1,6}) and (\d{1,4})\s?/\s?([1-9]\d{0,3})")
+_SCALE = pattern(
+    r"(dozen|hundred|thousand|million|billion|trillion|万|亿)(?![A-Za-z])",
+    re.IGNORECASE,
+    yes="million",
+    no="millionaire",
+    by="match",
+)
+_PLACES = pattern(r"\.(\d+)", yes="3.14", no="314")
+_MIXED = pattern(r"(\d{1,6}) and (\d{1,4})\s?/\s?([1-9]\d{0,3})", yes="2 and 1/2", no="2 and 12", by="fullmatch")
 _RIGHT_ANGLES = Fraction(180)
 
 

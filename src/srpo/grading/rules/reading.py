@@ -11,8 +11,9 @@ from dataclasses import replace
 from functools import lru_cache
 
 from srpo.grading.normalise import MATRIX_CLOSE, MATRIX_OPEN, MAX_ANSWER_CHARS, ROW_END, SET_CLOSE, SET_OPEN, clean
+from srpo.grading.patterns import pattern
 from srpo.grading.rules import intervals
-from srpo.grading.rules.evaluate import Constant, magnitude
+from srpo.grading.rules.evaluate import magnitude
 from srpo.grading.rules.labels import colon_label, is_label
 from srpo.grading.rules.moments import read_bearing, read_clock
 from srpo.grading.rules.numerals import plain_digits
@@ -30,22 +31,26 @@ from srpo.grading.rules.values import (
     Reading,
     Relation,
     Several,
-    Span,
     Words,
 )
 
 MAX_ITEMS = 60
 _MAX_DEPTH = 6
-_MATH_SIGNS = re.compile(r"[\\^=<>≤≥∪∩∈√π*/_]|\d")
+_MATH_SIGNS = pattern(r"[\\^=<>≤≥∪∩∈√π*/_]|\d", yes="x^2", no="no solution")
 
 
-_REMARK = re.compile(
-    r"(?<=\S)(?:\s\((?!or\b|and\b|not\b)[A-Za-z][^()]{2,60}|\s?\((?:i\.e\.|about|approx)[^()]{0,60})\)$"
+_REMARK = pattern(
+    r"(?<=\S)(?:\s\((?!or\b|and\b|not\b)[A-Za-z][^()]{2,60}|\s?\((?:i\.e\.|about|approx)[^()]{0,60})\)$",
+    yes="5 (the smaller)",
+    no="f (x)",
 )
-_OR = re.compile(r"\bor\b|或", re.IGNORECASE)
-_RANGE = re.compile(r"(-?\d[\d.,]{0,15})\s?(?:to|-|∼)\s?(\d[\d.,]{0,15})$")
-_TRAILING_UNIT = re.compile(
-    r"(.{1,200}\S)\s([A-Za-z]{2,12}|[ms]\s?\^\s?\{?[23]\}?|(?:square|cubic|sq\.?) [a-z]{4,12})$"
+_OR = pattern(r"\bor\b|或", re.IGNORECASE, yes="2 or 3", no="2 for 3")
+_RANGE = pattern(r"(-?\d[\d.,]{0,15})\s?(?:to|-|∼)\s?(\d[\d.,]{0,15})$", yes="20 to 30", no="20, 30", by="match")
+_TRAILING_UNIT = pattern(
+    r"(.{1,200}\S)\s([A-Za-z]{2,12}|[ms]\s?\^\s?\{?[23]\}?|(?:square|cubic|sq\.?) [a-z]{4,12})$",
+    yes="2x square meters",
+    no="2x",
+    by="match",
 )
 
 
@@ -126,7 +131,7 @@ def _several(text: str, want: str, depth: int) -> Reading | None:
 
 
 def _span_like(item: Reading) -> bool:
-    return isinstance(item.value, Intervals) or (_open_interval(item.value) is not None)
+    return isinstance(item.value, Intervals) or (intervals.open_interval(item.value) is not None)
 
 
 def _is_inequality(item: Reading) -> bool:
@@ -134,7 +139,7 @@ def _is_inequality(item: Reading) -> bool:
 
 
 def _combine(items: list[Reading], *, both: bool) -> Reading | None:
-    spans = [as_intervals(item.value) for item in items]
+    spans = [intervals.as_intervals(item.value) for item in items]
     total = spans[0]
     for span in spans[1:]:
         if total is None or span is None:
@@ -206,7 +211,7 @@ def _read_sets(text: str, want: str, depth: int) -> Reading | None:
         parts = re.split(r"(?<=[)\]])\s?U\s?(?=[(\[])", text)
     if len(parts) > 1:
         items = [_read(trim(part), want, depth + 1) for part in parts]
-        if all(as_intervals(item.value) is not None for item in items):
+        if all(intervals.as_intervals(item.value) is not None for item in items):
             return _combine(items, both=False)
         return None
     if text.startswith((SET_OPEN, "{")) and text.endswith((SET_CLOSE, "}")):
@@ -289,8 +294,12 @@ def _also_as_relation(answer: Reading, left: str, right: str) -> Reading:
     return replace(answer, others=(*answer.others, Relation((left_node, right_node), ("=",))))
 
 
-_NAMED_POINT = re.compile(
-    r"(?:the )?(?:(?:point|vertex|center|centre|focus|origin)\s?)?(?:[A-Z]\s?)?(\(.+,.+\))$", re.IGNORECASE
+_NAMED_POINT = pattern(
+    r"(?:the )?(?:(?:point|vertex|center|centre|focus|origin)\s?)?(?:[A-Z]\s?)?(\(.+,.+\))$",
+    re.IGNORECASE,
+    yes="the point P(1,2)",
+    no="f(1)",
+    by="match",
 )
 
 
@@ -312,7 +321,7 @@ def _read_bracketed(text: str, want: str, depth: int) -> Reading | None:  # noqa
         )
     if len(parts) > MAX_ITEMS or not all(parts):
         return None
-    if len(parts) == 2 and (interval := _interval(opener, parts[0], parts[1], closer)) is not None:
+    if len(parts) == 2 and (interval := intervals.between(opener, parts[0], parts[1], closer)) is not None:
         return Reading(interval)
     items = tuple(_read(trim(part), want, depth + 1) for part in parts)
     if opener in (SET_OPEN, "{"):
@@ -329,46 +338,6 @@ def _set_of(parts: list[str], want: str, depth: int) -> Reading | None:
         return Reading(Several("set", ()))
     item = _read(trim(parts[0]), want, depth + 1)
     return Reading(Several("set", _flat_list([item]).value.items))  # type: ignore[union-attr]
-
-
-def _interval(opener: str, low_text: str, high_text: str, closer: str) -> Intervals | None:
-    """An interval that is half open or has an infinite end; `(1,2)` and `[1,2]` may be one, see `as_intervals`."""
-    infinite = "∞" in low_text or "∞" in high_text or "inf" in low_text or "inf" in high_text
-    left_closed, right_closed = opener == "[", closer == "]"
-    if (
-        opener == "]"
-        or closer == "["
-        or (opener in "([" and closer in ")]" and (left_closed != right_closed or infinite))
-    ):
-        low, high = intervals.endpoint(low_text), intervals.endpoint(high_text)
-        if low is None or high is None:
-            return None
-        span = intervals.make_span(low, left_closed, high, right_closed)
-        return Intervals((span,)) if span is not None else None
-    return None
-
-
-def _open_interval(content: Content) -> Intervals | None:
-    if not isinstance(content, Several) or len(content.items) != 2 or content.kind not in ("tuple", "bracket"):
-        return None
-    ends = [item.value.value for item in content.items if isinstance(item.value, Number) and item.value.unit is None]
-    real: list[Constant] = [end for end in ends if not isinstance(end, complex)]
-    if len(real) != 2:
-        return None
-    closed = content.kind == "bracket"
-    span = intervals.make_span(real[0], closed, real[1], closed)
-    return Intervals((span,)) if span is not None else None
-
-
-def as_intervals(content: Content) -> Intervals | None:
-    """Read `(1,2)`, `[1,2]`, `{1}` as points of the real line where the other side is an interval."""
-    if isinstance(content, Intervals):
-        return content
-    if isinstance(content, Several) and content.kind == "set":
-        points = [item.value.value for item in content.items if isinstance(item.value, Number)]
-        if points and len(points) == len(content.items) and not any(isinstance(point, complex) for point in points):
-            return intervals.union(tuple(Span(point, True, point, True) for point in points))
-    return _open_interval(content)
 
 
 def _matrix(text: str, want: str, depth: int) -> Reading | None:

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, Protocol
 from srpo.core.records import Grade, Problem, Verdict
 from srpo.grading.answers import Extraction, extract_answer
 from srpo.grading.normalise import MAX_ANSWER_CHARS, clean
+from srpo.grading.patterns import pattern
 from srpo.grading.rules.choices import (
     LETTERS,
     GoldChoice,
@@ -84,7 +85,11 @@ class RuleResult(NamedTuple):
     reason: str
 
 
-_GOLD_REMARK = re.compile(r"\s?\((?:or |not unique|answers? may vary|答案不唯一)[^()]{0,60}\)\s{0,3}$")
+_GOLD_REMARK = pattern(
+    r"\s?\((?:or |not unique|answers? may vary|答案不唯一)[^()]{0,60}\)\s{0,3}$",
+    yes="5 (answers may vary)",
+    no="5 (cm)",
+)
 _PROSE_CHARS = 100
 _PLACEHOLDERS = frozenset(("nan", "null", "n/a", "?", "tbd", "-", "..."))
 
@@ -232,8 +237,8 @@ def _decide(gold: Gold, found: Extraction, choices: tuple[str, ...], symbolic: S
 
 _NO_OPTION = "chooses no option"
 _LETTER_CHARS = 20
-_CONNECTIVE = re.compile(r"\b(?:and|or)\b|[或且]", re.IGNORECASE)
-_EITHER = re.compile(r"\bor\b|或", re.IGNORECASE)
+_CONNECTIVE = pattern(r"\b(?:and|or)\b|[或且]", re.IGNORECASE, yes="2 and 3", no="sandy 3")
+_EITHER = pattern(r"\bor\b|或", re.IGNORECASE, yes="2 or 3", no="2, 3")
 
 
 def _decide_choice(gold: Gold, choice: GoldChoice, text: str, choices: tuple[str, ...]) -> RuleResult:
@@ -257,9 +262,12 @@ def _decide_choice(gold: Gold, choice: GoldChoice, text: str, choices: tuple[str
     return RuleResult(chosen.letters == choice.letters, f"chooses {names}, gold {', '.join(sorted(choice.letters))}")
 
 
-_LOWER_RUN = re.compile(r"[a-h]{2,8}")
-_FIGURE = re.compile(
-    r"^(?:the )?(?:side|segment|line|ray|edge|chord|arc|diagonal|triangle|angle|△|∠)\s?", re.IGNORECASE
+_LOWER_RUN = pattern(r"[a-h]{2,8}", yes="abd", no="xyz", by="fullmatch")
+_FIGURE = pattern(
+    r"^(?:the )?(?:side|segment|line|ray|edge|chord|arc|diagonal|triangle|angle|△|∠)\s?",
+    re.IGNORECASE,
+    yes="the segment AB",
+    no="AB",
 )
 
 

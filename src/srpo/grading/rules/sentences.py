@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 
 from srpo.grading.normalise import clean
+from srpo.grading.patterns import pattern
 from srpo.grading.phrases import any_of
 from srpo.grading.rules.hedges import blurred, negated
 from srpo.grading.rules.splitting import trim
@@ -24,40 +25,64 @@ _LEAD_WORDS = any_of(
     "is; are; was; equals?; equal to; must be; should be; would be; will be; would; will",
 )
 _LEAD_CHINESE = any_of("所以; 因此; 故选; 故; 综上所述; 综上; 则; 即; 最终答案; 答案; 答; 结果; 应该; 应; 为; 是; 等于")
-_LEAD = re.compile(
-    rf"^(?:[\s,:*_]|{_LEAD_WORDS}|{_LEAD_CHINESE})(?=\s|[,:*_\d(\[$\\-]|[\u4e00-\u9fff]|$)", re.IGNORECASE
+_LEAD = pattern(
+    rf"^(?:[\s,:*_]|{_LEAD_WORDS}|{_LEAD_CHINESE})(?=\s|[,:*_\d(\[$\\-]|[\u4e00-\u9fff]|$)",
+    re.IGNORECASE,
+    yes="so 5",
+    no="sorry",
+    by="match",
 )
-_CJK_LEAD = re.compile(rf"^(?:{_LEAD_CHINESE}|[,:])\s?")
-_TRAIL = re.compile(
+_CJK_LEAD = pattern(rf"^(?:{_LEAD_CHINESE}|[,:])\s?", yes="答案5", no="5", by="match")
+_TRAIL = pattern(
     r"\s(?:is|are|would be|must be)\s(?:the|our|my|a)?\s?(?:only |final |correct |right |required |best )*"
     rf"{any_of('answer; solution; result; choice; one; value; correct; right')}s?$",
     re.IGNORECASE,
+    yes="5 is the only solution",
+    no="5 is it",
 )
 _REASON_WORDS = any_of("because; since; where; which; as (?:the|it|there|we|a\\s); so that; by the")
-_REASON = re.compile(rf"[,;]?\s{_REASON_WORDS}\b|[,;]?(?:因为|由于)|,\s(?:so|not|and not)\s", re.IGNORECASE)
+_REASON = pattern(
+    rf"[,;]?\s{_REASON_WORDS}\b|[,;]?(?:因为|由于)|,\s(?:so|not|and not)\s",
+    re.IGNORECASE,
+    yes="5 because 2 + 3",
+    no="5 causes",
+)
 _VERBS = any_of(
     "is; are; was; were; be; equals?; equal to; gives?; yields?; has; have; contains?; becomes?; of; =; ≈; about"
 )
-_COPULA = re.compile(rf"\s{_VERBS}\s|(?<!\d):\s?|=\s?|[是为得]|{any_of('等于; 共有; 一共; 约为; 有')}", re.IGNORECASE)
-_SEPARATE = re.compile(r"\s(?:or|and)\s|,|;|或|和", re.IGNORECASE)
-_CHOICE = re.compile(r"\s(?:or|and)\s|或|和", re.IGNORECASE)
+_COPULA = pattern(
+    rf"\s{_VERBS}\s|(?<!\d):\s?|=\s?|[是为得]|{any_of('等于; 共有; 一共; 约为; 有')}",
+    re.IGNORECASE,
+    yes="the area is 5",
+    no="the area",
+)
+_SEPARATE = pattern(r"\s(?:or|and)\s|,|;|或|和", re.IGNORECASE, yes="2, 3", no="23")
+_CHOICE = pattern(r"\s(?:or|and)\s|或|和", re.IGNORECASE, yes="2 or 3", no="2, 3")
 _COUNT_WORDS = any_of("two; three; four; five; six; seven; eight; nine; ten; eleven; twelve")
 _AFTER_COUNT = any_of(
     "with; in; that; left; which; of; on; below; above; sold; after; who; whose; between; from; less; more"
 )
-_THERE_ARE = re.compile(
+_THERE_ARE = pattern(
     rf"there (?:are|is|were|was) (?:a total of |only |exactly |just )?((?:\d[\d,]*|{_COUNT_WORDS})(?: [a-z-]+){{1,3}}?)"
     rf" {_AFTER_COUNT}\b(?!.*\b(?:and|or) (?:\d|{_COUNT_WORDS}))",
     re.IGNORECASE,
+    yes="there are 5 cats left",
+    no="there are cats left",
 )
-_WORD_NUMBER = re.compile(rf"\b{_COUNT_WORDS}\b", re.IGNORECASE)
-_NUMBER = re.compile(r"(?<![A-Za-z\d.])[-+]?(?:[¤€£¥]\s?)?\d[\d,]*(?:\.\d+)?(?:\s?/\s?\d+)?")
+_WORD_NUMBER = pattern(rf"\b{_COUNT_WORDS}\b", re.IGNORECASE, yes="five cats", no="fives")
+_NUMBER = pattern(
+    r"(?<![A-Za-z\d.])[-+]?(?:[¤€£¥]\s?)?\d[\d,]*(?:\.\d+)?(?:\s?/\s?\d+)?", yes="costs ¤1,250.5", no="x5"
+)
 _AFTER_NUMBER = any_of(
     "is; are; was; were; in; on; at; for; left; because; since; as; when; if; that; which; from; by; with; to",
     "inside; shown; remaining; there; than; altogether; total",
 )
-_STOP = re.compile(rf"[,;!?]|\.(?!\d)|\s{_AFTER_NUMBER}\b|[\u4e00-\u9fff]{{3,}}", re.IGNORECASE)
-_FORMULA = re.compile(r"[π√^\\{}|<>≤≥≠±!∪∞%_;]|\d\s?[:*/]\s?\d|sqrt|\w\s?\.{2,}\s?\d|[A-Za-z]\(|['\"]\d")
+_STOP = pattern(
+    rf"[,;!?]|\.(?!\d)|\s{_AFTER_NUMBER}\b|[\u4e00-\u9fff]{{3,}}", re.IGNORECASE, yes="5 in all", no="5 cats"
+)
+_FORMULA = pattern(
+    r"[π√^\\{}|<>≤≥≠±!∪∞%_;]|\d\s?[:*/]\s?\d|sqrt|\w\s?\.{2,}\s?\d|[A-Za-z]\(|['\"]\d", yes="2√3", no="23"
+)
 
 
 def without_reason(text: str) -> str:

@@ -1,8 +1,7 @@
 """Taking texts apart outside of brackets, and trimming what surrounds an answer."""
 
-import re
-
 from srpo.grading.normalise import MATRIX_CLOSE, MATRIX_OPEN, SET_CLOSE, SET_OPEN
+from srpo.grading.patterns import pattern
 
 OPENERS = "([{" + SET_OPEN + MATRIX_OPEN
 CLOSERS = ")]}" + SET_CLOSE + MATRIX_CLOSE
@@ -44,9 +43,11 @@ def trim_plus(text: str) -> str:
     return text.strip().removeprefix("+")
 
 
-_CONJUNCTION = re.compile(
+_CONJUNCTION = pattern(
     r"\s(?:and|or)\s|(?<=[\d)\]}])\s?(?:and|or)\s?(?=[\dA-Za-z(\[{\\-])|\s&\s"
-    r"|(?<=\S)\s?(?:以及|或者|或|和|及|与)\s?(?=\S)"
+    r"|(?<=\S)\s?(?:以及|或者|或|和|及|与)\s?(?=\S)",
+    yes="x=2 and x=3",
+    no="sandy",
 )
 
 

@@ -4,6 +4,7 @@ import re
 from functools import lru_cache
 from typing import Literal
 
+from srpo.grading.patterns import pattern
 from srpo.grading.phrases import words
 
 _ARTICLES = frozenset(("a", "an", "the"))
@@ -36,10 +37,10 @@ _SYNONYMS = {
     "trapezium": "trapezoid", "rectangular prism": "cuboid",
     "upward": "up", "upwards": "up", "downward": "down", "downwards": "down",
 }  # fmt: skip
-_CHINESE_EDGES = re.compile(r"^(?:答案[是为]?|应?[是为]|这[是个]|它是|一[个条种])|(?:。|的)$")
-_ORDINAL = re.compile(r"第(\d)(?!\d)")
-_NOT_WORD = re.compile(r"[^\w+#%&<>=*/.'^∥⊥≅∼≠≤≥∈∪∩→∅∞π±°√-]+")
-_DIMENSIONS = re.compile(r"(?<=\d)\s?[*×x]\s?(?=\d)")
+_CHINESE_EDGES = pattern(r"^(?:答案[是为]?|应?[是为]|这[是个]|它是|一[个条种])|(?:。|的)$", yes="答案是红色", no="红色")
+_ORDINAL = pattern(r"第(\d)(?!\d)", yes="第2", no="第12")
+_NOT_WORD = pattern(r"[^\w+#%&<>=*/.'^∥⊥≅∼≠≤≥∈∪∩→∅∞π±°√-]+", yes="a, b", no="ab")
+_DIMENSIONS = pattern(r"(?<=\d)\s?[*×x]\s?(?=\d)", yes="3 x 4", no="x 4")
 _TRADITIONAL = str.maketrans("圓長對錯紅綠藍黃東邊體線無減", "圆长对错红绿蓝黄东边体线无减")
 
 
@@ -92,27 +93,39 @@ _YES = frozenset(words("yes true yeah yep yup correct right 是 是的 对 对�
 _NO = frozenset(words("no false nope incorrect wrong 否 不 不是 不对 错 错误 错的 不正确 不能 不可以 不会 没有 ×"))
 _GOLD_YES = frozenset(words("yes true 是 是的 对 正确 √ correct"))
 _GOLD_NO = frozenset(words("no false 否 不是 不对 错 错误 × incorrect"))
-_WORD = re.compile(r"[a-z']+|[一-鿿]+|[√×]")
-_LEADING = re.compile(
-    r"^(?:the )?(?:final )?(?:answer|statement|claim|conclusion|it|that|this)?(?: (?:is|would be|must be))?\s?:?\s?"
+_WORD = pattern(r"[a-z']+|[一-鿿]+|[√×]", yes="yes, it is", no="...")
+_LEADING = pattern(
+    r"^(?:the )?(?:final )?(?:answer|statement|claim|conclusion|it|that|this)?(?: (?:is|would be|must be))?\s?:?\s?",
+    yes="the answer is yes",
+    no="yes",
 )
-_BOTH = re.compile(
-    r"\b(?:yes|true)\b\s?(?:/|,|or|and)\s?\b(?:no|false)\b|\b(?:no|false)\b\s?(?:/|,|or|and)\s?\b(?:yes|true)\b|是\s?(?:[/,]|或|还是)\s?否|是不是|对不对"
+_BOTH = pattern(
+    r"\b(?:yes|true)\b\s?(?:/|,|or|and)\s?\b(?:no|false)\b|\b(?:no|false)\b\s?(?:/|,|or|and)\s?\b(?:yes|true)\b|是\s?(?:[/,]|或|还是)\s?否|是不是|对不对",
+    yes="yes or no",
+    no="yes",
 )
 
 
 _INITIALS: dict[str, YesNo] = {"y": "yes", "n": "no", "t": "yes", "f": "no"}
-_CHINESE_LEAD = re.compile(r"^(?:所以|因此|故)?答案[是为:：]?\s?(?=[a-z])")
-_NO_DOUBT = re.compile(r"\b(?:there is |without )?(?:no|any) (?:doubt|question)(?: about (?:it|that))?\b")
+_CHINESE_LEAD = pattern(r"^(?:所以|因此|故)?答案[是为:：]?\s?(?=[a-z])", yes="答案是yes", no="答案是对")
+_NO_DOUBT = pattern(
+    r"\b(?:there is |without )?(?:no|any) (?:doubt|question)(?: about (?:it|that))?\b", yes="there is no doubt", no="no"
+)
 _VERDICT = r"(?:yes|no|true|false)"
 # "yes is wrong", "yes ≠ x" speak about the word
-_TALKED_ABOUT = re.compile(
+_TALKED_ABOUT = pattern(
     rf"[<>≤≥≠+?]|{_VERDICT}(?:\s?(?:[≠≤≥±+?]|吗)|\s(?:or|is (?!(?:the |my )?(?:correct|right|answer|true)\b)"
-    r"|seems|cannot|can't|isn't))"
+    r"|seems|cannot|can't|isn't))",
+    yes="yes is wrong",
+    no="yes it is",
+    by="match",
 )
-_OTHER_TOO = re.compile(
+_OTHER_TOO = pattern(
     rf"{_VERDICT}\b.{{0,40}}?(?:\b(?:or|but|though|and|plus|versus|vs)\b|[,;/.])\s?(?:also |not )?{_VERDICT}"
-    rf"(?=$|[,;(]|\s(?:is|too|also|works|if|when)\b)"
+    rf"(?=$|[,;(]|\s(?:is|too|also|works|if|when)\b)",
+    yes="yes, but also no",
+    no="yes, it is",
+    by="match",
 )
 
 

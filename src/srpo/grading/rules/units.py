@@ -14,6 +14,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
+from srpo.grading.patterns import pattern
 from srpo.grading.phrases import words
 
 Dimension = tuple[tuple[str, int], ...]
@@ -155,14 +156,20 @@ def _table() -> dict[str, Unit]:
 
 _UNITS = _table()
 _FOLDED = {name.lower(): unit for name, unit in reversed(_UNITS.items())}
-_CHINESE = re.compile(
-    "(平方|立方)?(" + "|".join(sorted((n for n in _UNITS if n[0] >= "一"), key=len, reverse=True)) + ")"
+_CHINESE = pattern(
+    "(平方|立方)?(" + "|".join(sorted((n for n in _UNITS if n[0] >= "一"), key=len, reverse=True)) + ")",
+    yes="平方米",
+    no="abc",
+    by="match",
 )
-_PIECE = re.compile(
+_PIECE = pattern(
     r"\s*(?:(?P<divide>per\b|/|每)|(?P<times>\*|\.)|(?P<power>\^\s?\{?\s?(?P<exponent>-?\d)\s?\}?|(?P<digit>[23]))"
     r"|(?P<modifier>(?:(?:square|cubic)(?=[\s.a-z])(?!d)|(?:sq|cu)\b)\.?)|(?P<after>(?:squared|cubed)\b)"
     r"|(?P<open>\()|(?P<close>\))|(?P<brace>[{}])"
-    r"|(?P<word>°\s?[CF](?![A-Za-z])|[A-Za-zμΩ]+|[°'\"¤€£¥¢])|(?P<chinese>[一-鿿]+))"
+    r"|(?P<word>°\s?[CF](?![A-Za-z])|[A-Za-zμΩ]+|[°'\"¤€£¥¢])|(?P<chinese>[一-鿿]+))",
+    yes=" cm",
+    no="~",
+    by="match",
 )
 _NOT_A_UNIT = frozenset(
     words(
@@ -285,9 +292,13 @@ def _feed_chinese(builder: _Builder, text: str) -> bool:
     return True
 
 
-_SPECIAL_WORDS = re.compile(r"(?:degrees?|deg|°)\s(celsius|fahrenheit|C|F)\b", re.IGNORECASE)
-_TRAILERS = re.compile(r"\s(?:in total|altogether|in all|total|each|long|tall|high|wide|away|left|old|square)$")
-_WORDS = re.compile(r"[A-Za-z][A-Za-z'-]*(?: [A-Za-z][A-Za-z'-]*){0,3}")
+_SPECIAL_WORDS = pattern(
+    r"(?:degrees?|deg|°)\s(celsius|fahrenheit|C|F)\b", re.IGNORECASE, yes="degrees C", no="degrees"
+)
+_TRAILERS = pattern(
+    r"\s(?:in total|altogether|in all|total|each|long|tall|high|wide|away|left|old|square)$", yes="cm in total", no="cm"
+)
+_WORDS = pattern(r"[A-Za-z][A-Za-z'-]*(?: [A-Za-z][A-Za-z'-]*){0,3}", yes="red apples", no="5 apples", by="fullmatch")
 
 
 @lru_cache(maxsize=2048)
