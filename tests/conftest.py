@@ -23,16 +23,21 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str],
     built: dict[str, Path] = {}
 
     def checkpoint(family: str) -> Path:
-        if family == "qwen2_vl" and family not in built:
-            built[family] = _qwen2_vl(checkpoint("qwen2_5_vl"), tmp_path_factory.mktemp("tiny") / family)
         if family not in built:
-            import torch
+            out = tmp_path_factory.mktemp("tiny") / family
+            match family:
+                case "qwen2_vl":
+                    built[family] = _qwen2_vl(checkpoint("qwen2_5_vl"), out)
+                case "qwen2_5_vl" | "qwen3_vl":
+                    import torch
 
-            from srpo.tiny.model import TinyConfig, build_tiny
+                    from srpo.tiny.model import TinyConfig, build_tiny
 
-            torch.set_num_threads(1)
-            config = TinyConfig(family=family, hidden_size=64, num_layers=2, num_merges=30, initializer_range=0.15)
-            built[family] = build_tiny(config, CORPUS, tmp_path_factory.mktemp("tiny") / family, seed=0)
+                    torch.set_num_threads(1)
+                    config = TinyConfig(
+                        family=family, hidden_size=64, num_layers=2, num_merges=30, initializer_range=0.15
+                    )
+                    built[family] = build_tiny(config, CORPUS, out, seed=0)
         return built[family]
 
     return checkpoint

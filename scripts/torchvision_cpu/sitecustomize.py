@@ -6,23 +6,35 @@ two operators that the import looks for are declared before it. Where torchvisio
 """
 
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch.library import Library
 
 
 class _BeforeTorchvision:
     """Finds no module; declares the operators when torchvision is looked for."""
 
-    library = None
+    def __init__(self) -> None:
+        self._library: Library | None = None
 
-    def find_spec(self, name, path=None, target=None):  # noqa: ARG002 - the protocol of sys.meta_path
+    def find_spec(
+        self,
+        name: str,
+        path: Sequence[str] | None = None,  # noqa: ARG002 - the protocol of sys.meta_path
+        target: ModuleType | None = None,  # noqa: ARG002
+    ) -> None:
         """Called by every import that is not done yet."""
-        if name == "torchvision" and _BeforeTorchvision.library is None and "+" not in version("torchvision"):
+        if name == "torchvision" and self._library is None and "+" not in version("torchvision"):
             import torch
 
             if torch.version.cuda is None and torch.version.hip is None:
-                _BeforeTorchvision.library = torch.library.Library("torchvision", "DEF")
+                self._library = torch.library.Library("torchvision", "DEF")
                 for operator in ("nms", "qnms"):
-                    self.library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+                    self._library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 
 sys.meta_path.insert(0, _BeforeTorchvision())

@@ -10,7 +10,7 @@ import pytest
 from srpo.eval.official import mathvista, mmmu
 from srpo.eval.official.hallusionbench import hallusion_scores
 from srpo.eval.official.olympiadbench import olympiad_equal
-from srpo.eval.official.wemath import wemath_scores
+from srpo.eval.official.wemath import Kind, wemath_scores
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 GOLDEN = DATA / "scorers" / "official_scorers.json"
@@ -24,13 +24,19 @@ def golden() -> Any:
 
 def drawn(run: dict[str, Any], key: str) -> bool:
     """The seeded rule by which the golden file's answers are right or wrong."""
-    return hashlib.sha256(f"{run['seed']}|{key}".encode()).digest()[0] / 256 < run["p"]
+    share: float = run["p"]
+    return hashlib.sha256(f"{run['seed']}|{key}".encode()).digest()[0] / 256 < share
 
 
 def test_wemath(golden: Any) -> None:
-    names = {"InadequateGeneralization": "IG", "InsufficientKnowledge": "IK"}
-    for grade in ("strict", "loose"):
-        names |= {f"CompleteMastery_{grade}": f"CM_{grade}", f"RoteMemorization_{grade}": f"RM_{grade}"}
+    names: dict[str, Kind] = {
+        "InadequateGeneralization": "IG",
+        "InsufficientKnowledge": "IK",
+        "CompleteMastery_strict": "CM_strict",
+        "CompleteMastery_loose": "CM_loose",
+        "RoteMemorization_strict": "RM_strict",
+        "RoteMemorization_loose": "RM_loose",
+    }
     for run in golden["wemath"]["runs"]:
         keys = [(item["ID"], item["key"]) for item in golden["wemath"]["items"]]
         found = wemath_scores({key: drawn(run, "|".join(key)) for key in keys})

@@ -1,44 +1,19 @@
-"""The words and numbers of a report, read as a reader without pictures reads them."""
+"""The numbers of a report, each in its place; in which words they are told is free."""
 
 import re
-from html.parser import HTMLParser
-from textwrap import wrap
 
+import pytest
 from inline_snapshot import snapshot
 
 from srpo.core.statistics import FamilySummary, StageSummary
 from srpo.report.model import Comparison, Curve, ReportData, RunInfo
 from srpo.report.page import render
+from tests.support.html import Page
 
 
-class Words(HTMLParser):
-    """Visible text, one line per block element."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.text = ""
-        self._skipped = False
-        self.feed(html)
-
-    def handle_starttag(self, tag, attrs):
-        self._skipped = tag in ("script", "style", "title")
-        blocks = ("p", "h1", "h2", "h3", "h4", "tr", "li", "dt", "pre", "caption")
-        self.text += "\n" if tag in blocks else "" if tag == "wbr" else " "
-
-    def handle_endtag(self, tag):
-        self._skipped = False
-
-    def handle_data(self, data):
-        if not self._skipped:
-            self.text += data
-
-    @property
-    def lines(self) -> list[str]:
-        tidy = (re.sub(r"\s+", " ", line).strip() for line in self.text.split("\n"))
-        return [part for line in tidy for part in wrap(line, 100)]
-
-
-def stage(name: str, first: float, repaired: float, spoiled: float, **fields) -> StageSummary:
+def stage(
+    name: str, first: float, repaired: float, spoiled: float, tokens: int | None = None, seconds: float | None = None
+) -> StageSummary:
     final = first + repaired - spoiled
     shares = {
         "right→right": first - spoiled,
@@ -62,7 +37,8 @@ def stage(name: str, first: float, repaired: float, spoiled: float, **fields) ->
         chance=0.18,
         temperature=1.0,
         by_family={"pairs": FamilySummary(n=400, first_accuracy=first, final_accuracy=final, chance=0.18)},
-        **fields,
+        tokens=tokens,
+        seconds=seconds,
     )
 
 
@@ -96,131 +72,84 @@ DATA = ReportData(
 )
 
 
-def test_report_reads_like_this() -> None:
-    assert Words(render(DATA)).lines == snapshot(
+@pytest.fixture(scope="module")
+def page() -> Page:
+    return Page(render(DATA))
+
+
+def numbers(text: str) -> list[str]:
+    return re.findall(r"[+−]?\d+(?:[.,]\d+)*[%Mk]?", text)
+
+
+def test_the_headline_tells_what_reinforcement_learning_did(page: Page) -> None:
+    headline = page.lines[page.lines.index(DATA.title) + 1]
+    assert numbers(headline) == ["56.0%", "71.0%"]
+
+
+def test_the_story_tells_every_number_of_the_run_with_its_interval(page: Page) -> None:
+    story = max(page.lines, key=len)
+    attempts = ["400", "44.0%", "95%", "40.0%", "48.0%", "18.0%", "1,200", "70.0%"]
+    tuned = ["97.0%", "46.0%", "56.0%"]
+    reinforced = ["71.0%", "+15.0", "95%", "+10.0", "+20.0", "15.0%", "2.0%"]
+    beside = ["61.0%", "1.2M", "1.2M", "10.0", "95%", "−1.0", "+21.0"]
+    assert sorted(numbers(story)) == sorted([*attempts, *tuned, *reinforced, *beside, "0"])
+
+
+def test_the_table_of_stages(page: Page) -> None:
+    assert [[row[0], *row[2:6]] for row in page.tables[0]] == snapshot(
         [
-            "srpo report · 2026-11-22",
-            "SRPO in ten minutes",
-            "Reflection-aware reinforcement learning raised the accuracy of the final answer: 56.0% right after",
-            "sft, 71.0% after srpo.",
-            "The base model answered 400 held-out problems about pictures and got 44.0% right at the first",
-            "attempt (95% interval 40.0% to 48.0%); guessing blindly would get 18.0%. It then tried training",
-            "problems, its attempts were graded, and a teacher wrote to each a reflection and a second attempt:",
-            "1,200 samples, 70.0% of them from a wrong first attempt. Supervised fine-tuning on such samples",
-            "taught it to answer, reflect and answer again (97.0% of its responses keep the format): 46.0% right",
-            "at the first attempt, 56.0% after the reflection. Reinforcement learning that pays for good",
-            "reflections brought the final answer to 71.0%, +15.0 points against sft (paired 95% interval +10.0",
-            "to +20.0); the second attempt repaired 15.0% of all answers and spoiled 2.0%. Beside it, plain GRPO",
-            "without reflection reached 61.0% with 1.2M tokens in all against 1.2M: srpo ends 10.0 points above",
-            "it (paired 95% interval −1.0 to +21.0, so this run alone does not decide it). All accuracies are on",
-            "held-out problems. This is one run with one seed (0).",
-            "Stages",
-            "Accuracy on held-out problems. first answer final answer, after the reflection blind guess. Whiskers",
-            "and brackets are 95% intervals; the bar runs from 0 to 100%.",
-            "Stage 0 to 100% First answer Final answer Chance n Format wrong→right right→wrong Tokens All tokens",
-            "Time",
-            "base temperature 1",
-            "44.0% 40.0% – 48.0%",
-            "41.0% 37.0% – 45.0%",
-            "18.0%",
-            "400",
-            "97.0%",
-            "2.0%",
-            "5.0%",
-            "61.2",
-            "–",
-            "–",
-            "sft temperature 1",
-            "46.0% 42.0% – 50.0%",
-            "56.0% 52.0% – 60.0%",
-            "18.0%",
-            "400",
-            "97.0%",
-            "16.0%",
-            "6.0%",
-            "61.2",
-            "400k",
-            "1 min 35 s",
-            "grpo temperature 1",
-            "61.0% 57.0% – 65.0%",
-            "61.0% 57.0% – 65.0%",
-            "18.0%",
-            "400",
-            "97.0%",
-            "0.0%",
-            "0.0%",
-            "61.2",
-            "1.2M",
-            "2 min 20 s",
-            "srpo temperature 1",
-            "58.0% 54.0% – 62.0%",
-            "71.0% 67.0% – 75.0%",
-            "18.0%",
-            "400",
-            "97.0%",
-            "15.0%",
-            "2.0%",
-            "61.2",
-            "1.2M",
-            "2 min 30 s",
-            "Accuracy by family of problems",
-            "Final answers. base sft grpo srpo blind guess",
-            "First → final answers right, in percent",
-            "Family n Chance base sft grpo srpo",
-            "pairs 400 18.0% 44.0 → 41.0 46.0 → 56.0 61.0 → 61.0 58.0 → 71.0",
-            "Curves",
-            "Every metric that was logged, over training steps: the faint line is the raw value, the strong one",
-            "its centred moving average. Numbers are the means of the first and the last tenth of the steps.",
-            "Reinforcement learning: reward terms",
-            "rl/effect/mean",
-            "what the second attempt made of the first",
-            "srpo training 0.1 → 0.2",
-            "Reinforcement learning: training internals 1 metric",
-            "rl/loss",
-            "srpo training 0.01 → −0.01",
-            "From first to final answer",
-            "What the reflection did to the answers of each stage, as shares of all gradable responses. A repair",
-            "is the point of the method, a spoiled answer its price.",
-            "base net −3.0 points · 400 responses",
-            "then right then wrong",
-            "first right",
-            "✓✓ 39.0% stayed right 156",
-            "✓✗ 5.0% spoiled 20",
-            "first wrong",
-            "✗✓ 2.0% repaired 8",
-            "✗✗ 54.0% stayed wrong 216",
-            "sft net +10.0 points · 400 responses",
-            "then right then wrong",
-            "first right",
-            "✓✓ 40.0% stayed right 160",
-            "✓✗ 6.0% spoiled 24",
-            "first wrong",
-            "✗✓ 16.0% repaired 64",
-            "✗✗ 38.0% stayed wrong 152",
-            "grpo one attempt only · 400 responses",
-            "then right then wrong",
-            "first right",
-            "✓✓ 61.0% stayed right 244",
-            "✓✗ 0.0% spoiled 0",
-            "first wrong",
-            "✗✓ 0.0% repaired 0",
-            "✗✗ 39.0% stayed wrong 156",
-            "srpo net +13.0 points · 400 responses",
-            "then right then wrong",
-            "first right",
-            "✓✓ 56.0% stayed right 224",
-            "✓✗ 2.0% spoiled 8",
-            "first wrong",
-            "✗✓ 15.0% repaired 60",
-            "✗✗ 27.0% stayed wrong 108",
-            "Make it again",
-            "srpo demo --seed 0",
-            "Seed 0",
-            "Hardware 2 CPU cores",
-            "Versions srpo 0.1.0, torch 2.13.0",
-            "reflect demo/reflect 1,200 traces, 0 logged steps",
-            "grpo demo/grpo 400 traces, 40 logged steps",
-            "srpo training demo/srpo 160 traces, 3 logged steps",
-            "This file is complete in itself: it loads nothing from anywhere. Plots by plotly.js (MIT licence).",
+            ["Stage", "First answer", "Final answer", "Chance", "n"],
+            ["base temperature 1", "44.0% 40.0% – 48.0%", "41.0% 37.0% – 45.0%", "18.0%", "400"],
+            ["sft temperature 1", "46.0% 42.0% – 50.0%", "56.0% 52.0% – 60.0%", "18.0%", "400"],
+            ["grpo temperature 1", "61.0% 57.0% – 65.0%", "61.0% 57.0% – 65.0%", "18.0%", "400"],
+            ["srpo temperature 1", "58.0% 54.0% – 62.0%", "71.0% 67.0% – 75.0%", "18.0%", "400"],
         ]
     )
+    assert [row[6:] for row in page.tables[0]] == snapshot(
+        [
+            ["Format", "wrong→right", "right→wrong", "Tokens", "All tokens", "Time"],
+            ["97.0%", "2.0%", "5.0%", "61.2", "–", "–"],
+            ["97.0%", "16.0%", "6.0%", "61.2", "400k", "1 min 35 s"],
+            ["97.0%", "0.0%", "0.0%", "61.2", "1.2M", "2 min 20 s"],
+            ["97.0%", "15.0%", "2.0%", "61.2", "1.2M", "2 min 30 s"],
+        ]
+    )
+
+
+def test_the_table_of_families(page: Page) -> None:
+    assert page.tables[1] == snapshot(
+        [
+            ["Family", "n", "Chance", "base", "sft", "grpo", "srpo"],
+            ["pairs", "400", "18.0%", "44.0 → 41.0", "46.0 → 56.0", "61.0 → 61.0", "58.0 → 71.0"],
+        ]
+    )
+
+
+def test_transitions_have_their_shares_and_counts(page: Page) -> None:
+    cells = [[cell.split() for row in table[1:] for cell in row[1:]] for table in page.tables[2:]]
+    assert [{mark: (share, count) for mark, share, *_, count in matrix} for matrix in cells] == snapshot(
+        [
+            {"✓✓": ("39.0%", "156"), "✓✗": ("5.0%", "20"), "✗✓": ("2.0%", "8"), "✗✗": ("54.0%", "216")},
+            {"✓✓": ("40.0%", "160"), "✓✗": ("6.0%", "24"), "✗✓": ("16.0%", "64"), "✗✗": ("38.0%", "152")},
+            {"✓✓": ("61.0%", "244"), "✓✗": ("0.0%", "0"), "✗✓": ("0.0%", "0"), "✗✗": ("39.0%", "156")},
+            {"✓✓": ("56.0%", "224"), "✓✗": ("2.0%", "8"), "✗✓": ("15.0%", "60"), "✗✗": ("27.0%", "108")},
+        ]
+    )
+    captions = [line for line in page.lines if line.endswith(" responses")]
+    assert [numbers(caption) for caption in captions] == [["−3.0", "400"], ["+10.0", "400"], ["400"], ["+13.0", "400"]]
+
+
+def test_curves_begin_and_end_with_their_means(page: Page) -> None:
+    assert "srpo training 0.1 → 0.2" in page.lines[page.lines.index("rl/effect/mean") :][:3]
+    assert "srpo training 0.01 → −0.01" in page.lines[page.lines.index("rl/loss") :][:2]
+
+
+def test_the_run_can_be_made_again(page: Page) -> None:
+    again = page.lines[page.lines.index("srpo demo --seed 0") :]
+    assert {"Seed 0", "Hardware 2 CPU cores", "Versions srpo 0.1.0, torch 2.13.0"} <= set(again)
+    runs = [line for line in again if "demo/" in line]
+    assert [(line.split(" demo/")[0], numbers(line)) for line in runs] == [
+        ("reflect", ["1,200", "0"]),
+        ("grpo", ["400", "40"]),
+        ("srpo training", ["160", "3"]),
+    ]

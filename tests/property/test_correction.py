@@ -1,3 +1,5 @@
+import random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -65,7 +67,7 @@ def test_intervals_hold_their_values(samples: list[Sample]) -> None:
 
 @settings(max_examples=40)
 @given(SAMPLES, st.randoms(use_true_random=False))
-def test_the_order_of_samples_does_not_matter(samples: list[Sample], rng) -> None:
+def test_the_order_of_samples_does_not_matter(samples: list[Sample], rng: random.Random) -> None:
     one = correction_metrics(samples, num_resamples=200)
     shuffled = list(samples)
     rng.shuffle(shuffled)

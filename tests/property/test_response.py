@@ -18,22 +18,22 @@ ANY_TEXT = st.lists(st.sampled_from(TAGS) | FRAGMENTS | st.text(max_size=8), max
 
 
 @given(RESPONSE)
-def test_parse_inverts_render(response) -> None:
+def test_parse_inverts_render(response: Response) -> None:
     assert parse(render(response)) == response
 
 
 @given(ATTEMPT)
-def test_parse_attempt_inverts_render(attempt) -> None:
+def test_parse_attempt_inverts_render(attempt: Attempt) -> None:
     assert parse_attempt(render_attempt(attempt)) == attempt
 
 
 @given(RESPONSE, BLANK, BLANK)
-def test_white_space_around_does_not_matter(response, before, after) -> None:
+def test_white_space_around_does_not_matter(response: Response, before: str, after: str) -> None:
     assert parse(before + render(response) + after) == response
 
 
 @given(ANY_TEXT | st.text(alphabet=st.characters(categories=("Cs", "L")), max_size=5))
-def test_every_text_is_read_or_refused_with_a_place(text) -> None:
+def test_every_text_is_read_or_refused_with_a_place(text: str) -> None:
     parsed = parse(text)
     if isinstance(parsed, FormatError):
         assert 0 <= parsed.where <= len(text)
@@ -44,10 +44,10 @@ def test_every_text_is_read_or_refused_with_a_place(text) -> None:
 
 
 @given(RESPONSE, st.sampled_from(["x", "<think>", "</answer>", "."]))
-def test_anything_after_the_last_block_breaks_the_format(response, extra) -> None:
+def test_anything_after_the_last_block_breaks_the_format(response: Response, extra: str) -> None:
     assert isinstance(parse(render(response) + extra), FormatError)
 
 
 @given(RESPONSE)
-def test_pieces_agrees_with_parse(response) -> None:
+def test_pieces_agrees_with_parse(response: Response) -> None:
     assert pieces(render(response)) == (response.first.answer, response.reflection, response.second.answer)

@@ -1,9 +1,10 @@
 import math
+from typing import get_args
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from srpo.core.records import OUTCOMES, FormatError, Grade, Origin, Problem, Trace
+from srpo.core.records import OUTCOMES, FormatError, Grade, Origin, Problem, Trace, Verdict
 from srpo.core.statistics import (
     bootstrap_mean,
     majority_vote,
@@ -14,11 +15,11 @@ from srpo.core.statistics import (
     wilson,
 )
 
-GRADE = {v: Grade(verdict=v, extracted=None, reason="") for v in ("correct", "incorrect", "ungradable")}
+GRADE = {v: Grade(verdict=v, extracted=None, reason="") for v in get_args(Verdict)}
 ORIGIN = Origin(stage="eval", model="m")
 
 
-def make(row):
+def make(row: tuple[int, Verdict, Verdict]) -> Trace:
     problem, first, final = row
     if "ungradable" in (first, final):
         first = final = "ungradable"
@@ -37,7 +38,7 @@ TRACES = st.lists(TRACE, min_size=1, max_size=30)
 
 
 @given(st.integers(0, 500), st.integers(0, 500))
-def test_wilson_holds_the_share(k, more) -> None:
+def test_wilson_holds_the_share(k: int, more: int) -> None:
     n = k + more
     low, high = wilson(k, n)
     assert 0 <= low <= high <= 1
@@ -46,20 +47,20 @@ def test_wilson_holds_the_share(k, more) -> None:
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20), st.integers(0, 5))
 @settings(max_examples=40, deadline=None)
-def test_bootstrap_stays_within_the_values(values, seed) -> None:
+def test_bootstrap_stays_within_the_values(values: list[float], seed: int) -> None:
     low, high = bootstrap_mean(values, seed=seed, num_resamples=200)
     assert min(values) - 1e-12 <= low <= high <= max(values) + 1e-12
 
 
 @given(st.integers(0, 300), st.integers(0, 300))
-def test_mcnemar_is_a_symmetric_probability(ours, theirs) -> None:
+def test_mcnemar_is_a_symmetric_probability(ours: int, theirs: int) -> None:
     p = mcnemar_exact(ours, theirs)
     assert 0 < p <= 1
     assert p == mcnemar_exact(theirs, ours)
 
 
 @given(st.data())
-def test_pass_at_k_grows_with_k(data) -> None:
+def test_pass_at_k_grows_with_k(data: st.DataObject) -> None:
     n = data.draw(st.integers(2, 30))
     c = data.draw(st.integers(0, n))
     k = data.draw(st.integers(1, n - 1))
@@ -68,7 +69,7 @@ def test_pass_at_k_grows_with_k(data) -> None:
 
 
 @given(TRACES)
-def test_transition_identities(traces) -> None:
+def test_transition_identities(traces: list[Trace]) -> None:
     matrix = transition_matrix(traces)
     assert sum(matrix.counts.values()) == matrix.n
     assert math.isclose(matrix.final_accuracy - matrix.first_accuracy, matrix.delta, abs_tol=1e-12)
@@ -76,7 +77,7 @@ def test_transition_identities(traces) -> None:
 
 @given(TRACES)
 @settings(max_examples=40, deadline=None)
-def test_summary_is_consistent(traces) -> None:
+def test_summary_is_consistent(traces: list[Trace]) -> None:
     found = summarise(traces, "s")
     shares = found.transitions
     assert math.isclose(sum(shares.values()), 1.0 if found.n else 0.0)
@@ -89,7 +90,7 @@ def test_summary_is_consistent(traces) -> None:
 
 
 @given(st.lists(st.sampled_from(["1", "2", "3", None]), max_size=12))
-def test_majority_vote_is_a_most_frequent_answer(answers) -> None:
+def test_majority_vote_is_a_most_frequent_answer(answers: list[str | None]) -> None:
     winner = majority_vote(answers)
     given_answers = [answer for answer in answers if answer is not None]
     assert (winner is None) == (not given_answers)

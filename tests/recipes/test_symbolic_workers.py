@@ -25,9 +25,11 @@ def test_answers_survive_a_missed_deadline_and_leave_nothing_running() -> None:
         pool.deadline_s = 20
         assert pool.verify("x+1", "1+x") is True, "a killed worker is replaced"
         answers: list[bool | None] = []
-        threads = [
-            threading.Thread(target=lambda i=i: answers.append(pool.verify(f"x+{i}", f"{i}+x"))) for i in range(4)
-        ]  # type: ignore[misc]
+
+        def verify(i: int) -> None:
+            answers.append(pool.verify(f"x+{i}", f"{i}+x"))
+
+        threads = [threading.Thread(target=verify, args=(i,)) for i in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -17,11 +17,13 @@ from srpo.core.records import (
     Response,
     Reward,
     Sampling,
+    Stage,
+    Style,
     Term,
     TokenCounts,
     Trace,
 )
-from srpo.core.statistics import summarise
+from srpo.core.statistics import StageSummary, summarise
 from srpo.runs.directory import RunDir
 
 FAMILIES = ("pairs", "clock", "bars", "weights")
@@ -45,8 +47,8 @@ def trace(
     first: bool,
     final: bool,
     *,
-    style: str = "reflective",
-    stage: str = "eval",
+    style: Style = "reflective",
+    stage: Stage = "eval",
     step: int | None = None,
     broken: bool = False,
     question: str | None = None,
@@ -103,13 +105,23 @@ def trace(
     )
 
 
-def traces(num: int, first_share: float, repaired: float, spoiled: float, seed: int, **fields) -> list[Trace]:
+def traces(
+    num: int,
+    first_share: float,
+    repaired: float,
+    spoiled: float,
+    seed: int,
+    *,
+    style: Style = "reflective",
+    stage: Stage = "eval",
+    step: int | None = None,
+) -> list[Trace]:
     draw = random.Random(seed)
     made = []
     for index in range(num):
         first = draw.random() < first_share
         final = draw.random() >= spoiled if first else draw.random() < repaired
-        made.append(trace(index, first, final, broken=draw.random() < 0.04, **fields))
+        made.append(trace(index, first, final, style=style, stage=stage, step=step, broken=draw.random() < 0.04))
     return made
 
 
@@ -129,7 +141,9 @@ def with_pictures(made: list[Trace], folder: Path) -> list[Trace]:
     ]
 
 
-def write_run(path: Path, stage: str, made: list[Trace], steps: int = 0, summary: dict | None = None) -> None:
+def write_run(
+    path: Path, stage: Stage, made: list[Trace], steps: int = 0, summary: dict[str, object] | None = None
+) -> None:
     draw = random.Random(len(made))
     with RunDir.open(path, FakeConfig(), stage) as run:
         run.append_traces(made)
@@ -161,26 +175,26 @@ def write_run(path: Path, stage: str, made: list[Trace], steps: int = 0, summary
 def write_demo(path: Path, *, num: int = 60) -> Path:
     """Write the demo directory and return it."""
     path.mkdir(parents=True, exist_ok=True)
-
-    def draw(*args, **fields) -> list[Trace]:
-        return with_pictures(traces(*args, **fields), path / "pictures")
-
+    pictures = path / "pictures"
     evals = {
-        "base": draw(num, 0.42, 0.05, 0.08, 1),
-        "sft": draw(num, 0.45, 0.24, 0.1, 2),
-        "grpo": draw(num, 0.62, 0, 0, 3, style="single"),
-        "srpo": draw(num, 0.6, 0.42, 0.03, 4),
+        "base": traces(num, 0.42, 0.05, 0.08, 1),
+        "sft": traces(num, 0.45, 0.24, 0.1, 2),
+        "grpo": traces(num, 0.62, 0, 0, 3, style="single"),
+        "srpo": traces(num, 0.6, 0.42, 0.03, 4),
     }
-    stages = []
+    stages: list[StageSummary] = []
     runs = {}
     for name, made in evals.items():
-        write_run(path / f"eval-{name}", "eval", made)
+        write_run(path / f"eval-{name}", "eval", with_pictures(made, pictures))
         tokens = {"sft": 412_000, "grpo": 1_310_000, "srpo": 1_290_000}.get(name)
         stages.append(summarise(made, name, tokens=tokens, seconds=37.5 * (1 + len(stages))))
         runs[f"eval {name}"] = f"eval-{name}"
-    write_run(path / "reflect", "reflect", draw(num, 0.3, 1, 0, 5, stage="reflect"))
-    write_run(path / "grpo", "rl", draw(12, 0.5, 0, 0, 6, stage="rl", style="single", step=30), steps=60)
-    write_run(path / "srpo", "rl", draw(24, 0.5, 0.3, 0.1, 7, stage="rl", step=40), steps=60)
+    reflections = traces(num, 0.3, 1, 0, 5, stage="reflect")
+    grpo = traces(12, 0.5, 0, 0, 6, stage="rl", style="single", step=30)
+    srpo = traces(24, 0.5, 0.3, 0.1, 7, stage="rl", step=40)
+    write_run(path / "reflect", "reflect", with_pictures(reflections, pictures))
+    write_run(path / "grpo", "rl", with_pictures(grpo, pictures), steps=60)
+    write_run(path / "srpo", "rl", with_pictures(srpo, pictures), steps=60)
     summary = {
         "title": "SRPO on a laptop",
         "created": "2026-11-22",

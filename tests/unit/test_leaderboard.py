@@ -2,7 +2,6 @@
 
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from srpo.report.leaderboard.datasets import DATASETS
 from srpo.report.leaderboard.published import Published, read_published
 from srpo.report.leaderboard.rank import Leaderboard, lead
 from srpo.runs.directory import RunDir
+from tests.support.html import Page
 from tests.support.report_runs import HOSTILE, FakeConfig, traces
 
 SEVEN = ("mathvista", "mmmu", "mathverse", "wemath", "mmstar", "charxiv", "hallusionbench")
@@ -280,28 +280,6 @@ def test_own_data_has_a_board_too() -> None:
 # -- pages
 
 
-class Page(HTMLParser):
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.links: list[str] = []
-        self._style = False
-        self.feed(html)
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        self._style = tag == "style"
-        if tag == "a":
-            self.links.append(dict(attrs)["href"] or "")
-
-    def handle_endtag(self, tag):
-        self._style = False
-
-    def handle_data(self, data):
-        self.text += "" if self._style else f"{data} "
-
-
 def some() -> Leaderboard:
     return lead(
         [result("mathvista", "ours-7B", 758, 1000), result("mathvista", "part", 10, 20, size=1000)], read_published()
@@ -324,12 +302,13 @@ def test_page_shows_task_dataset_result_and_rank() -> None:
 def test_page_runs_nothing_and_asks_nobody() -> None:
     html = render(some())
     page = Page(html)
-    assert not [tag for tag, _ in page.tags if tag in ("script", "img", "link", "iframe")]
-    policy = next(attrs["content"] for tag, attrs in page.tags if attrs.get("http-equiv"))
+    assert not [tag for tag, _ in page.elements if tag in ("script", "img", "link", "iframe")]
+    policy = next(attrs["content"] for tag, attrs in page.elements if attrs.get("http-equiv"))
     assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'")
-    assert {link.split("/abs/")[0] for link in page.links if not link.startswith("#")} == {"https://arxiv.org"}
-    targets = {attrs["id"] for _, attrs in page.tags if "id" in attrs}
-    assert {link[1:] for link in page.links if link.startswith("#")} <= targets
+    links = [link["href"] or "" for link in page.of("a")]
+    assert {link.split("/abs/")[0] for link in links if not link.startswith("#")} == {"https://arxiv.org"}
+    targets = {attrs["id"] for _, attrs in page.elements if "id" in attrs}
+    assert {link[1:] for link in links if link.startswith("#")} <= targets
 
 
 def test_page_does_not_speak_by_colour_alone() -> None:
@@ -345,8 +324,8 @@ def test_hostile_names_are_text_everywhere() -> None:
     found = lead([result("mmstar", HOSTILE, 1, 2), result("custom", HOSTILE, 1, 2, title=HOSTILE)], [row])
     page = Page(render(found, title=HOSTILE))
     assert page.text.count(HOSTILE) >= 8
-    assert not [tag for tag, _ in page.tags if tag in ("script", "img")]
-    assert all(link.startswith("#") for link in page.links)
+    assert not [tag for tag, _ in page.elements if tag in ("script", "img")]
+    assert all((link["href"] or "").startswith("#") for link in page.of("a"))
     markdown = as_markdown(found)
     assert "<script" not in re.sub(r"\\.", "", markdown)
     assert "(javascript" not in markdown

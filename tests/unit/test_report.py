@@ -2,7 +2,6 @@ import base64
 import hashlib
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -19,36 +18,8 @@ from srpo.report.page import render, series_of
 from srpo.report.pages import clip, duration
 from srpo.report.pictures import embed
 from srpo.report.summary import as_json
+from tests.support.html import Page
 from tests.support.report_runs import HOSTILE, trace, traces, write_demo, write_run
-
-
-class Page(HTMLParser):
-    """Elements, and the text that a reader sees."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.scripts: list[str] = []
-        self.text = ""
-        self._inside = ""
-        self.feed(html)
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        self._inside = tag if tag in ("script", "style") else ""
-
-    def handle_endtag(self, tag):
-        self._inside = ""
-
-    def handle_data(self, data):
-        if self._inside == "script":
-            self.scripts.append(data)
-        elif self._inside != "style":
-            self.text += data
-
-    def of(self, tag: str, name: str = "") -> list[dict[str, str | None]]:
-        found = [attrs for element, attrs in self.elements if element == tag]
-        return [attrs for attrs in found if not name or name in (attrs.get("class") or "").split()]
 
 
 @pytest.fixture(scope="module")

@@ -214,7 +214,7 @@ def _learn_piece(session: Session, groups_P: Sequence[Learnable], whole: Normali
         reference_logprobs_B_T=reference_B_T,
         kl_coef=config.loss.kl_coef,
     )
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     assert now.entropy_B_T is not None
     num_tokens = int(mask_B_T.sum())
     entropy = float((now.entropy_B_T * mask_B_T).sum()) / num_tokens

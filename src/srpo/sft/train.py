@@ -69,7 +69,7 @@ def accumulate_gradients(
         logprobs = completion_logprobs(policy, prompts_P, targets_P_G)
         losses_B_T = torch.where(logprobs.mask_B_T, -logprobs.logprobs_B_T, 0.0)
         loss = torch.where(loss_mask(examples_B, losses_B_T), losses_B_T, 0.0).sum() / num_loss_tokens
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         total += float(loss.detach())
         segments.append(_by_segment(examples_B, losses_B_T.detach()))
     return total, segments

@@ -89,7 +89,7 @@ def pretrain(config: BaseConfig, out: Path, *, start: str | None = None, workers
         wake_unread(policy)
         save_policy(policy, out)
     with tempfile.TemporaryDirectory() as meeting:
-        spawn(_work, (config, out, workers, f"file://{meeting}/peers"), nprocs=workers)  # type: ignore[no-untyped-call]
+        spawn(_work, (config, out, workers, f"file://{meeting}/peers"), nprocs=workers)
     return out
 
 
@@ -167,7 +167,7 @@ def learn(policy: "Policy", batch: Sequence[Item], micro_batch: int = 16) -> flo
         prompts = policy.encode_many([(item.question, pictures(item)) for _, item in part])
         scored = completion_logprobs(policy, prompts, [[tokens] for tokens, _ in part])
         share = -(scored.logprobs_B_T * scored.mask_B_T).sum() / total
-        share.backward()  # type: ignore[no-untyped-call]
+        share.backward()
         loss += share.item()
     return loss
 
