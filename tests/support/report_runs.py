@@ -42,6 +42,19 @@ def grade(right: bool, answer: str, gold: str) -> Grade:
     )
 
 
+def reward(first: bool, final: bool, broken: bool) -> Reward:
+    effect = {(True, True): 0.25, (False, True): 0.5, (True, False): -0.25, (False, False): 0.0}[first, final]
+    return Reward(
+        terms=(
+            Term(name="format", score=float(not broken), weight=0.5),
+            Term(name="accuracy", score=float(first), weight=0.5),
+            Term(name="effect", score=effect, weight=1),
+            Term(name="reflection", score=0.25, weight=1),
+            Term(name="length", score=0.83, weight=0.1),
+        )
+    )
+
+
 def trace(
     index: int,
     first: bool,
@@ -75,31 +88,18 @@ def trace(
     )
     response = Response(first=Attempt(think="red=5\nblue=4\n5+4=9", answer=one), reflection=reflection, second=attempt)
     text = f"<think>{attempt.think}</think><answer>{one}</answer><reflection>{reflection}"
-    reward = None
-    if stage == "rl":
-        effect = {(True, True): 0.25, (False, True): 0.5, (True, False): -0.25, (False, False): 0.0}[first, final]
-        reward = Reward(
-            terms=(
-                Term(name="format", score=float(not broken), weight=0.5),
-                Term(name="accuracy", score=float(first), weight=0.5),
-                Term(name="effect", score=effect, weight=1),
-                Term(name="reflection", score=0.25, weight=1),
-                Term(name="length", score=0.83, weight=0.1),
-            )
-        )
+    parsed: Response | Attempt | FormatError = attempt if style == "single" else response
+    if broken:
+        parsed = FormatError(where=len(text), what="<reflection> is never closed")
     return Trace(
         origin=Origin(stage=stage, model="tiny", step=step, sampling=Sampling(temperature=1.0)),
         problem=problem,
         style=style,
         text=text,
-        parsed=FormatError(where=len(text), what="<reflection> is never closed")
-        if broken
-        else attempt
-        if style == "single"
-        else response,
+        parsed=parsed,
         first_grade=grade(final if style == "single" else first, one, gold),
         final_grade=grade(final, two, gold),
-        reward=reward,
+        reward=reward(first, final, broken) if stage == "rl" else None,
         advantage=round(math.sin(index), 2) if stage == "rl" else None,
         tokens=TokenCounts(prompt=40, total=40 + index % 30, first=20),
     )
