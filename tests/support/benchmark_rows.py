@@ -12,7 +12,7 @@ from srpo.eval.benchmarks.benchmark import Item
 from srpo.eval.benchmarks.named import benchmark_named
 
 
-def item(name: str, folder: Path | None = None, **values: Any) -> Item:
+def item(name: str, folder: Path | None = None, /, **values: object) -> Item:
     """The item of one row; with a folder, its pictures too."""
     place = folder or Path()
     source = SourceConfig(path="x", image_store=str(place / "store"))

@@ -13,7 +13,7 @@ def test_without_scale_only_the_mean_is_taken_off() -> None:
 
 
 @pytest.mark.parametrize("rewards", [[], [1.6], [0.85] * 8, [0.1 + 0.2, 0.3]])
-def test_no_variance_no_signal(rewards) -> None:
+def test_no_variance_no_signal(rewards: list[float]) -> None:
     assert not has_signal(rewards)
     assert group_advantages(rewards) == [0.0] * len(rewards)
     assert group_advantages(rewards, scale=False) == [0.0] * len(rewards)
@@ -34,5 +34,5 @@ def test_a_small_real_difference_is_a_signal() -> None:
         ([], (0, 1), False),
     ],
 )
-def test_online_filter_looks_at_final_answers(right, bounds, kept: bool) -> None:
+def test_online_filter_looks_at_final_answers(right: list[bool], bounds: tuple[float, float], kept: bool) -> None:
     assert keep_group(right, *bounds) is kept

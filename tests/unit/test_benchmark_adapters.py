@@ -250,7 +250,7 @@ def test_backslashes_that_a_string_literal_ate() -> None:
     assert repair_escapes("\x08oxed{3}") == r"\boxed{3}"
 
 
-NONSENSE = (
+NONSENSE: tuple[object, ...] = (
     None,
     "",
     [],

@@ -14,9 +14,11 @@ from tests.support.benchmark_rows import item, right
 # -- MathVista
 
 
-def vista(**values: Any) -> Item:
-    row = {"pid": "5", "question": "How long?", "answer": "1.2", "question_type": "free_form", "answer_type": "float",
-           "precision": "1", "unit": None, "choices": None, "query": None, "metadata": {}}  # fmt: skip
+def vista(**values: object) -> Item:
+    row: dict[str, object] = {
+        "pid": "5", "question": "How long?", "answer": "1.2", "question_type": "free_form", "answer_type": "float",
+        "precision": "1", "unit": None, "choices": None, "query": None, "metadata": {},
+    }  # fmt: skip
     return item("mathvista", **{**row, **values})
 
 

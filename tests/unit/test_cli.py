@@ -4,6 +4,7 @@ import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def test_version_unknown_command_and_nothing() -> None:
     assert (nothing.returncode, nothing.stdout.split("\n")[0]) == (2, "usage: srpo COMMAND ...")
 
 
-def failing(error: BaseException):
+def failing(error: BaseException) -> Callable[[list[str]], int]:
     def dispatch(_: list[str]) -> int:
         raise error
 

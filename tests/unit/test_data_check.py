@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ def picture(path: Path, color: str = "red", size: tuple[int, int] = (5, 5)) -> s
     return path.name
 
 
-def write(folder: Path, *rows: dict[str, object]) -> str:
+def write(folder: Path, *rows: Mapping[str, object]) -> str:
     path = folder / "data.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return str(path)

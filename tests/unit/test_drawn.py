@@ -83,8 +83,10 @@ def test_pictures_of_different_problems_differ() -> None:
 def test_chance_is_what_a_blind_guesser_among_the_answers_reaches() -> None:
     for family in ("maze", "pairs", "weights", "oddone"):
         problems = drawn_problems("train", families=(family,), levels=(1,), count=600, seed=9)
+        chance = problems[0].chance
+        assert chance is not None
         common = max(sum(p.answer == a for p in problems) for a in {p.answer for p in problems}) / len(problems)
-        assert common < problems[0].chance * 1.6 + 0.03, f"{family}: the most common answer is right {common:.2f}"
+        assert common < chance * 1.6 + 0.03, f"{family}: the most common answer is right {common:.2f}"
 
 
 def test_writers_of_training_and_held_out_digits_differ() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from srpo.core.records import FormatError, Problem
+from srpo.core.records import FormatError, Problem, Style
 from srpo.eval.config import EvalConfig
 from srpo.eval.result import EvalResult
 from srpo.eval.run import run
@@ -44,7 +44,7 @@ def five(first: str, second: str) -> str:
         ("", "single", False, False, False),
     ],
 )
-def test_both_answers_of_a_response_are_graded(text: str, style: str, first: bool, final: bool, parsed: bool) -> None:
+def test_both_answers_of_a_response_are_graded(text: str, style: Style, first: bool, final: bool, parsed: bool) -> None:
     scored = RULES_ONLY.grade_response(SEVEN, text, style)
     assert (scored.first_grade.is_correct, scored.final_grade.is_correct) == (first, final)
     assert isinstance(scored.parsed, FormatError) != parsed
@@ -81,7 +81,8 @@ def evaluate(cfg: EvalConfig, out: Path, generator: FakeGenerator) -> EvalResult
 
 
 def test_result_and_files(tmp_path: Path) -> None:
-    cfg = config(data(tmp_path, 10, {"id": "bad", "question": "", "answer": "1"}))
+    path = data(tmp_path, 10, {"id": "bad", "question": "", "answer": "1"})
+    cfg = config(path)
     generator = FakeGenerator(right_when_even, refuse=lambda r: "too long" if r.problem.id == "p9" else None)
     result = evaluate(cfg, tmp_path / "run", generator)
     row = result.summary
@@ -95,8 +96,8 @@ def test_result_and_files(tmp_path: Path) -> None:
     }
     dropped = list(read_dropped(tmp_path / "run"))
     assert [(one.id, one.place, one.detail) for one in dropped] == [
-        ("", f"{cfg.data.path}:11", "column 'question': empty question"),
-        ("p9", f"{cfg.data.path}:10", "too long"),
+        ("", f"{path}:11", "column 'question': empty question"),
+        ("p9", f"{path}:10", "too long"),
     ]
     with RunDir.open(tmp_path / "run", cfg, "eval") as run_dir:
         assert run_dir.finished
@@ -110,7 +111,8 @@ def test_result_and_files(tmp_path: Path) -> None:
 
 
 def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path) -> None:
-    cfg = config(data(tmp_path, 10, {"id": "bad", "question": "", "answer": "1"}))
+    path = data(tmp_path, 10, {"id": "bad", "question": "", "answer": "1"})
+    cfg = config(path)
     whole = evaluate(cfg, tmp_path / "whole", FakeGenerator(right_when_even))
     for batches in (0, 1, 2):
         with pytest.raises(KeyboardInterrupt):

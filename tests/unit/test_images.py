@@ -15,7 +15,7 @@ RED, WHITE = (255, 0, 0), (255, 255, 255)
 
 
 def save(image: Image.Image, path: Path, **options: object) -> str:
-    image.save(path, **options)
+    image.save(path, None, **options)
     return str(path)
 
 

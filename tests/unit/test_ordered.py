@@ -1,7 +1,7 @@
 """Things under way at once, results in order, stops that do not hang."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -35,6 +35,7 @@ def test_no_more_than_the_window_is_taken_from_the_source() -> None:
     results = ordered_map(lambda item: item, source(), window=4, stop=Stop())
     assert next(results) == 0
     assert len(taken) == 4
+    assert isinstance(results, Generator)
     results.close()
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -31,7 +32,7 @@ def picture(folder: Path, name: str = "chartqa/x.png") -> str:
     return name
 
 
-def load(folder: Path, *rows: dict[str, object], **settings: object) -> ProblemSet:
+def load(folder: Path, *rows: Mapping[str, object], **settings: object) -> ProblemSet:
     path = folder / "data.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return load_problems(SourceConfig.model_validate({"path": str(path), **settings}))

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 
 from srpo.core.prompts import (
@@ -5,6 +7,8 @@ from srpo.core.prompts import (
     PROMPTS,
     REFINE,
     REVISE,
+    Prompt,
+    PromptName,
     problem_text,
     prompt_named,
     teacher_prompt,
@@ -60,7 +64,7 @@ def test_every_prompt_has_its_name_and_version() -> None:
 
 
 @pytest.mark.parametrize(("name", "style"), [("reflective", parse), ("single", parse_attempt)])
-def test_prompts_show_the_very_format_that_is_parsed(name: str, style) -> None:
+def test_prompts_show_the_very_format_that_is_parsed(name: PromptName, style: Callable[[str], object]) -> None:
     """The example in the prompt and the parser must not drift apart."""
     text = user_text(FREE, name)
     end = text.rindex("</answer>") + len("</answer>")
@@ -69,7 +73,7 @@ def test_prompts_show_the_very_format_that_is_parsed(name: str, style) -> None:
 
 
 @pytest.mark.parametrize(("right", "prompt", "word"), [(True, REFINE, "right answer"), (False, REVISE, "wrong answer")])
-def test_teacher_is_told_the_verdict_and_the_gold_and_nothing_twice(right: bool, prompt, word: str) -> None:
+def test_teacher_is_told_the_verdict_and_the_gold_and_nothing_twice(right: bool, prompt: Prompt, word: str) -> None:
     problem = FREE.model_copy(update={"answer": r"\frac{7}{2}"})
     text = teacher_text(problem, first_is_correct=right)
     assert text == prompt.template.replace("{answer}", problem.answer)
@@ -99,4 +103,6 @@ def test_a_judgement_without_a_score_is_none(text: str) -> None:
 
 
 def test_the_last_score_counts() -> None:
-    assert read_verdict("Not <score>5</score> but <score> 2 / 5 </score>").score == 2
+    verdict = read_verdict("Not <score>5</score> but <score> 2 / 5 </score>")
+    assert verdict is not None
+    assert verdict.score == 2

@@ -106,7 +106,11 @@ def test_the_key_names_all_that_shapes_the_answer(tmp_path: Path) -> None:
 
 
 def test_fields_that_a_server_refuses() -> None:
-    fields = {"omit": ("seed", "temperature"), "max_tokens_field": "max_completion_tokens", "extra_body": {"top_k": 5}}
+    fields: dict[str, Any] = {
+        "omit": ("seed", "temperature"),
+        "max_tokens_field": "max_completion_tokens",
+        "extra_body": {"top_k": 5},
+    }
     body = build(request(), Sampling(max_tokens=50, top_p=0.9), **fields).body
     del body["messages"]
     assert body == {"model": "m", "max_completion_tokens": 50, "top_p": 0.9, "top_k": 5}

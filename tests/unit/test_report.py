@@ -3,12 +3,13 @@ import hashlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from srpo.cli import report as report_command
-from srpo.core.records import OUTCOMES
+from srpo.core.records import OUTCOMES, Trace
 from srpo.core.statistics import summarise
 from srpo.report import write_report
 from srpo.report.build import read_report
@@ -28,34 +29,39 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def html(demo) -> str:
+def html(demo: Path) -> str:
     return write_report([demo], demo / "out" / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
-def page(html) -> Page:
+def page(html: str) -> Page:
     return Page(html)
 
 
-def test_content_stands_in_its_order(html) -> None:
+def test_content_stands_in_its_order(html: str) -> None:
     places = [html.index(f'id="{name}"') for name in ("stages", "families", "curves", "transitions", "cards")]
     assert html.index("<h1>SRPO on a laptop</h1>") < places[0]
     assert places == sorted(places)
     assert places[-1] < html.index("srpo demo --out demo --seed 0")
 
 
-def test_page_asks_the_network_for_nothing(page) -> None:
+def policy_of(page: Page) -> str:
+    metas = [meta for meta in page.of("meta") if meta.get("http-equiv") == "Content-Security-Policy"]
+    return metas[0]["content"] or ""
+
+
+def test_page_asks_the_network_for_nothing(page: Page) -> None:
     for tag, attrs in page.elements:
         for name in ("src", "href", "srcset", "data", "action"):
             assert (attrs.get(name) or "data:").startswith("data:"), (tag, attrs)
     assert not page.of("link")
-    policy = next(meta["content"] for meta in page.of("meta") if meta.get("http-equiv") == "Content-Security-Policy")
+    policy = policy_of(page)
     assert "default-src 'none'" in policy
     assert "http" not in policy
 
 
-def test_policy_allows_our_two_scripts_and_no_other(page) -> None:
-    policy = next(meta["content"] for meta in page.of("meta") if meta.get("http-equiv") == "Content-Security-Policy")
+def test_policy_allows_our_two_scripts_and_no_other(page: Page) -> None:
+    policy = policy_of(page)
     allowed = re.findall(r"'sha256-([^']+)'", policy)
     code = [script for script in page.scripts if "plotly.js v" in script[:100] or script.startswith('"use strict"')]
     assert len(code) == 2
@@ -63,7 +69,7 @@ def test_policy_allows_our_two_scripts_and_no_other(page) -> None:
     assert "unsafe-inline" not in policy.split("script-src")[1]
 
 
-def test_every_stage_is_a_row_with_its_numbers(demo, page) -> None:
+def test_every_stage_is_a_row_with_its_numbers(demo: Path, page: Page) -> None:
     for stage in json.loads((demo / "summary.json").read_text())["stages"].values():
         assert stage["name"] in page.text
         for key in ("first_accuracy", "final_accuracy", "chance", "format_rate"):
@@ -73,10 +79,10 @@ def test_every_stage_is_a_row_with_its_numbers(demo, page) -> None:
     assert "1 min 15 s" in page.text
 
 
-def test_every_metric_has_a_plot(demo, page) -> None:
+def test_every_metric_has_a_plot(demo: Path, page: Page) -> None:
     rows = (demo / "srpo" / "metrics.jsonl").read_text().splitlines()
     keys = set(json.loads(rows[0])) - {"step", "time_s"}
-    drawn = {plot["aria-label"].split(":")[0] for plot in page.of("div", "plot")}
+    drawn = {(plot["aria-label"] or "").split(":")[0] for plot in page.of("div", "plot")}
     assert keys <= drawn
     specs = [json.loads(script) for script in page.scripts if script.startswith('{"data"')]
     assert len(specs) == len(drawn)
@@ -84,7 +90,7 @@ def test_every_metric_has_a_plot(demo, page) -> None:
     assert len(raw["x"]) == len(smoothed["y"]) == 60
 
 
-def test_cards_cover_outcomes_runs_and_families(page) -> None:
+def test_cards_cover_outcomes_runs_and_families(page: Page) -> None:
     cards = page.of("article", "card")
     assert len(cards) >= 30
     assert {card["data-outcome"] for card in cards} == {"right→right", "wrong→right", "right→wrong", "wrong→wrong"}
@@ -96,7 +102,7 @@ def test_cards_cover_outcomes_runs_and_families(page) -> None:
         assert word in page.text
 
 
-def test_same_runs_give_the_same_page(demo, html) -> None:
+def test_same_runs_give_the_same_page(demo: Path, html: str) -> None:
     assert render(read_report([demo])) == html
 
 
@@ -112,10 +118,10 @@ def hostile() -> str:
     return render(data)
 
 
-def reworded(wicked):
+def reworded(wicked: Trace) -> dict[str, Any]:
     """The trace with the hostile text in every field that a model or a data set fills."""
     attempt = {"think": HOSTILE, "answer": HOSTILE}
-    value = json.loads(wicked.model_dump_json())
+    value: dict[str, Any] = json.loads(wicked.model_dump_json())
     value["problem"] |= {"id": HOSTILE, "answer": HOSTILE, "choices": [HOSTILE], "family": HOSTILE}
     value["parsed"] = {"first": attempt, "reflection": HOSTILE, "second": attempt}
     value["first_grade"] = value["final_grade"] = {"verdict": "incorrect", "extracted": HOSTILE, "reason": HOSTILE}
@@ -123,7 +129,7 @@ def reworded(wicked):
     return value
 
 
-def test_hostile_text_is_shown_and_does_nothing(hostile) -> None:
+def test_hostile_text_is_shown_and_does_nothing(hostile: str) -> None:
     page = Page(hostile)
     assert page.text.count(HOSTILE) >= 15
     assert not page.of("img")
@@ -132,10 +138,10 @@ def test_hostile_text_is_shown_and_does_nothing(hostile) -> None:
     assert 'alert("x")' not in "".join(script for script in page.scripts if len(script) < 100_000)
 
 
-def test_hostile_text_survives_as_data(hostile) -> None:
+def test_hostile_text_survives_as_data(hostile: str) -> None:
     page = Page(hostile)
     assert page.of("article", "card")[0]["data-family"] == HOSTILE
-    assert page.of("div", "plot")[0]["aria-label"].startswith(f"rl/{HOSTILE}/mean")
+    assert str(page.of("div", "plot")[0]["aria-label"]).startswith(f"rl/{HOSTILE}/mean")
 
 
 def test_lone_surrogates_and_long_texts_are_written(tmp_path: Path) -> None:
@@ -188,13 +194,13 @@ def test_pictures_are_embedded_whole_scaled_or_excused(tmp_path: Path) -> None:
     tiny, large = Image.new("RGB", (84, 84), "red"), Image.new("RGB", (2000, 1000), "blue")
     shown = embed("x", load=lambda ref: tiny)
     assert (shown.width, shown.height, shown.is_tiny) == (84, 84, True)
-    assert shown.uri.startswith("data:image/png;base64,")
+    assert str(shown.uri).startswith("data:image/png;base64,")
     shown = embed("x", load=lambda ref: large)
     assert (shown.width, shown.height, shown.is_tiny) == (640, 320, False)
-    assert shown.uri.startswith("data:image/jpeg;base64,")
+    assert str(shown.uri).startswith("data:image/jpeg;base64,")
     missing = embed(str(tmp_path / "gone.png"))
     assert missing.uri is None
-    assert "gone.png" in missing.reason
+    assert "gone.png" in str(missing.reason)
 
 
 def test_sampler_is_fair_and_repeatable() -> None:
@@ -230,7 +236,7 @@ def test_command_writes_beside_the_run_and_prints_the_path(tmp_path: Path, capsy
         report_command.run([str(demo), "--out", str(demo)])
 
 
-def test_command_prints_the_summary_as_json(demo, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_prints_the_summary_as_json(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert report_command.run([str(demo), "--json"]) == 0
     value = json.loads(capsys.readouterr().out)
     assert [stage["name"] for stage in value["stages"]] == ["base", "sft", "grpo", "srpo"]
@@ -239,7 +245,7 @@ def test_command_prints_the_summary_as_json(demo, capsys: pytest.CaptureFixture[
     assert value == as_json(read_report([demo]))
 
 
-def test_runs_belong_to_the_stage_that_their_label_names(demo) -> None:
+def test_runs_belong_to_the_stage_that_their_label_names(demo: Path) -> None:
     assert stage_of("eval srpo", ["sft", "srpo"]) == "srpo"
     assert stage_of("srpo (2)", ["grpo", "srpo"]) == "srpo"
     assert stage_of("reflect", ["sft", "srpo"]) is None

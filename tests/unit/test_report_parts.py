@@ -23,7 +23,7 @@ values = st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=900)
 
 
 @given(values)
-def test_smoothing_stays_within_the_values_and_keeps_their_number(raw) -> None:
+def test_smoothing_stays_within_the_values_and_keeps_their_number(raw: list[float]) -> None:
     smoothed = metrics.smooth(raw)
     assert len(smoothed) == len(raw)
     assert min(raw) - 1e-9 <= min(smoothed)
@@ -31,7 +31,7 @@ def test_smoothing_stays_within_the_values_and_keeps_their_number(raw) -> None:
 
 
 @given(values)
-def test_thinning_keeps_the_last_step_and_the_bounds(raw) -> None:
+def test_thinning_keeps_the_last_step_and_the_bounds(raw: list[float]) -> None:
     curve = Curve(run="r", key="k", steps=tuple(range(1, len(raw) + 1)), values=tuple(raw))
     thinned = metrics.thin(curve)
     assert len(thinned.steps) == len(thinned.values) <= metrics.MAX_POINTS
@@ -70,7 +70,7 @@ def test_runs_with_the_same_metric_share_a_panel() -> None:
     assert [curve.run for curve in panel.curves] == ["a", "b"]
 
 
-def stage(name: str, final: float, half: float, **fields) -> StageSummary:
+def stage(name: str, final: float, half: float, **fields: float) -> StageSummary:
     base = summarise(traces(40, 0.5, 0.5, 0.1, 1), name)
     return base.model_copy(
         update={"final_accuracy": final, "final_interval": (final - half, final + half), "n": 500} | fields
@@ -160,13 +160,13 @@ def test_ungradable_is_an_outcome_to_ask_for_and_nonsense_is_refused() -> None:
 
 
 @pytest.fixture
-def run(tmp_path: Path):
+def run(tmp_path: Path) -> Path:
     made = [trace(index, first=index % 2 == 0, final=True, stage="rl", step=7) for index in range(12)]
     write_run(tmp_path / "run", "rl", made)
     return tmp_path / "run"
 
 
-def test_show_prints_plain_cards(run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_prints_plain_cards(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert show_command.run([str(run), "--outcome", "w2r", "--family", "clock", "--limit", "2"]) == 0
     out = capsys.readouterr().out
     assert out.count("✗✓ wrong→right (repaired)  run · clock · level") == 2
@@ -184,13 +184,13 @@ def test_show_prints_plain_cards(run, capsys: pytest.CaptureFixture[str]) -> Non
         assert words in out
 
 
-def test_show_as_json_gives_traces_back(run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_as_json_gives_traces_back(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert show_command.run([str(run), "--outcome", "wrong-right", "--limit", "3", "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["problem"]["id"] for row in rows] == ["clock-1", "weights-3", "clock-5"]
 
 
-def test_show_says_when_nothing_matches(run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_says_when_nothing_matches(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert show_command.run([str(run), "--family", "mazes"]) == 0
     captured = capsys.readouterr()
     assert captured.out == ""

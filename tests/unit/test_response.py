@@ -1,4 +1,5 @@
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -103,11 +104,11 @@ def test_first_attempt_end() -> None:
         ("no block at all", Pieces(None, None, None)),
     ],
 )
-def test_pieces_finds_what_is_there(text: str, expected) -> None:
+def test_pieces_finds_what_is_there(text: str, expected: Pieces) -> None:
     assert pieces(text) == expected
 
 
-HOSTILE = {
+HOSTILE: dict[str, Callable[[int], str]] = {
     "nested": lambda n: "<think>" * n,
     "unclosed answers": lambda n: "<think>a</think>" + "<answer>" * n,
     "closing only": lambda n: "</answer>" * n,
@@ -124,7 +125,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_texts_cost_linear_time(name: str) -> None:
-    def cost(n):
+    def cost(n: int) -> float:
         text = HOSTILE[name](n)
         start = time.process_time()
         assert isinstance(parse(text), FormatError)

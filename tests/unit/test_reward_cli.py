@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from srpo.cli.reward import Row, count_tokens, read_rows, reward_row, run
-from srpo.core.records import Attempt, Grade, GradedText, Problem, Response, TokenCounts
+from srpo.core.records import Attempt, Grade, GradedText, Problem, Response, Style, TokenCounts
 from srpo.core.response import parse_style, pieces
 
 FIVE = (
@@ -14,14 +14,13 @@ FIVE = (
 TERMS = ["format", "accuracy", "effect", "reflection", "length"]
 
 
-def exact_score(problem, text, style):
+def exact_score(problem: Problem, text: str, style: Style) -> GradedText:
     """In place of `score_text`: an answer is right when it equals the gold; gold "?" is ungradable."""
 
-    def grade(answer):
+    def grade(answer: str | None) -> Grade:
         if problem.answer == "?":
             return Grade(verdict="ungradable", extracted=answer, reason="the gold is '?'")
-        verdict = "correct" if answer == problem.answer else "incorrect"
-        return Grade(verdict=verdict, extracted=answer, reason="exact")
+        return Grade(verdict="correct" if answer == problem.answer else "incorrect", extracted=answer, reason="exact")
 
     parsed = parse_style(text, style)
     match parsed:
@@ -33,12 +32,12 @@ def exact_score(problem, text, style):
     return GradedText(parsed, grade(found.first_answer), grade(found.second_answer))
 
 
-def row(response, gold="7", tokens=(40, 20)):
+def row(response: str, gold: str = "7", tokens: tuple[int, int] = (40, 20)) -> Row:
     counts = TokenCounts(prompt=0, total=tokens[0], first=tokens[1])
     return Row("a", Problem(id="a", question="", answer=gold), response, counts)
 
 
-def lines(*rows):
+def lines(*rows: str | dict[str, object]) -> list[bytes]:
     return [(r if isinstance(r, str) else json.dumps(r)).encode() + b"\n" for r in rows]
 
 
@@ -132,7 +131,7 @@ def test_rows_are_read() -> None:
         ("[" * 100_000, "f.jsonl:2: not a line of JSON"),
     ],
 )
-def test_bad_rows_name_file_and_line(bad, message: str) -> None:
+def test_bad_rows_name_file_and_line(bad: str | dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         list(read_rows(lines({"id": 0, "gold": "7", "response": ""}, bad), "f.jsonl"))
 
@@ -143,9 +142,9 @@ def test_bytes_that_are_not_utf8() -> None:
 
 
 @pytest.fixture
-def file(tmp_path: Path):
+def file(tmp_path: Path) -> Path:
     path = tmp_path / "rows.jsonl"
-    rows = [
+    rows: list[dict[str, object]] = [
         {"id": "rr", "gold": "7", "response": FIVE.format(first="7", final="7"), "num_tokens": 40, "first_tokens": 20},
         {"id": "wr", "gold": "7", "response": FIVE.format(first="5", final="7"), "num_tokens": 40, "first_tokens": 20},
         {"id": "none", "gold": "", "response": FIVE},
@@ -155,7 +154,7 @@ def file(tmp_path: Path):
     return path
 
 
-def test_the_command_with_json(file, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_with_json(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([str(file), "--preset", "paper", "--json"]) == 0
     found = {row["id"]: row for row in map(json.loads, capsys.readouterr().out.splitlines())}
     assert {key: row["total"] for key, row in found.items()} == {"rr": 1.6, "wr": 1.35, "none": None, "hostile": 0.0}
@@ -163,7 +162,7 @@ def test_the_command_with_json(file, capsys: pytest.CaptureFixture[str]) -> None
     assert found["none"]["outcome"] is None
 
 
-def test_the_command_with_a_table(file, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_with_a_table(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([str(file), "--preset", "release-openrlhf"]) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[0].split()[:3] == ["rr", "1.35", "right→right"]

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from srpo.core.records import FormatError, Grade, TokenCounts
+from srpo.core.records import FormatError, Grade, Outcome, Reward, Style, TokenCounts
 from srpo.core.response import parse_style
-from srpo.core.rewards import length_score, reward, says_something, segment_rewards
+from srpo.core.rewards import Preset, length_score, reward, says_something, segment_rewards
 
 RIGHT = Grade(verdict="correct", extracted="7", reason="")
 WRONG = Grade(verdict="incorrect", extracted="5", reason="")
@@ -16,7 +16,7 @@ FIVE = (
     "<think>3+4</think><answer>7</answer><reflection>red is 3, blue is 4</reflection>"
     "<think>3+4=7</think><answer>7</answer>"
 )
-PAIRS = {
+PAIRS: dict[Outcome, tuple[Grade, Grade]] = {
     "right→right": (RIGHT, RIGHT),
     "wrong→right": (WRONG, RIGHT),
     "right→wrong": (RIGHT, WRONG),
@@ -24,16 +24,22 @@ PAIRS = {
 }
 
 
-def earn(preset, first, final, *, text=FIVE, tokens=BEST, style="reflective"):
-    return reward(
-        preset,
-        text=text,
-        parsed=parse_style(text, style),
-        first=first,
-        final=final,
-        tokens=tokens,
-        style=style,
-    )
+FIVE_BLOCK_PRESETS: tuple[Preset, ...] = ("paper", "release-openrlhf")
+
+
+def earn(
+    preset: Preset,
+    first: Grade,
+    final: Grade,
+    *,
+    text: str = FIVE,
+    tokens: TokenCounts = BEST,
+    style: Style = "reflective",
+) -> Reward:
+    parsed = parse_style(text, style)
+    earned = reward(preset, text=text, parsed=parsed, first=first, final=final, tokens=tokens, style=style)
+    assert earned is not None
+    return earned
 
 
 @pytest.mark.parametrize(
@@ -44,7 +50,7 @@ def earn(preset, first, final, *, text=FIVE, tokens=BEST, style="reflective"):
         ("answer", {"right→right": 1.5, "wrong→right": 1.5, "right→wrong": 0.5, "wrong→wrong": 0.5}),
     ],
 )
-def test_totals_at_full_format_reflection_and_length(preset: str, totals) -> None:
+def test_totals_at_full_format_reflection_and_length(preset: Preset, totals: dict[Outcome, float]) -> None:
     assert {outcome: round(earn(preset, *pair).total, 12) for outcome, pair in PAIRS.items()} == totals
 
 
@@ -61,7 +67,7 @@ def test_every_term_is_kept_even_at_zero() -> None:
 
 @pytest.mark.parametrize("final", [RIGHT, WRONG])
 @pytest.mark.parametrize("preset", ["paper", "answer"])
-def test_a_first_attempt_that_is_wrong_on_purpose_never_pays(preset: str, final) -> None:
+def test_a_first_attempt_that_is_wrong_on_purpose_never_pays(preset: Preset, final: Grade) -> None:
     """The released OpenRLHF reward pays wrong→right more than right→right; the paper's does not."""
     sandbagged = earn(preset, WRONG, final).total
     assert sandbagged <= earn(preset, RIGHT, final).total
@@ -103,9 +109,11 @@ def test_a_missing_answer_block_does_not_wipe_out_the_rest() -> None:
 
 @pytest.mark.parametrize("pair", [(UNGRADABLE, UNGRADABLE), (RIGHT, UNGRADABLE), (UNGRADABLE, WRONG)])
 @pytest.mark.parametrize("preset", ["paper", "release-openrlhf", "answer"])
-def test_an_ungradable_gold_earns_nothing_at_all(preset: str, pair) -> None:
+def test_an_ungradable_gold_earns_nothing_at_all(preset: Preset, pair: tuple[Grade, Grade]) -> None:
     """The released reward gives 1.0 to anything when the gold does not parse."""
-    assert earn(preset, *pair) is None
+    first, final = pair
+    parsed = parse_style(FIVE, "reflective")
+    assert reward(preset, text=FIVE, parsed=parsed, first=first, final=final, tokens=BEST) is None
 
 
 def test_answers_without_blanks_have_the_format() -> None:
@@ -154,18 +162,18 @@ def test_preset_answer_works_for_a_single_attempt_and_the_others_refuse() -> Non
     text = "<think>3+4</think><answer>7</answer>"
     assert earn("answer", RIGHT, RIGHT, text=text, style="single").total == 1.5
     assert earn("answer", RIGHT, RIGHT, text="7", style="single").total == 1.0
-    for preset in ("paper", "release-openrlhf"):
+    for preset in FIVE_BLOCK_PRESETS:
         with pytest.raises(ValueError, match="needs the five blocks"):
             earn(preset, RIGHT, RIGHT, text=text, style="single")
 
 
 def test_unknown_preset() -> None:
     with pytest.raises(ValueError, match="unknown preset 'papper'; use one of paper"):
-        earn("papper", RIGHT, RIGHT)
+        earn("papper", RIGHT, RIGHT)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("outcome", PAIRS)
-def test_segments_add_up_to_the_total(outcome: str) -> None:
+def test_segments_add_up_to_the_total(outcome: Outcome) -> None:
     earned = earn("paper", *PAIRS[outcome])
     assert sum(segment_rewards(earned)) == pytest.approx(earned.total)
 
@@ -194,4 +202,5 @@ def test_segment_credit_needs_an_effect() -> None:
 def test_a_format_error_pays_no_format() -> None:
     error = FormatError(where=0, what="x")
     earned = reward("paper", text="", parsed=error, first=RIGHT, final=RIGHT, tokens=BEST)
+    assert earned is not None
     assert earned.score("format") == 0.0

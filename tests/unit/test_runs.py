@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def trace(number: int, text: str = "<think>é→中</think>") -> Trace:
     )
 
 
-def save(text: str):
+def save(text: str) -> Callable[[Path], None]:
     def write(path: Path) -> None:
         (path / "sub").mkdir()
         (path / "sub" / "weights").write_text(text)

@@ -1,17 +1,33 @@
 from collections import Counter
+from collections.abc import Sequence
+from typing import TypedDict, get_args
 
 import pytest
 
-from srpo.core.records import Attempt, FormatError, Grade, Origin, Problem, Response, Trace
+from srpo.core.records import Attempt, FormatError, Grade, Origin, Problem, Response, Trace, Verdict
 from srpo.core.response import render
-from srpo.core.selection import Selection, leaks_gold, names_something, normalised, select, source_of, verify_trace
+from srpo.core.selection import (
+    Selection,
+    leaks_gold,
+    names_something,
+    normalised,
+    select,
+    source_of,
+    verify_trace,
+)
 
-GRADES = {v: Grade(verdict=v, extracted=None, reason=f"because {v}") for v in ("correct", "incorrect", "ungradable")}
+GRADES = {v: Grade(verdict=v, extracted=None, reason=f"because {v}") for v in get_args(Verdict)}
 
 
 def trace(
-    problem="1", *, first="incorrect", final="correct", reflection="the red bar is 4, not 3", think="4+3=7", family=""
-):
+    problem: str = "1",
+    *,
+    first: Verdict = "incorrect",
+    final: Verdict = "correct",
+    reflection: str = "the red bar is 4, not 3",
+    think: str = "4+3=7",
+    family: str = "",
+) -> Trace:
     response = Response(
         first=Attempt(think="3+3=6", answer="6"), reflection=reflection, second=Attempt(think=think, answer="7")
     )
@@ -25,7 +41,7 @@ def trace(
     )
 
 
-def many(num_wrong, num_right):
+def many(num_wrong: int, num_right: int) -> list[Trace]:
     wrong = [trace(f"w{i}") for i in range(num_wrong)]
     return wrong + [trace(f"r{i}", first="correct") for i in range(num_right)]
 
@@ -62,7 +78,7 @@ def test_a_good_trace_passes() -> None:
         ),
     ],
 )
-def test_bad_traces_are_refused_with_the_reason(bad, reason: str) -> None:
+def test_bad_traces_are_refused_with_the_reason(bad: Trace, reason: str) -> None:
     assert verify_trace(bad) == reason
 
 
@@ -122,11 +138,13 @@ def test_strict_mode_refuses_the_gold_as_the_answer(text: str, gold: str, leaks:
 def test_an_attempt_with_a_word_or_two_changed_is_a_copy() -> None:
     think = " ".join(f"step {number} of the sum" for number in range(10))
     first = Attempt(think=think, answer="6")
-    found = trace(reflection=think.replace("step 3", "part 3"))
-    found = found.model_copy(update={"parsed": found.parsed.model_copy(update={"first": first})})
-    assert verify_trace(found) == "copied reflection: it is the first attempt once more"
-    checked = found.parsed.model_copy(update={"reflection": f"{think}, but 3 is read as 8, so the rest is off by 5"})
-    assert verify_trace(found.model_copy(update={"parsed": checked})) is None
+    second = Attempt(think="4+3=7", answer="7")
+    copied = Response(first=first, reflection=think.replace("step 3", "part 3"), second=second)
+    assert verify_trace(trace().model_copy(update={"parsed": copied})) == (
+        "copied reflection: it is the first attempt once more"
+    )
+    checked = Response(first=first, reflection=f"{think}, but 3 is read as 8, so the rest is off by 5", second=second)
+    assert verify_trace(trace().model_copy(update={"parsed": checked})) is None
 
 
 @pytest.mark.parametrize(
@@ -148,11 +166,11 @@ def test_a_reflection_names_something(reflection: str, names: bool) -> None:
     assert names_something(reflection, "How tall is the bar at this angle? 三角形的面积") is names
 
 
-def kept(traces, selection: Selection):
+def kept(traces: Sequence[Trace], selection: Selection) -> list[Trace]:
     return [trace for position, trace in enumerate(traces) if selection.refusal(position) is None]
 
 
-def refusals(selection: Selection):
+def refusals(selection: Selection) -> list[tuple[int, str, str]]:
     found = [(position, selection.refusal(position)) for position in range(len(selection))]
     return [(position, *refusal) for position, refusal in found if refusal is not None]
 
@@ -186,7 +204,7 @@ def test_duplicates_are_dropped_per_problem() -> None:
         (3, 3, 0.5, 0, (0, 0)),
     ],
 )
-def test_balance(wrong: int, right: int, share: float | None, limit: int | None, expected) -> None:
+def test_balance(wrong: int, right: int, share: float | None, limit: int | None, expected: tuple[int, int]) -> None:
     selection = select(many(wrong, right), wrong_share=share, max_count=limit)
     assert (selection.num_wrong, selection.num_right) == expected
 
@@ -219,7 +237,7 @@ def test_the_choice_is_that_of_the_first_release() -> None:
     ]
 
 
-def sourced(num_wrong, num_right, family):
+def sourced(num_wrong: int, num_right: int, family: str) -> list[Trace]:
     wrong = [trace(f"{family}w{i}", family=family) for i in range(num_wrong)]
     return wrong + [trace(f"{family}r{i}", first="correct", family=family) for i in range(num_right)]
 
@@ -233,7 +251,7 @@ def sourced(num_wrong, num_right, family):
         ({"*": 20, "b": 0}, {("a", False): 14, ("a", True): 6}),
     ],
 )
-def test_caps_hold_for_each_source_with_its_mix(caps, expected) -> None:
+def test_caps_hold_for_each_source_with_its_mix(caps: dict[str, int], expected: dict[tuple[str, bool], int]) -> None:
     traces = [*sourced(70, 30, "a"), *sourced(7, 3, "b")]
     selection = select(traces, caps=caps)
     found = kept(traces, selection)
@@ -260,10 +278,15 @@ def test_what_a_cap_counts_together(family: str, source: str, name: str) -> None
     assert source_of(Problem(id="1", question="?", answer="1", family=family, source=source)) == name
 
 
+class Settings(TypedDict, total=False):
+    wrong_share: float
+    max_count: int
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"), [({"wrong_share": 1.2}, "1.2 must lie"), ({"max_count": -1}, "-1 must")]
 )
-def test_impossible_settings(arguments, message: str) -> None:
+def test_impossible_settings(arguments: Settings, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         select([], **arguments)
 

@@ -30,13 +30,20 @@ FIVE = Response.model_validate(
 
 
 def trace(
-    problem, pair, *, sample=0, response=FIVE, tokens=40, family="bars", chance=0.25, temperature=1.0, style=None
-):
+    problem: str,
+    pair: str,
+    *,
+    sample: int = 0,
+    response: Response | None = FIVE,
+    tokens: int | None = 40,
+    family: str = "bars",
+    chance: float | None = 0.25,
+    temperature: float = 1.0,
+) -> Trace:
     return Trace.model_construct(
         origin=Origin(stage="eval", model="m", sampling=Sampling(temperature=temperature)),
         problem=Problem(id=problem, question="?", answer="7", family=family, chance=chance),
         sample=sample,
-        style=style or "reflective",
         text="",
         parsed=response or FormatError(where=0, what=""),
         first_grade=GRADES[pair[0]],
@@ -98,7 +105,7 @@ def test_pass_at_k() -> None:
         ([], None),
     ],
 )
-def test_majority_vote(answers, expected: str | None) -> None:
+def test_majority_vote(answers: list[str | None], expected: str | None) -> None:
     assert majority_vote(answers) == expected
 
 

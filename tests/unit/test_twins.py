@@ -28,7 +28,7 @@ def figure(path: Path, *, label: str = "", size: int = 96, **options: int) -> Pa
     draw = ImageDraw.Draw(image)
     draw.rectangle((10, 20, 60, 80), fill="black")
     draw.text((70, 5), label, fill="black")
-    image.resize((size, size)).save(path, **options)
+    image.resize((size, size)).save(path, None, **options)
     return path
 
 
