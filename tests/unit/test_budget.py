@@ -51,7 +51,7 @@ def test_bad_pilot(costs: list[float], number: int) -> None:
 def test_t_quantiles_against_tables() -> None:
     table = {1: 12.7062, 2: 4.3027, 3: 3.1824, 4: 2.7764, 5: 2.5706, 10: 2.2281, 19: 2.0930, 30: 2.0423, 1000: 1.9623}
     for df, value in table.items():
-        assert t95(df) == pytest.approx(value, rel=5e-3)
+        assert t95(df) == pytest.approx(value, rel=1.3e-3 if df == 3 else 4e-4)
     with pytest.raises(ValueError, match="0 degrees"):
         t95(0)
 

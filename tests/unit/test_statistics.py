@@ -1,5 +1,10 @@
+import itertools
 import math
+import subprocess
+import sys
 import time
+import tracemalloc
+from statistics import fmean, pstdev
 
 import pytest
 
@@ -73,6 +78,37 @@ def test_bootstrap_is_seeded_and_close_to_the_normal_interval() -> None:
     assert bootstrap_mean(values, seed=1) == pytest.approx((0.5 - half, 0.5 + half), abs=0.01)
     with pytest.raises(ValueError, match="no values"):
         bootstrap_mean([])
+
+
+@pytest.mark.parametrize("n", [200, 5_000, 50_000])
+def test_the_ends_of_an_interval_hardly_move_with_the_seed(n: int) -> None:
+    values = [(i * 7 % 9) / 8 for i in range(n)]
+    half = 1.96 * pstdev(values) / math.sqrt(n)
+    intervals = [bootstrap_mean(values, seed=seed) for seed in range(20)]
+    for ends in zip(*intervals, strict=True):
+        assert pstdev(ends) < 0.05 * half, "200 resamples would give 0.09"
+        assert fmean(ends) == pytest.approx(fmean(values), abs=1.05 * half)
+
+
+def test_a_bootstrap_draws_each_problem_as_often_as_any_other() -> None:
+    """Three problems, all distinct: the 27 equally likely resamples have known quantiles."""
+    low, high = bootstrap_mean([0.0, 1.0, 5.0], num_resamples=50_000)
+    means = sorted(sum(drawn) / 3 for drawn in itertools.product([0.0, 1.0, 5.0], repeat=3))
+    assert (low, high) == (means[0], means[-1]), "1 of 27 is more than 2.5%"
+
+
+def test_a_bootstrap_of_distinct_values_holds_little_memory() -> None:
+    values = [i / 20_000 for i in range(20_000)]
+    tracemalloc.start()
+    bootstrap_mean(values, num_resamples=200)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 24 * 2**20, "all counts of 200 resamples at once would be 32 MiB"
+
+
+def test_grades_and_rewards_load_without_numpy() -> None:
+    code = "import srpo.grading, srpo.core.rewards, sys; assert 'numpy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize(

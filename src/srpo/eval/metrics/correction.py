@@ -205,7 +205,7 @@ def same_answer(first: Grade, final: Grade) -> bool:
 
 
 def correction_metrics(
-    samples: Iterable[Sample | Trace], *, seed: int = 0, num_resamples: int = 1000
+    samples: Iterable[Sample | Trace], *, seed: int = 0, num_resamples: int = 2000
 ) -> CorrectionMetrics:
     """All metrics of a set of responses: traces of a run, or samples read from recorded responses."""
     found = [sample_of(one) if isinstance(one, Trace) else one for one in samples]
