@@ -21,6 +21,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from benchmarks.evidence_table import summary_of, write_results
 from srpo.config.load import to_yaml
 from srpo.data.drawn import drawn_problems
 from srpo.policy.load import TINY_BASE, shipped_base
@@ -60,7 +61,15 @@ def jobs_of(out: Path, seeds: Iterable[int], split: str, sizes: settings.Sizes) 
         grpo = settings.rl_config(sizes, settings.ARMS["grpo"], base, seed)
         jobs.append(Job(name=f"grpo-{s}", stage="rl", config=grpo))
         jobs += evals(f"grpo-{s}", out / f"grpo-{s}" / "model", "single", split, sizes, seed)
-        make = (sys.executable, __file__, "--make-long", str(out / f"long-{s}"), str(out / f"reflect-{s}"), str(seed))
+        make = (
+            sys.executable,
+            "-m",
+            "benchmarks.evidence",
+            "--make-long",
+            str(out / f"long-{s}"),
+            str(out / f"reflect-{s}"),
+            str(seed),
+        )
         jobs.append(Job(name=f"long-{s}", stage="", config=None, after=(f"reflect-{s}",), command=make))
         long = settings.sft_config(base, out / f"long-{s}", seed, style="single")
         jobs.append(Job(name=f"sft-long-{s}", stage="sft", config=long, after=(f"long-{s}",)))
@@ -101,8 +110,8 @@ def _rl(out: Path, sizes: settings.Sizes, arm: str, start: str, seed: int) -> Jo
 
 def _majority(out: Path, base: str, s: str, split: Any, sizes: settings.Sizes, seed: int) -> Any:
     """The base model's vote with as many tokens per problem as SRPO's response has."""
-    ours = RunDir.read(out / f"eval-srpo-{s}-t1").summary()["stages"][0]["mean_tokens"]
-    one = RunDir.read(out / "eval-base-t1").summary()["stages"][0]["mean_tokens"]
+    ours = summary_of(out / f"eval-srpo-{s}-t1")["stages"][0]["mean_tokens"]
+    one = summary_of(out / "eval-base-t1")["stages"][0]["mean_tokens"]
     votes = max(2, round(ours / one))
     return settings.eval_config(
         "majority",
@@ -123,7 +132,7 @@ def make_long_traces(out: Path, reflect: Path, seed: int) -> None:
     Prompt and target tokens both count, because both are computed.
     """
     from srpo.core.prompts import user_text
-    from srpo.core.records import Origin, Trace
+    from srpo.core.records import Origin, Problem, Response, Trace
     from srpo.core.response import render, render_attempt
     from srpo.grading import grade
     from srpo.models.scripted import long_attempt
@@ -131,10 +140,13 @@ def make_long_traces(out: Path, reflect: Path, seed: int) -> None:
 
     tokenizer = load_processor(shipped_base()).tokenizer
 
-    def cost(problem: Any, text: str) -> int:
+    def cost(problem: Problem, text: str) -> int:
         return len(tokenizer(user_text(problem, settings.PROMPT) + text)["input_ids"]) + 9 + 10
 
-    budget = sum(cost(t.problem, render(t.parsed)) for t in RunDir.read(reflect).traces())
+    budget = 0
+    for reflected in RunDir.read(reflect).traces():
+        assert isinstance(reflected.parsed, Response), "reflection data holds nothing else"
+        budget += cost(reflected.problem, render(reflected.parsed))
     lines: list[str] = []
     for problem in itertools.cycle(drawn_problems("train", count=9000, seed=5000 + seed)):
         attempt = long_attempt(problem)
@@ -219,8 +231,6 @@ def main() -> None:
         return
     jobs = jobs_of(arguments.out, arguments.seeds, arguments.split, SIZES)
     run_all(jobs, arguments.out, arguments.workers)
-    from benchmarks.evidence_table import write_results
-
     write_results(arguments.out, arguments.seeds, arguments.results, arguments.split, SIZES)
 
 

@@ -60,6 +60,14 @@ def write_results(out: Path, seeds: Sequence[int], results: Path, split: str, si
     print(f"{results}\n{_markdown(document)}")
 
 
+def summary_of(run: Path) -> dict[str, Any]:
+    """What a finished run wrote last."""
+    found = RunDir.read(run).summary()
+    if found is None:
+        raise ValueError(f"{str(run)!r} has not finished; run make evidence again")
+    return found
+
+
 def _eval_dir(out: Path, name: str, seed: int, label: str) -> Path:
     if name == "base":
         return out / f"eval-base-{label}"
@@ -71,8 +79,8 @@ def _row(out: Path, name: str, seeds: Sequence[int]) -> dict[str, Any]:
     row: dict[str, Any] = {label: _cell(out, name, seeds, label) for label in labels}
     if name in {"base", "majority"}:
         return row
-    trained = [RunDir.read(out / f"{name}-s{seed}") for seed in seeds]
-    summaries = [run.summary() for run in trained]
+    trained = [out / f"{name}-s{seed}" for seed in seeds]
+    summaries = [summary_of(run) for run in trained]
     row["train_tokens"] = [summary["tokens"] for summary in summaries]
     row["train_seconds"] = [round(summary["seconds"]) for summary in summaries]
     row["train_steps"] = [summary["steps"] for summary in summaries]
@@ -81,7 +89,7 @@ def _row(out: Path, name: str, seeds: Sequence[int]) -> dict[str, Any]:
 
 def _cell(out: Path, name: str, seeds: Sequence[int], label: str) -> dict[str, Any]:
     """Means over seeds, and every seed's own numbers."""
-    summaries = [RunDir.read(_eval_dir(out, name, seed, label)).summary() for seed in seeds]
+    summaries = [summary_of(_eval_dir(out, name, seed, label)) for seed in seeds]
     stages = [summary["stages"][0] for summary in summaries]
     final = [
         summary["majority_accuracy"] if name == "majority" else stage["final_accuracy"]

@@ -23,7 +23,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from srpo.config.load import to_yaml
 from srpo.models.protocol import Message
@@ -31,7 +31,7 @@ from srpo.models.remote_request import _key
 from srpo.runs.reader import read_traces
 from srpo.runs.rejects import read_dropped
 from tests.support.fault_server import Body, Faults, FaultServer
-from tests.support.served_sums import answer, config, write_problems
+from tests.support.served_sums import answer, config, with_servers, write_problems
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = 3
@@ -97,7 +97,7 @@ def main() -> int:
     return 1 if result["complaints"] or result["kills"] != arguments.kills else 0
 
 
-def compare(work: Path, setting: Setting) -> dict[str, object]:
+def compare(work: Path, setting: Setting) -> dict[str, Any]:
     """Both runs, and what is wrong with the second one."""
     data = write_problems(work, setting.problems)
     with FaultServer(answer) as server:
@@ -132,9 +132,7 @@ def compare(work: Path, setting: Setting) -> dict[str, object]:
 def write_config(path: Path, server: FaultServer, data: Path, setting: Setting) -> Path:
     found = config(server, data, num_samples=SAMPLES, batch_size=10)
     quick = {"timeout_s": setting.timeout_s, "backoff_s": 0.01, "concurrency": 32, "max_retries": 12}
-    teacher = found.teacher.model_copy(update={"model": found.teacher.model.model_copy(update=quick)})
-    found = found.model_copy(update={"model": found.model.model_copy(update=quick), "teacher": teacher})
-    path.write_text(to_yaml(found), encoding="utf-8")
+    path.write_text(to_yaml(with_servers(found, policy=quick, teacher=quick)), encoding="utf-8")
     return path
 
 

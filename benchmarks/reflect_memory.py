@@ -14,10 +14,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
+
+from srpo.core.records import Sampling  # noqa: E402
+from srpo.models.protocol import Completion, Request  # noqa: E402
 
 
 def main() -> int:
@@ -46,7 +50,6 @@ def main() -> int:
 
 def measure(count: int) -> dict[str, float]:
     from srpo.models.fake import FakeGenerator
-    from srpo.models.protocol import Completion, Request
     from srpo.reflect.config import ReflectConfig
     from srpo.reflect.run import run
     from srpo.runs.directory import RunDir
@@ -54,7 +57,7 @@ def measure(count: int) -> dict[str, float]:
     class Forgetful(FakeGenerator):
         """The fake keeps its requests, which is memory of the fake's own."""
 
-        def generate(self, requests: list[Request], sampling: object) -> list[list[Completion]]:
+        def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Completion]]:
             found = super().generate(requests, sampling)
             self.requests.clear()
             return found
@@ -102,7 +105,7 @@ def measure(count: int) -> dict[str, float]:
     }
 
 
-def hash_of(request: object) -> int:
+def hash_of(request: Request) -> int:
     return int(request.problem.id[1:]) * 2654435761 >> 7
 
 

@@ -87,11 +87,13 @@ def main() -> None:
         row: dict[str, object] = dict(
             zip(("image_size", "num_prompts", "group", "completion_tokens"), cell, strict=True)
         )
+        costs: dict[str, dict[str, float]] = {}
         for method in ("plain", "shared"):
             command = [sys.executable, __file__, "--cell", json.dumps([*cell, method, arguments.repeats])]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
-            row[method] = json.loads(done.stdout)
-        plain, shared = row["plain"], row["shared"]
+            costs[method] = json.loads(done.stdout)
+        plain, shared = costs["plain"], costs["shared"]
+        row |= costs
         row["times_faster"] = round(plain["cpu_s"] / shared["cpu_s"], 2)
         row["times_less_memory"] = round(plain["memory_mb"] / shared["memory_mb"], 2)
         rows.append(row)

@@ -15,7 +15,7 @@ from srpo.policy.prompts import PromptEncoder
 from srpo.rl.train import Clock, Learnable, Session, accumulate_gradients
 from srpo.sft.examples import make_examples
 from srpo.sft.train import accumulate_gradients as accumulate_sft
-from tests.support.training import problems, rl_config, sft_config, trace
+from tests.support.training import about, problems, rl_config, sft_config, trace
 
 
 def gradients(policy: Policy) -> dict[str, Tensor]:
@@ -29,7 +29,7 @@ def assert_same(ours: dict[str, Tensor], whole: dict[str, Tensor]) -> None:
     largest = max(float(gradient.abs().max()) for gradient in whole.values())
     assert largest > 1e-4, "a gradient of zero would equal anything"
     for name, gradient in whole.items():
-        torch.testing.assert_close(ours[name], gradient, atol=1e-5 * largest, rtol=0, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(ours[name], gradient, atol=1e-5 * largest, rtol=0, msg=about(name))
 
 
 @pytest.mark.parametrize("choice", ["all", "right", "none"])

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 import pytest
@@ -116,9 +117,9 @@ def test_results_do_not_depend_on_batching(tiny_policy: Policy, monkeypatch: pyt
     prompts = prompts_of(policy)
     sampling = Sampling(max_tokens=40)
 
-    def tokens(**settings: object) -> list[tuple[int, ...]]:
+    def tokens(max_rows: int = decode.MAX_ROWS) -> list[tuple[int, ...]]:
         generator = seeded()
-        groups = sample(policy, prompts, num_samples=20, sampling=sampling, generator=generator, **settings)
+        groups = sample(policy, prompts, num_samples=20, sampling=sampling, generator=generator, max_rows=max_rows)
         return [c.token_ids for c in rows(groups)]
 
     reference = tokens()
@@ -194,6 +195,12 @@ def test_draw_inverts_the_cumulative_distribution() -> None:
     assert {int(draw(probabilities, torch.tensor([u], dtype=torch.float64), 0.5)[0]) for u in (0, 0.5, 0.99)} == {3}
 
 
+class Settings(TypedDict, total=False):
+    num_samples: int | list[int]
+    sampling: Sampling
+    forced: list[list[list[int]]]
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -205,10 +212,10 @@ def test_draw_inverts_the_cumulative_distribution() -> None:
         ({"forced": [[[5] * 256]] * 3}, "256 forced tokens leave no room"),
     ],
 )
-def test_errors_name_the_value(tiny_policy: Policy, settings: dict[str, object], message: str) -> None:
-    arguments = {"num_samples": 1, "sampling": Sampling(), "generator": seeded(), **settings}
+def test_errors_name_the_value(tiny_policy: Policy, settings: Settings, message: str) -> None:
+    arguments: Settings = {"num_samples": 1, "sampling": Sampling(), **settings}
     with pytest.raises(ValueError, match=message):
-        sample(tiny_policy, prompts_of(tiny_policy), **arguments)
+        sample(tiny_policy, prompts_of(tiny_policy), generator=seeded(), **arguments)
     with pytest.raises(ValueError, match=r"\['<\|im_end\|>'\], which may not stand within"):
         sample(
             tiny_policy, prompts_of(tiny_policy), num_samples=1, sampling=Sampling(), generator=seeded(),

@@ -13,6 +13,7 @@ from srpo.policy.load import load_policy
 from srpo.policy.policy import Policy
 from srpo.policy.prefix import Logprobs, completion_logprobs, plain_logprobs
 from srpo.policy.processor import EncodedPrompt
+from tests.support.training import about
 
 FAMILIES = ["qwen2_vl", "qwen2_5_vl", "qwen3_vl"]
 TOLERANCE = 1e-5
@@ -86,7 +87,7 @@ def test_logprobs_and_all_gradients_equal_the_plain_forward(
             assert gradient is None or not gradient.any()
             assert other is None or not other.any()
         else:
-            torch.testing.assert_close(other, gradient, atol=TOLERANCE, rtol=0, msg=lambda m, n=name: f"{n}: {m}")
+            torch.testing.assert_close(other, gradient, atol=TOLERANCE, rtol=0, msg=about(name))
 
 
 @pytest.mark.parametrize("family", FAMILIES)

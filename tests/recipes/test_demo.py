@@ -40,7 +40,7 @@ def run_demo(out: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     ("arguments", "said"),
     [(("--minutes", "0"), "--minutes 0"), (("--minuets", "3"), "--minuets"), (("--seed", "x"), "--seed")],
 )
-def test_wrong_flags_are_named(tmp_path: Path, arguments, said: str) -> None:
+def test_wrong_flags_are_named(tmp_path: Path, arguments: tuple[str, str], said: str) -> None:
     result = run_demo(tmp_path / "demo", *arguments)
     assert result.returncode == 2
     assert said in result.stderr

@@ -1,7 +1,6 @@
 """Evaluation of models behind servers, with a judge behind one: real HTTP on loopback."""
 
 import json
-import signal
 import threading
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from srpo.models.pool import RESPONSES
 from srpo.runs.directory import RunDir
 from srpo.runs.interrupt import Stopped
 from tests.support.fault_server import Body, Faults, FaultServer, prompt_text
+from tests.support.interrupted import interrupted
 
 FILES = ("traces.jsonl", "rejected.jsonl", "rows.jsonl")
 COUNT = 24
@@ -120,11 +120,8 @@ def test_a_stop_loses_nothing_that_was_answered(tmp_path: Path) -> None:
 
     with FaultServer(slow) as server:
         cfg = config(server, path)
-        killer = threading.Thread(target=lambda: (asked.wait(), signal.raise_signal(signal.SIGINT)))
-        killer.start()
-        with pytest.raises(Stopped, match=r"after batch \d+ of 6"):
+        with interrupted(asked), pytest.raises(Stopped, match=r"after batch \d+ of 6"):
             evaluate(cfg, tmp_path / "stopped")
-        killer.join()
         evaluate(cfg, tmp_path / "stopped")
         assert server.num_paid_twice == 0
         evaluate(cfg, tmp_path / "whole")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -119,9 +120,7 @@ def odd_pictures(folder: Path) -> dict[str, bool]:
     rng = np.random.default_rng(0)
     base = Image.fromarray(rng.integers(0, 255, (60, 90, 3), dtype=np.uint8))
     good: dict[str, Callable[[], Image.Image]] = {
-        **{
-            f"{mode.lower()}.png": lambda mode=mode: base.convert(mode) for mode in ("1", "L", "LA", "P", "RGB", "RGBA")
-        },
+        **{f"{mode.lower()}.png": partial(base.convert, mode) for mode in ("1", "L", "LA", "P", "RGB", "RGBA")},
         "cmyk.jpg": lambda: base.convert("CMYK"),
         "i16.png": lambda: Image.fromarray(rng.integers(0, 65535, (40, 40), dtype=np.uint16)),
         "one.png": lambda: base.resize((1, 1)),

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import signal
 import sys
 import threading
 from io import TextIOWrapper
@@ -26,14 +25,15 @@ from srpo.runs.directory import RunDir
 from srpo.runs.interrupt import Stopped
 from srpo.runs.rejects import read_dropped
 from tests.support.fault_server import Body, Faults, FaultServer, prompt_text
-from tests.support.served_sums import answer, config, write_problems
+from tests.support.interrupted import interrupted
+from tests.support.served_sums import answer, config, with_servers, write_problems
 
 FILES = ("traces.jsonl", "rejected.jsonl", VERIFIED, DIFFICULTY)
 
 
-def reflect(cfg: ReflectConfig, out: Path, **options: object) -> ReflectResult:
+def reflect(cfg: ReflectConfig, out: Path) -> ReflectResult:
     with RunDir.open(out, cfg, "reflect", may_change=MAY_CHANGE) as run_dir:
-        return run(cfg, run_dir, **options)
+        return run(cfg, run_dir)
 
 
 def contents(out: Path) -> dict[str, bytes]:
@@ -48,15 +48,7 @@ def test_the_kept_set_depends_neither_on_the_window_nor_on_faults(tmp_path: Path
     faults = Faults(rate=0.3, seed=1, stall_s=0.01)
     with FaultServer(answer, faults=faults) as server:
         served = {"base_url": server.base_url, "concurrency": 3, "backoff_s": 0}
-        stormy = reflect(
-            cfg.model_copy(
-                update={
-                    "model": cfg.model.model_copy(update=served),
-                    "teacher": cfg.teacher.model_copy(update={"model": cfg.teacher.model.model_copy(update=served)}),
-                }
-            ),
-            tmp_path / "stormy",
-        )
+        stormy = reflect(with_servers(cfg, policy=served, teacher=served), tmp_path / "stormy")
         assert len(server.faulted) >= 5
         assert server.num_paid_twice == 0
     assert stormy == calm
@@ -149,11 +141,8 @@ def test_a_stop_loses_nothing_that_was_answered(tmp_path: Path) -> None:
 
     with FaultServer(slow) as server:
         cfg = config(server, path, budget={"pilot": 0})
-        killer = threading.Thread(target=lambda: (asked.wait(), signal.raise_signal(signal.SIGINT)))
-        killer.start()
-        with pytest.raises(Stopped, match=r"after batch \d+ of 6"):
+        with interrupted(asked), pytest.raises(Stopped, match=r"after batch \d+ of 6"):
             reflect(cfg, tmp_path / "stopped")
-        killer.join()
         reflect(cfg, tmp_path / "stopped")
         assert server.num_paid_twice == 0
         reflect(cfg, tmp_path / "whole")
@@ -163,7 +152,7 @@ def test_a_stop_loses_nothing_that_was_answered(tmp_path: Path) -> None:
 def test_a_server_that_refuses_everything_ends_the_run_and_spoils_nothing(tmp_path: Path) -> None:
     path = write_problems(tmp_path, 12)
     cfg = config("http://127.0.0.1:9/v1", path, budget={"pilot": 0})
-    cfg = cfg.model_copy(update={"model": cfg.model.model_copy(update={"max_retries": 0})})
+    cfg = with_servers(cfg, policy={"max_retries": 0})
     with pytest.raises(ValueError, match=r"policy: all 12 requests about 4 problems failed, the last with"):
         reflect(cfg, tmp_path / "run")
     with FaultServer(answer) as server:
@@ -195,6 +184,7 @@ def test_the_form_of_the_paper(tmp_path: Path) -> None:
     for trace in traces:
         assert isinstance(trace.parsed, Response)
         assert (trace.parsed.second.think, trace.parsed.second.answer) == ("", trace.problem.answer)
+        assert trace.share_right is not None
         assert 0 <= trace.share_right <= 1
 
 
@@ -206,17 +196,15 @@ def test_blocks_as_json_give_the_same_traces_as_blocks_in_tags(tmp_path: Path) -
         plain["messages"][-1]["content"] = plain["messages"][-1]["content"].rpartition("\n\nInstead of tags")[0]
         text = answer(plain, sample)
         found = [re.search(f"<{name}>(.*?)</{name}>", text) for name in names]
-        return json.dumps({name: one[1] for name, one in zip(names, found, strict=True)}) if all(found) else text
+        blocks = {name: one[1] for name, one in zip(names, found, strict=True) if one}
+        return json.dumps(blocks) if len(blocks) == len(names) else text
 
     path = write_problems(tmp_path, 10)
     with FaultServer(answer) as server:
         reflect(config(server, path), tmp_path / "tags")
     with FaultServer(as_json) as server:
-        cfg = config(server, path)
         told = {"structured": True}
-        teacher = cfg.teacher.model_copy(update={"model": cfg.teacher.model.model_copy(update=told)})
-        cfg = cfg.model_copy(update={"model": cfg.model.model_copy(update=told), "teacher": teacher})
-        reflect(cfg, tmp_path / "json")
+        reflect(with_servers(config(server, path), policy=told, teacher=told), tmp_path / "json")
     for name in ("traces.jsonl", VERIFIED, DIFFICULTY):
         written = [json.loads(line) for line in (tmp_path / "json" / name).read_text().splitlines()]
         expected = [json.loads(line) for line in (tmp_path / "tags" / name).read_text().splitlines()]
@@ -248,9 +236,7 @@ def described(body: Body, sample: int) -> str:
 def test_a_teacher_without_eyes_reads_a_description(tmp_path: Path, captions: str, words: str) -> None:
     path = picture_problems(tmp_path, caption=captions == "problem")
     with FaultServer(described, keep=True) as server:
-        cfg = config(server, path, captions=captions)
-        blind = cfg.teacher.model.model_copy(update={"sends_images": False})
-        cfg = cfg.model_copy(update={"teacher": cfg.teacher.model_copy(update={"model": blind})})
+        cfg = with_servers(config(server, path, captions=captions), teacher={"sends_images": False})
         assert reflect(cfg, tmp_path / "run").verified > 2
         bodies = [body for _, body in server.requests or ()]
     teacher = [body for body in bodies if body["model"] == "teacher"]

@@ -20,7 +20,7 @@ from srpo.models.meter import BudgetSpent, Meter
 from srpo.models.protocol import Completion, Message, Request
 from srpo.models.remote import Cancelled, RemoteGenerator
 from srpo.models.structured import TEACHER_BLOCKS
-from tests.support.fault_server import Answer, Faults, FaultServer, numbered, prompt_text
+from tests.support.fault_server import Answer, FaultKind, Faults, FaultServer, numbered, prompt_text
 
 SAMPLING = Sampling(temperature=0.5, max_tokens=50, seed=3)
 
@@ -115,7 +115,7 @@ def test_a_request_that_fails_for_good_is_a_completion_with_its_error() -> None:
     ("kind", "error"),
     [pytest.param("400", "HTTP 400", id="refused"), pytest.param("quota", "HTTP 429", id="no money on the account")],
 )
-def test_what_no_retry_can_mend_is_not_sent_again(kind: str, error: str) -> None:
+def test_what_no_retry_can_mend_is_not_sent_again(kind: FaultKind, error: str) -> None:
     with FaultServer(faults=Faults(rate=1.0, kinds=(kind,), most_per_request=99)) as server:
         with connected(server) as generator:
             ((one,),) = generator.generate([ask("a")], SAMPLING)

@@ -1,6 +1,9 @@
-"""A generator that ends its process in the middle of a run."""
+"""Runs that are ended in the middle."""
 
-from collections.abc import Callable, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from srpo.core.records import Sampling
 from srpo.models.fake import FakeGenerator
@@ -19,3 +22,17 @@ class DiesAfter(FakeGenerator):
         if self._left < 0:
             raise KeyboardInterrupt
         return super().generate(requests, sampling)
+
+
+@contextmanager
+def interrupted(when: threading.Event) -> Iterator[None]:
+    """Ctrl-C, once, as soon as `when` is set."""
+
+    def strike() -> None:
+        when.wait()
+        signal.raise_signal(signal.SIGINT)
+
+    thread = threading.Thread(target=strike)
+    thread.start()
+    yield
+    thread.join()

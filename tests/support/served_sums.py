@@ -6,8 +6,10 @@ Everything is a function of the request, so that two runs can be compared, howev
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
+from srpo.models.config import ServerConfig
 from srpo.reflect.config import ReflectConfig
 from tests.support.fault_server import Body, FaultServer, prompt_text
 
@@ -42,6 +44,16 @@ def config(server: FaultServer | str, data: Path, **settings: object) -> Reflect
         "budget": {"pilot": 0},
     }
     return ReflectConfig.model_validate({**base, **settings})
+
+
+def with_servers(
+    cfg: ReflectConfig, *, policy: Mapping[str, object] | None = None, teacher: Mapping[str, object] | None = None
+) -> ReflectConfig:
+    """`cfg` with other settings of the servers that it names."""
+    assert isinstance(cfg.model, ServerConfig)
+    assert isinstance(cfg.teacher.model, ServerConfig)
+    taught = cfg.teacher.model_copy(update={"model": cfg.teacher.model.model_copy(update=teacher)})
+    return cfg.model_copy(update={"model": cfg.model.model_copy(update=policy), "teacher": taught})
 
 
 def _attempt(text: str, sample: int) -> str:

@@ -1,5 +1,6 @@
 """A tiny model that writes the format, and the settings that train it further; shared by the tests of both trainers."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,11 @@ def warm_model(base: Path, directory: Path) -> Path:
     config = sft_config(base, write_traces(directory), epochs=30, batch_size=16, optim=OPTIM | {"lr": 1e-2})
     with RunDir.open(directory / "sft", config, "sft") as run_dir:
         return Path(run(config, run_dir).model)
+
+
+def about(name: str) -> Callable[[str], str]:
+    """For `torch.testing.assert_close`: its message, with what it is about."""
+    return lambda message: f"{name}: {message}"
 
 
 class Killed(Exception):

@@ -10,6 +10,7 @@ from srpo.core.records import Attempt
 from srpo.core.response import parse_attempt
 from srpo.data.drawn import FAMILIES, drawn_problems, scene_of
 from srpo.policy.load import load_policy
+from srpo.policy.policy import Policy
 from srpo.policy.prefix import completion_logprobs
 from srpo.tiny.base import BaseConfig, Stage, learn, measure_skills, pictures, pretrain
 from srpo.tiny.curriculum import Mix, check_item, drill_items, items, practice_item, work_item
@@ -18,7 +19,7 @@ EVERYTHING = Mix(describe=1, practice=1, guess=1, drill=1, check=1, work=1)
 
 
 @pytest.fixture(scope="module")
-def policy():
+def policy() -> Policy:
     return load_policy("tiny-base", freeze_vision=False)
 
 
@@ -49,7 +50,9 @@ def test_checks_say_yes_to_the_gold_alone_and_work_ends_in_it(family: str) -> No
         assert work.answer == problem.answer
         assert work.think.splitlines() == list(scene_of(problem.images[0]).solve())
         for drill in drill_items(problem):
-            assert parse_attempt(drill.completion).answer
+            answered = parse_attempt(drill.completion)
+            assert isinstance(answered, Attempt)
+            assert answered.answer
     assert verdicts == {True, False}
 
 
@@ -58,7 +61,9 @@ def test_practice_calculates_and_compares_truly() -> None:
 
     rng = random.Random(1)
     for _ in range(60):
-        for line in parse_attempt(practice_item(rng).completion).think.splitlines():
+        attempt = parse_attempt(practice_item(rng).completion)
+        assert isinstance(attempt, Attempt)
+        for line in attempt.think.splitlines():
             if " vs " in line:
                 both, _, verdict = line.partition(": ")
                 one, two = both.split(" vs ")
@@ -68,7 +73,7 @@ def test_practice_calculates_and_compares_truly() -> None:
                 assert eval(term.replace("x", "*")) == int(result)
 
 
-def test_micro_batches_add_up_to_the_gradient_of_the_whole_batch(policy) -> None:
+def test_micro_batches_add_up_to_the_gradient_of_the_whole_batch(policy: Policy) -> None:
     batch = list(itertools.islice(items(EVERYTHING, "c", shuffled=False), 12))
     policy.model.zero_grad()
     loss = learn(policy, batch, micro_batch=5)
@@ -99,7 +104,7 @@ def test_a_batch_that_workers_cannot_share_is_refused(tmp_path: Path) -> None:
         pretrain(BaseConfig(), tmp_path, workers=3)
 
 
-def test_the_shipped_base_has_the_skills_that_checking_needs(policy) -> None:
+def test_the_shipped_base_has_the_skills_that_checking_needs(policy: Policy) -> None:
     skills = measure_skills(policy, num_problems=100)
     assert skills["add"] > 0.95
     assert skills["compare"] > 0.95

@@ -1,17 +1,36 @@
 import math
+from typing import TypedDict, Unpack, get_args
 
 import pytest
 import torch
+from torch import Tensor
 
-from srpo.rl.losses import Normalizer, clipped_surrogate, k3, normalizer, policy_loss
+from srpo.rl.config import LossVariant
+from srpo.rl.losses import Loss, Normalizer, clipped_surrogate, k3, normalizer, policy_loss
 
-VARIANTS = ("grpo", "dr_grpo", "dapo", "gspo")
+VARIANTS: tuple[LossVariant, ...] = get_args(LossVariant)
 MASK = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 0, 0]], dtype=torch.bool)
 OLD = torch.log(torch.tensor([[0.5, 0.4, 0.3, 0.2], [0.6, 0.5, 0.1, 0.1], [0.9, 0.1, 0.1, 0.1]]))
 ADVANTAGES = torch.tensor([1.0, -0.5, 2.0])
 
 
-def loss_of(variant, logprobs, *, advantages=ADVANTAGES, mask=MASK, old=OLD, **options):
+class Options(TypedDict, total=False):
+    clip_low: float
+    clip_high: float
+    normalizer_of_batch: Normalizer
+    reference_logprobs_B_T: Tensor
+    kl_coef: float
+
+
+def loss_of(
+    variant: LossVariant,
+    logprobs: Tensor,
+    *,
+    advantages: Tensor = ADVANTAGES,
+    mask: Tensor = MASK,
+    old: Tensor = OLD,
+    **options: Unpack[Options],
+) -> Loss:
     return policy_loss(
         variant,
         logprobs_B_T=logprobs,
@@ -23,6 +42,11 @@ def loss_of(variant, logprobs, *, advantages=ADVANTAGES, mask=MASK, old=OLD, **o
     )
 
 
+def gradient(of: Tensor) -> Tensor:
+    assert of.grad is not None
+    return of.grad
+
+
 @pytest.mark.parametrize(
     ("variant", "expected"),
     [
@@ -32,7 +56,7 @@ def loss_of(variant, logprobs, *, advantages=ADVANTAGES, mask=MASK, old=OLD, **o
         ("gspo", -(1.0 - 0.5 + 2.0) / 3),
     ],
 )
-def test_on_policy_value_and_statistics(variant: str, expected: float) -> None:
+def test_on_policy_value_and_statistics(variant: LossVariant, expected: float) -> None:
     loss, stats = loss_of(variant, OLD.clone())
     assert loss.item() == pytest.approx(expected)
     assert (stats.num_tokens, stats.ratio, stats.ratio_max, stats.clip_fraction) == (7, 1.0, 1.0, 0.0)
@@ -48,16 +72,16 @@ def test_on_policy_value_and_statistics(variant: str, expected: float) -> None:
         ("gspo", [1 / 12, 1 / 6, 1 / 3]),
     ],
 )
-def test_on_policy_gradient_is_the_policy_gradient(variant: str, weights) -> None:
+def test_on_policy_gradient_is_the_policy_gradient(variant: LossVariant, weights: list[float]) -> None:
     """At ratio 1 a token's gradient is its advantage times the weight that the variant gives it."""
     logprobs = OLD.clone().requires_grad_()
     loss_of(variant, logprobs).loss.backward()
     expected = -(ADVANTAGES * torch.tensor(weights))[:, None] * MASK
-    torch.testing.assert_close(logprobs.grad, expected)
+    torch.testing.assert_close(gradient(logprobs), expected)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_nothing_outside_the_mask_is_read(variant: str) -> None:
+def test_nothing_outside_the_mask_is_read(variant: LossVariant) -> None:
     logprobs = OLD.clone().requires_grad_()
     reference = OLD - 0.1
     value = loss_of(variant, logprobs, reference_logprobs_B_T=reference, kl_coef=0.1).loss
@@ -68,12 +92,12 @@ def test_nothing_outside_the_mask_is_read(variant: str) -> None:
         loss = loss_of(variant, dirty, advantages=spoiled, old=old, reference_logprobs_B_T=ref, kl_coef=0.1).loss
         loss.backward()
         assert loss.item() == pytest.approx(value.item())
-        assert torch.isfinite(dirty.grad).all()
-        assert (dirty.grad[~MASK] == 0).all()
+        assert torch.isfinite(gradient(dirty)).all()
+        assert (gradient(dirty)[~MASK] == 0).all()
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_pieces_add_up_to_the_whole(variant: str) -> None:
+def test_pieces_add_up_to_the_whole(variant: LossVariant) -> None:
     torch.manual_seed(0)
     whole = (OLD + 0.3 * torch.randn_like(OLD)).requires_grad_()
     loss = loss_of(variant, whole).loss
@@ -94,7 +118,7 @@ def test_pieces_add_up_to_the_whole(variant: str) -> None:
         piece.backward()
         total += piece.item()
     assert total == pytest.approx(loss.item())
-    torch.testing.assert_close(pieces.grad, whole.grad)
+    torch.testing.assert_close(gradient(pieces), gradient(whole))
 
 
 def test_clipping_is_one_sided() -> None:
@@ -112,8 +136,8 @@ def test_clipped_tokens_get_no_gradient_and_are_counted() -> None:
     # Advantages of rows 0 and 2 are positive, so their 5 of 7 tokens are clipped; row 1 still wants down.
     assert stats.clip_fraction == pytest.approx(5 / 7)
     assert stats.ratio == pytest.approx(1.5)
-    assert (logprobs.grad[0] == 0).all()
-    assert (logprobs.grad[1][MASK[1]] > 0).all()
+    assert (gradient(logprobs)[0] == 0).all()
+    assert (gradient(logprobs)[1][MASK[1]] > 0).all()
     assert loss.item() == pytest.approx(-(4 * 1.28 - 2 * 0.5 * 1.5 + 2 * 1.28) / 7)
 
 
@@ -126,7 +150,7 @@ def test_gspo_has_one_ratio_per_response() -> None:
     loss.backward()
     # d/dlogprob of exp(mean) is exp(mean) / length at each token.
     expected = -(ratios * ADVANTAGES / torch.tensor([4.0, 2.0, 1.0]) / 3)[:, None] * MASK
-    torch.testing.assert_close(logprobs.grad, expected)
+    torch.testing.assert_close(gradient(logprobs), expected)
     assert stats.ratio_max == pytest.approx(math.exp(0.2))
 
 
@@ -134,8 +158,8 @@ def test_advantages_per_token() -> None:
     per_token = torch.tensor([[1.0, 1.0, -1.0, -1.0], [0.5, 0.5, 9, 9], [0.0, 9, 9, 9]])
     logprobs = OLD.clone().requires_grad_()
     loss_of("grpo", logprobs, advantages=per_token).loss.backward()
-    assert logprobs.grad[0].sign().tolist() == [-1, -1, 1, 1]
-    assert (logprobs.grad[2] == 0).all()
+    assert gradient(logprobs)[0].sign().tolist() == [-1, -1, 1, 1]
+    assert (gradient(logprobs)[2] == 0).all()
     same = ADVANTAGES[:, None].expand_as(OLD)
     assert loss_of("grpo", OLD, advantages=same).loss == loss_of("grpo", OLD).loss
 
@@ -148,7 +172,7 @@ def test_k3_is_an_unbiased_nonnegative_estimate() -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_kl_pulls_back_to_the_reference(variant: str) -> None:
+def test_kl_pulls_back_to_the_reference(variant: LossVariant) -> None:
     logprobs = OLD.clone().requires_grad_()
     zero = torch.zeros(3)
     loss, stats = loss_of(variant, logprobs, advantages=zero, reference_logprobs_B_T=OLD - 0.5, kl_coef=0.1)
@@ -156,7 +180,7 @@ def test_kl_pulls_back_to_the_reference(variant: str) -> None:
     kl = math.exp(-0.5) + 0.5 - 1
     assert stats.reference_kl == pytest.approx(kl)
     assert loss.item() == pytest.approx(0.1 * kl * (7 / 24 if variant == "dr_grpo" else 1.0))
-    assert (logprobs.grad[MASK] > 0).all()
+    assert (gradient(logprobs)[MASK] > 0).all()
 
 
 def test_a_response_without_tokens_is_harmless() -> None:
@@ -176,6 +200,6 @@ def test_a_response_without_tokens_is_harmless() -> None:
         ("ppo", {}, "unknown loss 'ppo'; use one of grpo, dr_grpo, dapo, gspo"),
     ],
 )
-def test_impossible_settings(variant: str, options, message: str) -> None:
+def test_impossible_settings(variant: LossVariant, options: Options, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         policy_loss(variant, logprobs_B_T=OLD, old_logprobs_B_T=OLD, advantages=ADVANTAGES, mask_B_T=MASK, **options)

@@ -78,17 +78,17 @@ def test_default_size_is_below_a_million_parameters(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("config", "message"),
     [
-        ({"hidden_size": 100}, "hidden_size 100"),
-        ({"num_kv_heads": 3}, "num_heads 4"),
-        ({"vision_size": 40}, "vision_size 40"),
-        ({"image_size": 80}, "image_size 80"),
+        (TinyConfig(hidden_size=100), "hidden_size 100"),
+        (TinyConfig(num_kv_heads=3), "num_heads 4"),
+        (TinyConfig(vision_size=40), "vision_size 40"),
+        (TinyConfig(image_size=80), "image_size 80"),
     ],
 )
-def test_sizes_that_do_not_fit_are_refused(tmp_path: Path, change: dict[str, int], message: str) -> None:
+def test_sizes_that_do_not_fit_are_refused(tmp_path: Path, config: TinyConfig, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        build_tiny(TinyConfig(**change), [], tmp_path, seed=0)
+        build_tiny(config, [], tmp_path, seed=0)
 
 
 def test_freezing(tiny_checkpoint: Callable[[str], Path]) -> None:

@@ -207,7 +207,7 @@ def test_config_refuses_what_cannot_work(changes: dict[str, Any], message: str) 
 
 
 @pytest.mark.parametrize("old", ["grpo", "final"])
-def test_the_old_names_of_preset_answer_are_taken_with_a_note(old: str, capsys: pytest.CaptureFixture[str]):
+def test_the_old_names_of_preset_answer_are_taken_with_a_note(old: str, capsys: pytest.CaptureFixture[str]) -> None:
     _say_renamed.cache_clear()
     config = RlConfig.model_validate({"model": "m", "data": "d.jsonl", "steps": 1, "preset": old})
     assert config.preset == "answer"
