@@ -6,8 +6,8 @@ import pytest
 from inline_snapshot import snapshot
 
 from srpo.core.statistics import FamilySummary, StageSummary
-from srpo.report.model import Comparison, Curve, ReportData, RunInfo
-from srpo.report.page import render
+from srpo.report.model import Curve, ReportData, RunInfo, StageComparison
+from srpo.report.page import render_page
 from tests.support.html import Page
 
 
@@ -61,8 +61,8 @@ DATA = ReportData(
         RunInfo(label="srpo training", path="demo/srpo", num_traces=160, num_steps=3, counts={}),
     ),
     comparisons=(
-        Comparison(ours="srpo", theirs="sft", mean=0.15, low=0.1, high=0.2, n=400),
-        Comparison(ours="srpo", theirs="grpo", mean=0.1, low=-0.01, high=0.21, n=400),
+        StageComparison(ours="srpo", theirs="sft", mean=0.15, low=0.1, high=0.2, n=400),
+        StageComparison(ours="srpo", theirs="grpo", mean=0.1, low=-0.01, high=0.21, n=400),
     ),
     curves=(
         Curve(run="srpo training", key="rl/effect/mean", steps=(1, 2, 3), values=(0.1, 0.15, 0.2)),
@@ -74,7 +74,7 @@ DATA = ReportData(
 
 @pytest.fixture(scope="module")
 def page() -> Page:
-    return Page(render(DATA))
+    return Page(render_page(DATA))
 
 
 def numbers(text: str) -> list[str]:

@@ -12,7 +12,7 @@ from srpo.data.drawn import FAMILIES, drawn_problems, scene_of
 from srpo.policy.load import load_policy
 from srpo.policy.policy import Policy
 from srpo.policy.prefix import completion_logprobs
-from srpo.tiny.base import BaseConfig, Stage, learn, measure_skills, pictures, pretrain
+from srpo.tiny.base import BaseConfig, Phase, learn, load_pictures, measure_skills, pretrain
 from srpo.tiny.curriculum import Mix, check_item, drill_items, items, practice_item, work_item
 
 EVERYTHING = Mix(describe=1, practice=1, guess=1, drill=1, check=1, work=1)
@@ -79,7 +79,7 @@ def test_micro_batches_add_up_to_the_gradient_of_the_whole_batch(policy: Policy)
     loss = learn(policy, batch, micro_batch=5)
     in_parts = {name: weight.grad.clone() for name, weight in policy.model.named_parameters()}
     policy.model.zero_grad()
-    prompts = policy.encode_many([(item.question, pictures(item)) for item in batch])
+    prompts = policy.encode_many([(item.question, load_pictures(item)) for item in batch])
     scored = completion_logprobs(policy, prompts, [[policy.encode_text(item.completion)] for item in batch])
     whole = -(scored.logprobs_B_T * scored.mask_B_T).sum() / scored.mask_B_T.sum()
     whole.backward()
@@ -92,7 +92,7 @@ def test_micro_batches_add_up_to_the_gradient_of_the_whole_batch(policy: Policy)
 @pytest.mark.slow
 def test_two_workers_make_the_same_model_twice(tmp_path: Path) -> None:
     config = BaseConfig(
-        steps=3, batch_size=8, stages=(Stage(0.5, Mix(describe=1, check=1)), Stage(1.0, Mix(practice=1)))
+        steps=3, batch_size=8, stages=(Phase(0.5, Mix(describe=1, check=1)), Phase(1.0, Mix(practice=1)))
     )
     first, second = (load_policy(str(pretrain(config, tmp_path / name, workers=2))) for name in "ab")
     for (name, one), two in zip(first.model.named_parameters(), second.model.parameters(), strict=True):

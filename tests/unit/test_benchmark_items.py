@@ -16,7 +16,7 @@ from PIL import Image
 from srpo.data.config import DrawnConfig, FieldMapping, SourceConfig
 from srpo.data.rows import Rejected
 from srpo.eval.benchmarks.items import ItemSet, iter_items, load_items, published
-from srpo.eval.benchmarks.named import NAMES, benchmark_named
+from srpo.eval.benchmarks.named import BENCHMARK_NAMES, benchmark_named
 
 
 def picture(colour: str = "red") -> bytes:
@@ -54,7 +54,7 @@ def ids(found: ItemSet) -> list[str]:
 
 
 def test_every_name_has_an_adapter() -> None:
-    for name in NAMES:
+    for name in BENCHMARK_NAMES:
         bench = benchmark_named(name)
         assert bench.name == name
         assert bench.title

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import srpo.grading
-from srpo.grading.patterns import ROWS, PatternRow
+from srpo.grading.patterns import PATTERNS, PatternRow
 
 MODULES = [module.name for module in pkgutil.walk_packages(srpo.grading.__path__, "srpo.grading.")]
 for _name in MODULES:
@@ -16,7 +16,7 @@ for _name in MODULES:
         importlib.import_module(_name)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.yes!r:.30} not {row.no!r:.30}")
+@pytest.mark.parametrize("row", PATTERNS, ids=lambda row: f"{row.yes!r:.30} not {row.no!r:.30}")
 def test_a_pattern_finds_its_yes_and_leaves_its_no_alone(row: PatternRow) -> None:
     assert row.finds(row.yes), f"{row.regex.pattern} does not find {row.yes!r} by {row.by}"
     assert not row.finds(row.no), f"{row.regex.pattern} finds {row.no!r} by {row.by}"
@@ -26,5 +26,5 @@ def test_no_pattern_stands_without_its_texts() -> None:
     for file in Path(srpo.grading.__file__).parent.rglob("*.py"):
         if file.name != "patterns.py":
             assert "re.compile(" not in file.read_text(encoding="utf-8"), file
-    assert len(ROWS) >= 170
-    assert all(isinstance(row.regex, re.Pattern) for row in ROWS)
+    assert len(PATTERNS) >= 170
+    assert all(isinstance(row.regex, re.Pattern) for row in PATTERNS)

@@ -10,7 +10,7 @@ from srpo.cli import leaderboard as leaderboard_command
 from srpo.cli import report as report_command
 from srpo.core.statistics import summarise
 from srpo.eval.result import BenchmarkResult
-from srpo.report.leaderboard.board import as_json, as_markdown, render
+from srpo.report.leaderboard.board import as_markdown, leaderboard_json, render_leaderboard
 from srpo.report.leaderboard.published import read_published
 from srpo.report.leaderboard.rank import Leaderboard, lead
 from srpo.runs.directory import RunDir
@@ -27,7 +27,7 @@ def some() -> Leaderboard:
 
 
 def test_page_shows_task_dataset_result_and_rank() -> None:
-    page = Page(render(some()))
+    page = Page(render_leaderboard(some()))
     text = " ".join(page.text.split())
     assert "Visual mathematical reasoning MathVista testmini" in text
     assert "75.8 73.0 – 78.4" in text
@@ -40,7 +40,7 @@ def test_page_shows_task_dataset_result_and_rank() -> None:
 
 
 def test_page_runs_nothing_and_asks_nobody() -> None:
-    html = render(some())
+    html = render_leaderboard(some())
     page = Page(html)
     assert not [tag for tag, _ in page.elements if tag in ("script", "img", "link", "iframe")]
     policy = next(attrs["content"] for tag, attrs in page.elements if attrs.get("http-equiv"))
@@ -53,7 +53,7 @@ def test_page_runs_nothing_and_asks_nobody() -> None:
 
 
 def test_page_does_not_speak_by_colour_alone() -> None:
-    html = render(some())
+    html = render_leaderboard(some())
     assert '<span class="star" role="img" aria-label="best">★</span>' in html
     assert html.count('<span class="mark">your run</span>') >= 4
 
@@ -65,7 +65,7 @@ def test_hostile_names_are_text_everywhere() -> None:
     found = lead(
         [benchmark_result("mmstar", HOSTILE, 1, 2), benchmark_result("custom", HOSTILE, 1, 2, title=HOSTILE)], [row]
     )
-    page = Page(render(found, title=HOSTILE))
+    page = Page(render_leaderboard(found, title=HOSTILE))
     assert page.text.count(HOSTILE) >= 8
     assert not [tag for tag, _ in page.elements if tag in ("script", "img")]
     assert all((link["href"] or "").startswith("#") for link in page.of("a"))
@@ -86,7 +86,7 @@ def test_markdown_is_a_table_for_a_readme() -> None:
 
 
 def test_json_has_the_standings_and_everything_else() -> None:
-    found = as_json(some())
+    found = leaderboard_json(some())
     first = found["standings"][0]
     assert (first["benchmark"], first["model"], first["num_ranked"]) == ("mathvista", "ours-7B", 55)
     assert first["value"] == 0.758

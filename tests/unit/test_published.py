@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from srpo.config.nodes import ConfigError
-from srpo.eval.benchmarks.named import NAMES, benchmark_named
+from srpo.eval.benchmarks.named import BENCHMARK_NAMES, benchmark_named
 from srpo.report.leaderboard.datasets import DATASETS
 from srpo.report.leaderboard.published import Published, read_published
 from tests.support.board_rows import OWN
@@ -66,9 +66,9 @@ def test_what_a_source_leaves_open_is_no_board_of_ours(shipped: tuple[Published,
 
 
 def test_datasets_know_every_benchmark_but_the_users_own() -> None:
-    assert set(NAMES) - set(DATASETS) == {"custom"}
-    assert {name: DATASETS[name].title for name in NAMES if name != "custom"} == {
-        name: benchmark_named(name).title for name in NAMES if name != "custom"
+    assert set(BENCHMARK_NAMES) - set(DATASETS) == {"custom"}
+    assert {name: DATASETS[name].title for name in BENCHMARK_NAMES if name != "custom"} == {
+        name: benchmark_named(name).title for name in BENCHMARK_NAMES if name != "custom"
     }
 
 

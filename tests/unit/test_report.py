@@ -15,10 +15,10 @@ from srpo.report import write_report
 from srpo.report.build import read_report
 from srpo.report.cards import Sampler
 from srpo.report.model import ReportData, stage_of
-from srpo.report.page import render, series_of
+from srpo.report.page import render_page, series_of
 from srpo.report.pages import clip, duration
 from srpo.report.pictures import embed
-from srpo.report.summary import as_json
+from srpo.report.summary import report_json
 from tests.support.html import Page
 from tests.support.report_runs import HOSTILE, trace, traces, write_demo, write_run
 
@@ -103,7 +103,7 @@ def test_cards_cover_outcomes_runs_and_families(page: Page) -> None:
 
 
 def test_same_runs_give_the_same_page(demo: Path, html: str) -> None:
-    assert render(read_report([demo])) == html
+    assert render_page(read_report([demo])) == html
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def hostile() -> str:
         | {"curves": [{"run": HOSTILE, "key": f"rl/{HOSTILE}/mean", "steps": [1, 2], "values": [0.5, 0.6]}]}
         | {"cards": [{"run": HOSTILE, "trace": reworded(wicked), "pictures": [{"ref": HOSTILE, "reason": HOSTILE}]}]}
     )
-    return render(data)
+    return render_page(data)
 
 
 def reworded(wicked: Trace) -> dict[str, Any]:
@@ -242,7 +242,7 @@ def test_command_prints_the_summary_as_json(demo: Path, capsys: pytest.CaptureFi
     assert [stage["name"] for stage in value["stages"]] == ["base", "sft", "grpo", "srpo"]
     assert value["num_cards"] >= 30
     assert value["runs"][-1]["metrics"]["rl/final_accuracy"]["last"] > 0.7
-    assert value == as_json(read_report([demo]))
+    assert value == report_json(read_report([demo]))
 
 
 def test_runs_belong_to_the_stage_that_their_label_names(demo: Path) -> None:

@@ -13,7 +13,7 @@ from srpo.cli import show as show_command
 from srpo.core.statistics import StageSummary, summarise
 from srpo.report import metrics
 from srpo.report.console import parse_outcome, print_card
-from srpo.report.model import Comparison, Curve, ReportData
+from srpo.report.model import Curve, ReportData, StageComparison
 from srpo.report.palette import OUTCOME_MARKS, PAGE, SERIES, css_variables, dark_of_light
 from srpo.report.summary import tell
 from srpo.report.text import compact, number, signed
@@ -82,7 +82,7 @@ def test_story_claims_a_gain_only_when_the_interval_leaves_out_zero() -> None:
     undecided = tell(ReportData(title="t", stages=(sft, srpo)))
     assert "may be chance" in undecided.headline
     assert "+10.0 points against sft (the 95% intervals overlap, so this run alone" in undecided.paragraph
-    paired = Comparison(ours="srpo", theirs="sft", mean=0.1, low=0.04, high=0.16, n=500)
+    paired = StageComparison(ours="srpo", theirs="sft", mean=0.1, low=0.04, high=0.16, n=500)
     decided = tell(ReportData(title="t", stages=(sft, srpo), comparisons=(paired,)))
     assert decided.headline.startswith("Reflection-aware reinforcement learning raised the accuracy")
     assert "(paired 95% interval +4.0 to +16.0)" in decided.paragraph
@@ -102,7 +102,7 @@ def test_story_says_so_when_accuracy_fell_and_grpo_was_better() -> None:
 
 
 def test_story_turns_a_comparison_round_when_grpo_came_after_srpo() -> None:
-    known = Comparison(ours="grpo", theirs="srpo", mean=-0.1, low=-0.15, high=-0.05, n=500)
+    known = StageComparison(ours="grpo", theirs="srpo", mean=-0.1, low=-0.15, high=-0.05, n=500)
     stages = (stage("srpo", 0.7, 0.1), stage("grpo", 0.6, 0.1))
     told = tell(ReportData(title="t", stages=stages, comparisons=(known,)))
     assert "srpo ends 10.0 points above it (paired 95% interval +5.0 to +15.0)" in told.paragraph

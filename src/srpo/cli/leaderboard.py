@@ -39,7 +39,7 @@ def run(argv: list[str]) -> int:
     if not found.boards:
         raise ValueError("there is nothing to show; give a RUN, or published results")
     if arguments.json:
-        print(json.dumps(board.as_json(found), ensure_ascii=False, indent=2))
+        print(json.dumps(board.leaderboard_json(found), ensure_ascii=False, indent=2))
         return 0
     if arguments.markdown:
         print(board.as_markdown(found), end="")

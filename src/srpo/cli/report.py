@@ -21,9 +21,9 @@ def run(argv: list[str]) -> int:
     beside = {"published": arguments.published, "shipped": not arguments.no_published}
     if arguments.json:
         from srpo.report import build
-        from srpo.report.summary import as_json
+        from srpo.report.summary import report_json
 
-        print(json.dumps(as_json(build.read_report(arguments.runs, **beside)), ensure_ascii=False, indent=2))
+        print(json.dumps(report_json(build.read_report(arguments.runs, **beside)), ensure_ascii=False, indent=2))
         return 0
     from srpo.report.page import write_report
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, get_args
 
 from srpo.core.records import MarkStyle
 from srpo.data.config import SourceConfig
-from srpo.eval.benchmarks.named import NAMES, benchmark_named
+from srpo.eval.benchmarks.named import BENCHMARK_NAMES, benchmark_named
 
 if TYPE_CHECKING:
     from srpo.eval.config import EvalJudgeConfig, ScoreConfig
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 HELP = "grade recorded responses of any model to a benchmark; accuracy, official tables, self-correction"
 
 _EPILOG = f"""\
-BENCHMARK is one of {", ".join(NAMES)}.
+BENCHMARK is one of {", ".join(BENCHMARK_NAMES)}.
 Exit code 0, or 2 when the input is wrong: an id that is unknown, given twice or missing, a response that is no text.
 """
 

@@ -28,7 +28,7 @@ from srpo.config.nodes import ConfigError, Node, dump_yaml, read_yaml
 
 __all__ = ["ConfigError", "load_config", "to_yaml"]
 
-T = TypeVar("T", bound=BaseModel)
+_T = TypeVar("_T", bound=BaseModel)
 
 
 class _Problem(NamedTuple):
@@ -37,7 +37,7 @@ class _Problem(NamedTuple):
     text: str
 
 
-def load_config(cls: type[T], path: Path | None, overrides: Sequence[str] = ()) -> T:
+def load_config(cls: type[_T], path: Path | None, overrides: Sequence[str] = ()) -> _T:
     """Fill `cls` from a file and flags.
 
     Args:

@@ -26,7 +26,7 @@ class Price(Record):
     """Generated tokens."""
 
 
-class Estimate(Record):
+class CostEstimate(Record):
     """What a job will cost in all, what is spent already included."""
 
     num_problems: int
@@ -54,13 +54,13 @@ def cost(price: Price, *, num_in: int, num_out: int) -> float:
     return (price.usd_per_million_in * num_in + price.usd_per_million_out * num_out) / 1e6
 
 
-def from_tokens(calls: Iterable[Calls], *, num_problems: int) -> Estimate:
+def from_tokens(calls: Iterable[Calls], *, num_problems: int) -> CostEstimate:
     """The cost of requests whose tokens were counted; as good as the counts, so it has no interval."""
     usd = math.fsum(cost(one.price, num_in=one.num_in, num_out=one.num_out) for one in calls)
-    return Estimate(num_problems=num_problems, usd=usd, low_usd=usd, high_usd=usd, basis="tokens")
+    return CostEstimate(num_problems=num_problems, usd=usd, low_usd=usd, high_usd=usd, basis="tokens")
 
 
-def from_pilot(usd_per_problem: Sequence[float], *, num_problems: int) -> Estimate:
+def from_pilot(usd_per_problem: Sequence[float], *, num_problems: int) -> CostEstimate:
     """The cost of `num_problems` from what the first of them cost, with a 95% prediction interval.
 
     What the pilot cost is spent and certain; the rest is (N - n) problems, each with the pilot's mean and variance:
@@ -80,7 +80,7 @@ def from_pilot(usd_per_problem: Sequence[float], *, num_problems: int) -> Estima
     variance = math.fsum((usd - mean) ** 2 for usd in usd_per_problem) / (n - 1)
     half = t95(n - 1) * math.sqrt(variance * (rest + rest * rest / n))
     usd = spent + rest * mean
-    return Estimate(
+    return CostEstimate(
         num_problems=num_problems, usd=usd, low_usd=max(spent, usd - half), high_usd=usd + half, basis="pilot"
     )
 

@@ -22,7 +22,7 @@ from pydantic import Field
 
 from srpo.core.records import OUTCOMES, Outcome, Record, Trace
 
-Answer = Literal["first", "final"]
+WhichAnswer = Literal["first", "final"]
 _Z95 = 1.959963984540054
 _CHUNK = 1 << 20
 """Counts held at once, 8 MiB: bounds the memory of a bootstrap at any number of problems."""
@@ -250,7 +250,7 @@ def majority_vote(answers: Iterable[str | None]) -> str | None:
     return max(counts, key=lambda answer: counts[answer], default=None)
 
 
-def accuracy_by_problem(traces: Iterable[Trace], answer: Answer = "final") -> dict[str, float]:
+def accuracy_by_problem(traces: Iterable[Trace], answer: WhichAnswer = "final") -> dict[str, float]:
     """Share of right samples of each problem id; problems with an ungradable gold are left out."""
     return {key: _share(rows, answer) for key, rows in _by_problem(traces).items()}
 
@@ -312,7 +312,7 @@ def _family(groups: Sequence[Sequence[Trace]]) -> FamilySummary:
     )
 
 
-def _interval(groups: Sequence[Sequence[Trace]], answer: Answer, seed: int) -> Interval:
+def _interval(groups: Sequence[Sequence[Trace]], answer: WhichAnswer, seed: int) -> Interval:
     return share_interval([_share(rows, answer) for rows in groups], seed=seed)
 
 
@@ -322,7 +322,7 @@ def _chance(groups: Sequence[Sequence[Trace]]) -> float | None:
     return _mean(numbers) if numbers and len(numbers) == len(known) else None
 
 
-def _share(rows: Sequence[Trace], answer: Answer) -> float:
+def _share(rows: Sequence[Trace], answer: WhichAnswer) -> float:
     grades = (trace.first_grade if answer == "first" else trace.final_grade for trace in rows)
     return sum(grade.is_correct for grade in grades) / len(rows)
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from rich.table import Table
 
 from srpo.core.records import Record, Trace
-from srpo.core.statistics import Answer, Estimate, mcnemar_exact, paired_difference, share_interval
+from srpo.core.statistics import Estimate, WhichAnswer, mcnemar_exact, paired_difference, share_interval
 from srpo.eval.metrics.voting import RIGHT, AtTokens, Drawn, drawn_of, mean_cost, point_of, token_budgets, vote_at
 from srpo.runs.reader import RunReader
 from srpo.runs.tables import text_of
@@ -43,7 +43,7 @@ class Side(Record):
 class PairedAnswers(Record):
     """The runs' final (or first) answers to the shared problems."""
 
-    answer: Answer
+    answer: WhichAnswer
     first_run: Estimate
     """Accuracy of the first run."""
     second_run: Estimate
@@ -90,7 +90,7 @@ class _Problem(NamedTuple):
     final: list[Drawn]
     first: list[Drawn]
 
-    def drawn(self, answer: Answer) -> list[Drawn]:
+    def drawn(self, answer: WhichAnswer) -> list[Drawn]:
         return self.first if answer == "first" else self.final
 
 
@@ -101,7 +101,7 @@ class _Run(NamedTuple):
     ungradable: int
     reflective: bool
 
-    def side(self, shared: Sequence[str], answer: Answer = "final") -> dict[str, list[Drawn]]:
+    def side(self, shared: Sequence[str], answer: WhichAnswer = "final") -> dict[str, list[Drawn]]:
         return {key: self.problems[key].drawn(answer) for key in shared}
 
 
@@ -119,7 +119,7 @@ def compare(first: RunReader, second: RunReader, *, seed: int = 0) -> Comparison
             f"{one.path!r} and {two.path!r} answered no problem in common; compare runs on the same problems"
         )
     _check_same_problems(one, two, shared)
-    answers: list[Answer] = ["final", "first"] if one.reflective or two.reflective else ["final"]
+    answers: list[WhichAnswer] = ["final", "first"] if one.reflective or two.reflective else ["final"]
     return Comparison(
         first=_side(one, shared),
         second=_side(two, shared),
@@ -180,7 +180,7 @@ def _side(run: _Run, shared: Sequence[str]) -> Side:
 
 
 def _paired(
-    answer: Answer, one: Mapping[str, Sequence[Drawn]], two: Mapping[str, Sequence[Drawn]], seed: int
+    answer: WhichAnswer, one: Mapping[str, Sequence[Drawn]], two: Mapping[str, Sequence[Drawn]], seed: int
 ) -> PairedAnswers:
     left, right = ({key: _share(drawn) for key, drawn in side.items()} for side in (one, two))
     better, worse = sum(right[key] > left[key] for key in left), sum(right[key] < left[key] for key in left)

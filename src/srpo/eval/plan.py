@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from srpo.core.budget import Estimate
+from srpo.core.budget import CostEstimate
 from srpo.core.prompts import prompt_named
 from srpo.core.records import Problem, Record
 from srpo.data.usable import check_usable, rejected_rows, spread
 from srpo.eval.config import EvalConfig
 from srpo.eval.dataset import Material, load_material
-from srpo.eval.rubrics import PROMPT
+from srpo.eval.rubrics import RULING_PROMPT
 from srpo.models.config import ServerConfig
 from srpo.models.estimate import Load, Share, cost_lines, forecast, prompt_tokens, sampling_load
 from srpo.models.remote_request import count_tokens
@@ -35,7 +35,7 @@ class EvalPlan(Record):
     """Pictures of the first problem."""
     shares: tuple[Share, ...]
     """What servers would be asked; empty when all models are on this machine."""
-    estimate: Estimate | None
+    estimate: CostEstimate | None
     """None when no server would be asked."""
 
 
@@ -84,7 +84,7 @@ def _loads(config: EvalConfig, material: Material, problems: list[Problem]) -> I
     if judge.answers:
         # At most every answer of every response, first and final.
         blind = [problem.model_copy(update={"images": ()}) for problem in problems]
-        num_in = prompt_tokens(judge.model, (), blind, lambda one: one.question) + count_tokens(PROMPT.template)
+        num_in = prompt_tokens(judge.model, (), blind, lambda one: one.question) + count_tokens(RULING_PROMPT.template)
         answers = config.num_samples if config.style == "single" else 2 * config.num_samples
         yield Load("judge of answers", judge.model, answers, num_in, judge.max_tokens)
     if judge.reflections and config.style != "single":

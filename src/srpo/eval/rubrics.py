@@ -64,7 +64,7 @@ _BY_BENCHMARK = {
     "emma-mini": "other",
 }
 """Benchmarks whose official metric has an LLM in it, and the user's own data."""
-PROMPT = Prompt("answer-judge", "v1", _FRAME)
+RULING_PROMPT = Prompt("answer-judge", "v1", _FRAME)
 
 _RULINGS: dict[str, Ruling] = {
     **dict.fromkeys(("correct", "right", "true", "yes", "1"), "correct"),
@@ -91,7 +91,7 @@ def prompt_text(benchmark: str, item: Item, question: str, answer: str) -> str:
     if rubric == "charxiv":
         rubric = "charxiv-number" if _is_number(item) else "charxiv-text"
     details = item.facts.get("gt_answer_details")
-    return PROMPT.template.format(
+    return RULING_PROMPT.template.format(
         question=question,
         gold=details if isinstance(details, str) and details else item.problem.answer,
         answer=answer,

@@ -19,7 +19,7 @@ _LOAD = {
     "llamafactory": f"`--dataset_dir llamafactory --dataset {llamafactory.NAME}`",
     "trl": '`load_dataset("parquet", data_files="trl/train.parquet")`, as it is, into `SFTTrainer`',
     "verl": "`data.train_files=verl/sft.parquet` (multi-turn SFT), `verl/rl.parquet` (one row per problem)",
-    "hf": f'`load_dataset(".")`, one row per trace (`data/{hf.FILE}`)',
+    "hf": f'`load_dataset(".")`, one row per trace (`data/{hf.DATA_FILE}`)',
 }
 
 _ABOUT = """# Reflection data
@@ -90,7 +90,7 @@ def _header(counts: Counts, formats: Sequence[str]) -> str:
     lines += ["tags:", "- srpo", "- reflection", "- multimodal-reasoning"]
     if "hf" in formats:
         lines += ["configs:", "- config_name: default", "  data_files:"]
-        lines += ["  - split: train", f"    path: data/{hf.FILE}"]
+        lines += ["  - split: train", f"    path: data/{hf.DATA_FILE}"]
     return "\n".join([*lines, "---", ""])
 
 

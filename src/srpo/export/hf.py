@@ -8,9 +8,9 @@ from typing import Any
 
 from srpo.core.records import Attempt, FormatError, Response
 from srpo.export.samples import Sample
-from srpo.export.table import IMAGES, TEXT, Table
+from srpo.export.table import IMAGES, TEXT, ParquetTable
 
-FILE = "train-00000-of-00001.parquet"
+DATA_FILE = "train-00000-of-00001.parquet"
 
 _TEXTS = (
     "id",
@@ -40,11 +40,11 @@ _FEATURES: dict[str, Any] = {
 }
 
 
-class HuggingFace(Table):
+class HuggingFace(ParquetTable):
     """Writes one parquet file, pictures embedded."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder / FILE, _FEATURES)
+        super().__init__(folder / DATA_FILE, _FEATURES)
 
     def add(self, sample: Sample) -> None:
         """Append one sample."""

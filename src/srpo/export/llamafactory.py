@@ -12,7 +12,7 @@ from srpo.export.samples import Sample
 
 NAME = "srpo"
 """What to give as `--dataset`."""
-IMAGES = "images"
+_IMAGES = "images"
 
 _ENTRY = {
     "file_name": f"{NAME}.jsonl",
@@ -27,7 +27,7 @@ class LlamaFactory:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True)
-        self._images = folder / IMAGES
+        self._images = folder / _IMAGES
         (folder / "dataset_info.json").write_text(json.dumps({NAME: _ENTRY}, indent=1), encoding="utf-8")
         self._file = (folder / f"{NAME}.jsonl").open("w", encoding="utf-8")
 
@@ -43,7 +43,7 @@ class LlamaFactory:
                 {"role": "user", "content": sample.placed_prompt},
                 {"role": "assistant", "content": sample.target},
             ],
-            "images": [f"{IMAGES}/{picture.name}" for picture in sample.pictures],
+            "images": [f"{_IMAGES}/{picture.name}" for picture in sample.pictures],
         }
         self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
 

@@ -8,7 +8,7 @@ from typing import Self
 from srpo.data.seen import Seen
 from srpo.export.samples import Sample
 
-FILE = "manifest.jsonl"
+_FILE = "manifest.jsonl"
 
 
 class Manifest:
@@ -16,7 +16,7 @@ class Manifest:
 
     def __init__(self, folder: Path) -> None:
         self._seen = Seen()
-        self._file = (folder / FILE).open("w", encoding="utf-8")
+        self._file = (folder / _FILE).open("w", encoding="utf-8")
 
     @property
     def num_pictures(self) -> int:

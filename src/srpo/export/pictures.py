@@ -17,7 +17,7 @@ _PLAIN_MODES = frozenset({"RGB", "L"})
 them."""
 
 
-class Picture(NamedTuple):
+class PictureFile(NamedTuple):
     """One picture, ready to be written."""
 
     data: bytes
@@ -37,14 +37,14 @@ class Picture(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def read_picture(ref: str) -> Picture:
+def read_picture(ref: str) -> PictureFile:
     """The picture behind `ref`; raises ImageError when there is none.
 
     The last few are kept, because the samples of one problem follow each other.
     """
     image = read_image(ref).image
     data, suffix = _plain_file(ref, image.size) or _as_png(image)
-    return Picture(data, suffix, *image.size, hashlib.sha256(data).hexdigest(), image_hash(ref))
+    return PictureFile(data, suffix, *image.size, hashlib.sha256(data).hexdigest(), image_hash(ref))
 
 
 def _plain_file(ref: str, size: tuple[int, int]) -> tuple[bytes, str] | None:

@@ -12,7 +12,7 @@ from srpo.core.prompts import user_text
 from srpo.core.records import Attempt, FormatError, Problem, Response, Trace
 from srpo.core.response import render, render_attempt
 from srpo.data.images import ImageError
-from srpo.export.pictures import Picture, read_picture
+from srpo.export.pictures import PictureFile, read_picture
 from srpo.runs.reader import TRACES, read_traces
 
 _PLACEHOLDER = re.compile(r"<(image|video|audio)>")
@@ -26,7 +26,7 @@ class Sample(NamedTuple):
     """What the user says, without placeholders for pictures: they stand before the text."""
     target: str
     """What the assistant says."""
-    pictures: tuple[Picture, ...]
+    pictures: tuple[PictureFile, ...]
 
     @property
     def problem(self) -> Problem:

@@ -18,7 +18,7 @@ IMAGES: Any = [{"_type": "Image"}]
 """Types as `datasets.Features` writes them; a list of one stands for a list."""
 
 
-class Table:
+class ParquetTable:
     """A context manager; `write` rows, and the file is whole when it is left."""
 
     def __init__(self, path: Path, features: Mapping[str, Any]) -> None:

@@ -6,12 +6,12 @@ SFTTrainer(..., train_dataset=load_dataset("parquet", data_files="OUT/trl/train.
 from pathlib import Path
 
 from srpo.export.samples import Sample
-from srpo.export.table import IMAGES, TURNS, Table
+from srpo.export.table import IMAGES, TURNS, ParquetTable
 
 _FEATURES = {"prompt": TURNS, "completion": TURNS, "images": IMAGES}
 
 
-class Trl(Table):
+class Trl(ParquetTable):
     """Writes `train.parquet`; TRL itself puts the pictures before the text of the first user turn."""
 
     def __init__(self, folder: Path) -> None:

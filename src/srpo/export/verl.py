@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from srpo.data.seen import Seen
 from srpo.export.samples import Sample
-from srpo.export.table import IMAGES, TEXT, TURNS, Table
+from srpo.export.table import IMAGES, TEXT, TURNS, ParquetTable
 
 _INTEGER: Any = {"dtype": "int64", "_type": "Value"}
 _NUMBER: Any = {"dtype": "float64", "_type": "Value"}
@@ -41,8 +41,8 @@ class Verl:
     def __init__(self, folder: Path) -> None:
         with ExitStack() as stack:
             self._seen = stack.enter_context(Seen())
-            self._sft = stack.enter_context(Table(folder / "sft.parquet", _SFT))
-            self._rl = stack.enter_context(Table(folder / "rl.parquet", _RL))
+            self._sft = stack.enter_context(ParquetTable(folder / "sft.parquet", _SFT))
+            self._rl = stack.enter_context(ParquetTable(folder / "rl.parquet", _RL))
             self._stack = stack.pop_all()
         self._num_problems = 0
 

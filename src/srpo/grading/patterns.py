@@ -26,12 +26,12 @@ class PatternRow(NamedTuple):
         return found is not None and found.group() != ""
 
 
-ROWS: list[PatternRow] = []
+PATTERNS: list[PatternRow] = []
 """All patterns of the modules that were imported, in their order."""
 
 
 def pattern(regex: str, flags: int = 0, *, yes: str, no: str, by: By = "search") -> re.Pattern[str]:
     """Compile a pattern and remember its row; `yes` and `no` are what it must find and must leave alone."""
     compiled = re.compile(regex, flags)
-    ROWS.append(PatternRow(compiled, by, yes, no))
+    PATTERNS.append(PatternRow(compiled, by, yes, no))
     return compiled

@@ -27,7 +27,7 @@ from srpo.runs.reader import RunReader
 
 NO_ANSWER: Final = "No answer."
 """An empty cell would come back as `nan`."""
-NAMES: Final = {
+VLMEVALKIT_NAMES: Final = {
     "mathvista": "MathVista_MINI",
     "mathverse": "MathVerse_MINI",
     "mathvision": "MathVision",
@@ -278,7 +278,7 @@ def _data_set_of(reader: RunReader, tsv: Path | None) -> str:
     if tsv is not None:
         return tsv.stem
     result = result_of(reader)
-    return NAMES.get(result.benchmark, result.benchmark) if result is not None else "predictions"
+    return VLMEVALKIT_NAMES.get(result.benchmark, result.benchmark) if result is not None else "predictions"
 
 
 def _file_name(text: str) -> str:

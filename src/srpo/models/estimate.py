@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
-from srpo.core.budget import Calls, Estimate, Price, from_tokens
+from srpo.core.budget import Calls, CostEstimate, Price, from_tokens
 from srpo.core.records import Problem, Record
 from srpo.models.config import ServerConfig
 from srpo.models.pool import price_of
@@ -27,7 +27,7 @@ class Share(Record):
     """None where the price is not known."""
 
 
-def cost_lines(shares: Sequence[Share], estimate: Estimate | None) -> list[str]:
+def cost_lines(shares: Sequence[Share], estimate: CostEstimate | None) -> list[str]:
     """What servers would be asked, and what that costs."""
     if estimate is None:
         return ["no server is asked, so it costs nothing"]
@@ -84,7 +84,7 @@ class Forecast(NamedTuple):
 
     shares: tuple[Share, ...]
     """Empty when all models are on this machine."""
-    estimate: Estimate | None
+    estimate: CostEstimate | None
     """None when no server would be asked."""
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from srpo.core.budget import Estimate, from_pilot
+from srpo.core.budget import CostEstimate, from_pilot
 from srpo.core.records import Problem
 from srpo.models.config import BudgetConfig
 from srpo.models.meter import BudgetSpent
@@ -34,7 +34,7 @@ class PoolSpending:
         self._budget = budget
         self._path = folder / ESTIMATE
         self._num_problems = num_problems
-        self._estimate: Estimate | None = None
+        self._estimate: CostEstimate | None = None
 
     @property
     def window(self) -> int:
@@ -66,7 +66,7 @@ class PoolSpending:
         if not self._pool.cost_money or not self._budget.pilot or self._num_problems < 2:
             return
         if begun and self._path.exists():
-            self._estimate = Estimate.model_validate_json(self._path.read_bytes())
+            self._estimate = CostEstimate.model_validate_json(self._path.read_bytes())
         else:
             self._estimate = self._pilot(sample(self._budget.pilot), work, stop)
         _confirm(self._budget, self._estimate, begun=begun)
@@ -94,7 +94,7 @@ class PoolSpending:
         """Let nobody wait for a server any more."""
         self._pool.cancel()
 
-    def _pilot(self, problems: Sequence[Problem], work: Callable[[Problem], object], stop: Stop) -> Estimate:
+    def _pilot(self, problems: Sequence[Problem], work: Callable[[Problem], object], stop: Stop) -> CostEstimate:
         with ExitStack() as stack:
             watched = [stack.enter_context(meter.watch()) for meter in self._pool.meters]
             self._work_all(problems, work, stop)
@@ -123,7 +123,7 @@ class PoolSpending:
             executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _confirm(budget: BudgetConfig, estimate: Estimate, *, begun: bool) -> None:
+def _confirm(budget: BudgetConfig, estimate: CostEstimate, *, begun: bool) -> None:
     """Ask before much money is spent; a run that is `begun` was agreed to."""
     text = f"about ${estimate.usd:.2f} for {estimate.num_problems} problems ({_interval(estimate)}, from a pilot)"
     bound = budget.confirm_usd
@@ -143,5 +143,5 @@ def _confirm(budget: BudgetConfig, estimate: Estimate, *, begun: bool) -> None:
     )
 
 
-def _interval(estimate: Estimate) -> str:
+def _interval(estimate: CostEstimate) -> str:
     return f"95% interval ${estimate.low_usd:.2f} to ${estimate.high_usd:.2f}"

@@ -13,7 +13,7 @@ from srpo.policy.processor import load_processor
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 
-FAMILIES = {
+MODEL_FAMILIES = {
     "qwen2_vl": "Qwen2VLForConditionalGeneration",
     "qwen2_5_vl": "Qwen2_5_VLForConditionalGeneration",
     "qwen3_vl": "Qwen3VLForConditionalGeneration",
@@ -55,12 +55,12 @@ def load_policy(
     quiet_transformers()
     directory = _resolve(checkpoint)
     model_type = _read_model_type(directory)
-    if model_type not in FAMILIES:
+    if model_type not in MODEL_FAMILIES:
         raise ValueError(
-            f"{str(checkpoint)!r} has model_type {model_type!r}; supported are {', '.join(map(repr, FAMILIES))}"
+            f"{str(checkpoint)!r} has model_type {model_type!r}; supported are {', '.join(map(repr, MODEL_FAMILIES))}"
         )
     try:
-        model = getattr(transformers, FAMILIES[model_type]).from_pretrained(
+        model = getattr(transformers, MODEL_FAMILIES[model_type]).from_pretrained(
             str(directory), dtype=getattr(torch, dtype), attn_implementation="sdpa"
         )
         processor = load_processor(directory)

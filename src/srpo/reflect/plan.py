@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
 
-from srpo.core.budget import Estimate
+from srpo.core.budget import CostEstimate
 from srpo.core.prompts import CAPTION, JUDGE, teacher_prompt, teacher_text, user_text
 from srpo.core.records import Problem, Record
 from srpo.models.config import ServerConfig
@@ -33,7 +33,7 @@ class Plan(Record):
     """What the teacher would read after problem and attempt, if the attempt were wrong."""
     shares: tuple[Share, ...]
     """Empty when all models are on this machine."""
-    estimate: Estimate | None
+    estimate: CostEstimate | None
     """None when no server would be asked."""
 
 

@@ -27,7 +27,7 @@ from srpo.report.leaderboard.published import read_published
 from srpo.report.leaderboard.rank import lead
 from srpo.report.leaderboard.results import result_of
 from srpo.report.metrics import curves_of
-from srpo.report.model import Card, Comparison, Curve, ReportData, RunInfo, stage_of
+from srpo.report.model import Card, Curve, ReportData, RunInfo, StageComparison, stage_of
 from srpo.report.open import DemoSummary, LabelledRun, _rows, read_demo, runs_in
 from srpo.report.pictures import embed
 from srpo.runs.reader import RunReader
@@ -150,7 +150,7 @@ def _stages_of(label: str, run: RunReader) -> list[StageSummary]:
 
 def _compare(
     stages: Sequence[StageSummary], scores: Mapping[str, Mapping[str, Sequence[bool]]]
-) -> tuple[Comparison, ...]:
+) -> tuple[StageComparison, ...]:
     names = [stage.name for stage in stages]
     of_stage = {stage_of(label, names): found for label, found in scores.items()}
     means = {
@@ -162,7 +162,7 @@ def _compare(
     for theirs, ours in combinations(means, 2):
         if means[ours].keys() & means[theirs].keys():
             difference = paired_difference(means[ours], means[theirs])
-            found.append(Comparison(ours=ours, theirs=theirs, **difference._asdict()))
+            found.append(StageComparison(ours=ours, theirs=theirs, **difference._asdict()))
     return tuple(found)
 
 

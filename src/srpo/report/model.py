@@ -79,7 +79,7 @@ class RunInfo(Record):
     """True when every trace has one attempt only (plain GRPO)."""
 
 
-class Comparison(Record):
+class StageComparison(Record):
     """Final accuracy of one stage against another on the same problems, paired problem by problem."""
 
     ours: str
@@ -108,7 +108,7 @@ class ReportData(Record):
     stages: tuple[StageSummary, ...] = ()
     """Rows of the stage table, in the order in which they happened."""
     runs: tuple[RunInfo, ...] = ()
-    comparisons: tuple[Comparison, ...] = ()
+    comparisons: tuple[StageComparison, ...] = ()
     """Of every two stages whose evaluation traces are among the runs, the later one as `ours`."""
     curves: tuple[Curve, ...] = ()
     term_names: tuple[str, ...] = ()

@@ -19,7 +19,7 @@ from srpo.report.model import Card, ReportData, stage_of
 from srpo.report.pages import _source, environment, theme, write_page
 
 
-class Choice(NamedTuple):
+class FilterChoice(NamedTuple):
     """One button of a filter."""
 
     value: str
@@ -32,10 +32,10 @@ def write_report(dirs: Sequence[Path], out: Path, *, published: Sequence[Path] =
 
     Raises ValueError when a directory is neither a run nor a demo.
     """
-    return write_page(render(read_report(dirs, published=published, shipped=shipped)), out)
+    return write_page(render_page(read_report(dirs, published=published, shipped=shipped)), out)
 
 
-def render(data: ReportData) -> str:
+def render_page(data: ReportData) -> str:
     """The whole page as text."""
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
@@ -64,17 +64,17 @@ def render(data: ReportData) -> str:
     )
 
 
-def _filters(cards: Sequence[Card]) -> list[tuple[str, str, list[Choice]]]:
+def _filters(cards: Sequence[Card]) -> list[tuple[str, str, list[FilterChoice]]]:
     """Filter name, its attribute on a card, and its choices, for filters with something to choose."""
 
-    def choices(values: Sequence[str], labels: dict[str, str]) -> list[Choice]:
-        return [Choice(value, labels.get(value, value), values.count(value)) for value in dict.fromkeys(values)]
+    def choices(values: Sequence[str], labels: dict[str, str]) -> list[FilterChoice]:
+        return [FilterChoice(value, labels.get(value, value), values.count(value)) for value in dict.fromkeys(values)]
 
     words = {name: f"{mark.glyph} {name}" for name, mark in palette.OUTCOME_MARKS.items()}
     present = [card.outcome for card in cards]
     outcomes = [name for name in palette.OUTCOME_MARKS if name in present]
     rows = [
-        ("Outcome", "outcome", [Choice(name, words[name], present.count(name)) for name in outcomes]),
+        ("Outcome", "outcome", [FilterChoice(name, words[name], present.count(name)) for name in outcomes]),
         ("Run", "run", choices([card.run for card in cards], {})),
         ("Family", "family", choices(sorted(card.trace.problem.family for card in cards), {"": "(none)"})),
     ]

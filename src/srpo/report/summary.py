@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from srpo.core.statistics import StageSummary
 from srpo.report.leaderboard import board
 from srpo.report.metrics import ends
-from srpo.report.model import Comparison, ReportData, RunInfo
+from srpo.report.model import ReportData, RunInfo, StageComparison
 from srpo.report.text import compact, percent, signed
 
 
@@ -86,7 +86,7 @@ def _tell_sft(sft: StageSummary | None) -> str | None:
     )
 
 
-def _tell_srpo(srpo: StageSummary | None, start: StageSummary | None, known: Sequence[Comparison]) -> str | None:
+def _tell_srpo(srpo: StageSummary | None, start: StageSummary | None, known: Sequence[StageComparison]) -> str | None:
     if srpo is None:
         return None
     compared = ""
@@ -101,7 +101,7 @@ def _tell_srpo(srpo: StageSummary | None, start: StageSummary | None, known: Seq
     )
 
 
-def _tell_grpo(grpo: StageSummary | None, srpo: StageSummary | None, known: Sequence[Comparison]) -> str | None:
+def _tell_grpo(grpo: StageSummary | None, srpo: StageSummary | None, known: Sequence[StageComparison]) -> str | None:
     if grpo is None:
         return None
     text = f"Beside it, plain GRPO without reflection reached {percent(grpo.final_accuracy)}"
@@ -120,7 +120,9 @@ def _find(stages: Sequence[StageSummary], word: str) -> StageSummary | None:
     return next(exact, None) or next((stage for stage in stages if word in stage.name.lower()), None)
 
 
-def _difference(ours: StageSummary, theirs: StageSummary, known: Sequence[Comparison]) -> tuple[float, float] | None:
+def _difference(
+    ours: StageSummary, theirs: StageSummary, known: Sequence[StageComparison]
+) -> tuple[float, float] | None:
     """95% interval of ours - theirs where both answered the same problems."""
     for one in known:
         if (one.ours, one.theirs) == (ours.name, theirs.name):
@@ -130,13 +132,13 @@ def _difference(ours: StageSummary, theirs: StageSummary, known: Sequence[Compar
     return None
 
 
-def _is_decided(ours: StageSummary, theirs: StageSummary, known: Sequence[Comparison]) -> bool:
+def _is_decided(ours: StageSummary, theirs: StageSummary, known: Sequence[StageComparison]) -> bool:
     if (interval := _difference(ours, theirs, known)) is not None:
         return interval[0] > 0 or interval[1] < 0
     return ours.final_interval[0] > theirs.final_interval[1] or theirs.final_interval[0] > ours.final_interval[1]
 
 
-def _certainty(ours: StageSummary, theirs: StageSummary, known: Sequence[Comparison]) -> str:
+def _certainty(ours: StageSummary, theirs: StageSummary, known: Sequence[StageComparison]) -> str:
     decided = _is_decided(ours, theirs, known)
     if (interval := _difference(ours, theirs, known)) is None:
         return f"the 95% intervals {'do not overlap' if decided else 'overlap, so this run alone does not decide it'}"
@@ -144,12 +146,12 @@ def _certainty(ours: StageSummary, theirs: StageSummary, known: Sequence[Compari
     return f"paired 95% interval {low} to {high}{'' if decided else ', so this run alone does not decide it'}"
 
 
-def as_json(data: ReportData) -> dict[str, Any]:
+def report_json(data: ReportData) -> dict[str, Any]:
     """What the report says, without pictures, cards and the points of curves, as a JSON value."""
     value = data.model_dump(mode="json", exclude={"cards", "curves", "term_names", "leaderboard"})
     for run in value["runs"]:
         curves = [curve for curve in data.curves if curve.run == run["label"]]
         run["metrics"] = {curve.key: dict(zip(("first", "last"), ends(curve), strict=True)) for curve in curves}
     if data.leaderboard is not None:
-        value["leaderboard"] = board.as_json(data.leaderboard)
+        value["leaderboard"] = board.leaderboard_json(data.leaderboard)
     return value | {"num_cards": len(data.cards)}

@@ -25,7 +25,7 @@ class FamilyRow(NamedTuple):
     """One for each stage; None where the stage was not tried on the family."""
 
 
-class Cell(NamedTuple):
+class MatrixCell(NamedTuple):
     """One field of a transition matrix."""
 
     outcome: Outcome
@@ -34,12 +34,12 @@ class Cell(NamedTuple):
     num: int
 
 
-class Matrix(NamedTuple):
+class TransitionTable(NamedTuple):
     """From first to final answer: rows right and wrong at first, columns right and wrong in the end."""
 
     stage: str
     num: int
-    rows: tuple[tuple[Cell, Cell], tuple[Cell, Cell]]
+    rows: tuple[tuple[MatrixCell, MatrixCell], tuple[MatrixCell, MatrixCell]]
     net: float
     """Share repaired minus share spoiled."""
 
@@ -67,14 +67,14 @@ def family_rows(stages: Sequence[StageSummary]) -> list[FamilyRow]:
     return rows
 
 
-def matrix(stage: StageSummary) -> Matrix:
+def matrix(stage: StageSummary) -> TransitionTable:
     """The transition matrix of one stage."""
 
-    def cell(outcome: Outcome) -> Cell:
-        return Cell(outcome, stage.transitions.get(outcome, 0.0), stage.counts.get(outcome, 0))
+    def cell(outcome: Outcome) -> MatrixCell:
+        return MatrixCell(outcome, stage.transitions.get(outcome, 0.0), stage.counts.get(outcome, 0))
 
     rows = ((cell("right→right"), cell("right→wrong")), (cell("wrong→right"), cell("wrong→wrong")))
-    return Matrix(
+    return TransitionTable(
         stage=stage.name,
         num=sum(field.num for row in rows for field in row),
         rows=rows,

@@ -18,7 +18,7 @@ from srpo.core.records import Problem
 from srpo.runs.directory import RunDir
 from srpo.runs.interrupt import Stop, Stopped, stop_signal
 from srpo.runs.ordered import ordered_map
-from srpo.runs.progress import Value, progress
+from srpo.runs.progress import Shown, progress
 from srpo.runs.rejects import Ledger
 
 _R = TypeVar("_R")
@@ -42,7 +42,7 @@ class Recorded(NamedTuple):
     """The batch's row of numbers."""
     state: Mapping[str, Any]
     """What the stage wants back when the run goes on; anything that JSON can hold."""
-    shown: Mapping[str, Value]
+    shown: Mapping[str, Shown]
     """What stands beside the progress bar."""
 
 
@@ -59,7 +59,7 @@ class Spending(Protocol):
     def limited(self, where: Callable[[], str]) -> AbstractContextManager[None]:
         """Raises `Stopped` where the models say that the money is spent; `where` says how far the run is."""
 
-    def shown(self, num_done: int) -> Mapping[str, Value]:
+    def shown(self, num_done: int) -> Mapping[str, Shown]:
         """For the progress bar, after `num_done` problems."""
 
     def cancel(self) -> object:

@@ -30,13 +30,13 @@ LINE_APART_S = 1.0
 WINDOW = 30
 """The time left follows the mean rate over this many latest advances."""
 
-Value = str | float
+Shown = str | float
 
 
 class Bar(Protocol):
     """What `progress` yields."""
 
-    def advance(self, n: int = 1, **fields: Value) -> None:
+    def advance(self, n: int = 1, **fields: Shown) -> None:
         """Count `n` more items as done; `fields` are shown beside the count until the next ones replace them."""
         ...
 
@@ -77,7 +77,7 @@ def format_duration(seconds: float) -> str:
     return f"{whole // 86400}d{whole % 86400 // 3600:02d}h"
 
 
-def format_fields(fields: dict[str, Value]) -> str:
+def format_fields(fields: dict[str, Shown]) -> str:
     """Write `{"reward": 0.7123, "kept": 12}` as `reward 0.712  kept 12`."""
     return "  ".join(
         f"{name.replace('_', ' ')} {value:.3g}" if isinstance(value, float) else f"{name.replace('_', ' ')} {value}"
@@ -136,9 +136,9 @@ class _LineBar:
         self._started_s = self._printed_s = time.monotonic()
         self._printed = done
         self._rate = Rate(self._started_s)
-        self._fields: dict[str, Value] = {}
+        self._fields: dict[str, Shown] = {}
 
-    def advance(self, n: int = 1, **fields: Value) -> None:
+    def advance(self, n: int = 1, **fields: Shown) -> None:
         now_s = time.monotonic()
         self._done += n
         self._rate.add(now_s, n)
@@ -172,10 +172,10 @@ class _RichBar:
         self._display = display
         self._rate = Rate(time.monotonic())
         self._total, self._done = total, done
-        self._shown: dict[str, Value] = {}
+        self._shown: dict[str, Shown] = {}
         self._task: TaskID = display.add_task(description, total=total, completed=done, left="", fields_text="")
 
-    def advance(self, n: int = 1, **fields: Value) -> None:
+    def advance(self, n: int = 1, **fields: Shown) -> None:
         self._done += n
         self._rate.add(time.monotonic(), n)
         self._shown.update(fields)

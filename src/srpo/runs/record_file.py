@@ -13,20 +13,20 @@ from typing import Generic, Self, TypeVar, overload
 
 from pydantic import BaseModel
 
-T = TypeVar("T", bound=BaseModel)
+_T = TypeVar("_T", bound=BaseModel)
 
 
-class RecordFile(Sequence[T], Generic[T]):
+class RecordFile(Sequence[_T], Generic[_T]):
     """Append, then read in any order; eight bytes of memory for each record."""
 
-    def __init__(self, path: Path, kind: type[T]) -> None:
+    def __init__(self, path: Path, kind: type[_T]) -> None:
         """Make the file, or empty it."""
         self._kind = kind
         self._file = path.open("w+b")
         self._offsets = array("Q")
         self._end = 0
 
-    def append(self, record: T) -> int:
+    def append(self, record: _T) -> int:
         """Add a record; returns its index."""
         line = record.model_dump_json().encode() + b"\n"
         self._file.seek(self._end)
@@ -39,16 +39,16 @@ class RecordFile(Sequence[T], Generic[T]):
         return len(self._offsets)
 
     @overload
-    def __getitem__(self, index: int) -> T: ...
+    def __getitem__(self, index: int) -> _T: ...
     @overload
-    def __getitem__(self, index: slice) -> list[T]: ...
-    def __getitem__(self, index: int | slice) -> T | list[T]:
+    def __getitem__(self, index: slice) -> list[_T]: ...
+    def __getitem__(self, index: int | slice) -> _T | list[_T]:
         if isinstance(index, slice):
             return [self[number] for number in range(*index.indices(len(self)))]
         self._file.seek(self._offsets[index])
         return self._kind.model_validate_json(self._file.readline())
 
-    def __iter__(self) -> Iterator[T]:
+    def __iter__(self) -> Iterator[_T]:
         # By index: several passes may be under way at once.
         return (self[number] for number in range(len(self)))
 

@@ -23,7 +23,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srpo.data.drawn import drawn_problems, render_ref
-from srpo.tiny.curriculum import Item, Mix, check_item, corpus, drill_items, guess_item, items, practice_item, work_item
+from srpo.tiny.curriculum import (
+    Exercise,
+    Mix,
+    check_item,
+    corpus,
+    drill_items,
+    guess_item,
+    items,
+    practice_item,
+    work_item,
+)
 from srpo.tiny.model import TinyConfig
 
 if TYPE_CHECKING:
@@ -33,7 +43,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Phase:
     """A stretch of the training with a mix of its own."""
 
     until: float
@@ -49,12 +59,12 @@ class BaseConfig:
 
     tiny: TinyConfig = field(default_factory=TinyConfig)
     """Size and family of the model."""
-    stages: tuple[Stage, ...] = (
-        Stage(0.12, Mix(describe=0.8, guess=0.08, drill=0.08, check=0.04), shuffled=False),
-        Stage(0.20, Mix(describe=0.42, guess=0.25, drill=0.28, check=0.05)),
-        Stage(0.235, Mix(practice=0.9, describe=0.1)),
-        Stage(0.36, Mix(describe=0.25, practice=0.12, guess=0.18, drill=0.3, check=0.15)),
-        Stage(1.0, Mix(describe=0.07, practice=0.09, guess=0.12, drill=0.17, check=0.33, work=0.22)),
+    stages: tuple[Phase, ...] = (
+        Phase(0.12, Mix(describe=0.8, guess=0.08, drill=0.08, check=0.04), shuffled=False),
+        Phase(0.20, Mix(describe=0.42, guess=0.25, drill=0.28, check=0.05)),
+        Phase(0.235, Mix(practice=0.9, describe=0.1)),
+        Phase(0.36, Mix(describe=0.25, practice=0.12, guess=0.18, drill=0.3, check=0.15)),
+        Phase(1.0, Mix(describe=0.07, practice=0.09, guess=0.12, drill=0.17, check=0.33, work=0.22)),
     )
     steps: int = 7500
     batch_size: int = 64
@@ -142,7 +152,7 @@ def wake_unread(policy: "Policy") -> int:
     return int(unread_V.sum())
 
 
-def _batches(config: BaseConfig, rank: int, size: int) -> Iterator[list[Item]]:
+def _batches(config: BaseConfig, rank: int, size: int) -> Iterator[list[Exercise]]:
     done = 0
     for number, stage in enumerate(config.stages):
         stream = items(stage.mix, f"{config.seed}/{number}/{rank}", shuffled=stage.shuffled)
@@ -152,7 +162,7 @@ def _batches(config: BaseConfig, rank: int, size: int) -> Iterator[list[Item]]:
         done = end
 
 
-def learn(policy: "Policy", batch: Sequence[Item], micro_batch: int = 16) -> float:
+def learn(policy: "Policy", batch: Sequence[Exercise], micro_batch: int = 16) -> float:
     """Add the gradient of the mean negative log-likelihood of the completions' tokens; returns that mean.
 
     Short and long texts are computed apart, which saves a third of the padding's cost.
@@ -164,7 +174,7 @@ def learn(policy: "Policy", batch: Sequence[Item], micro_batch: int = 16) -> flo
     loss = 0.0
     for start in range(0, len(encoded), micro_batch):
         part = encoded[start : start + micro_batch]
-        prompts = policy.encode_many([(item.question, pictures(item)) for _, item in part])
+        prompts = policy.encode_many([(item.question, load_pictures(item)) for _, item in part])
         scored = completion_logprobs(policy, prompts, [[tokens] for tokens, _ in part])
         share = -(scored.logprobs_B_T * scored.mask_B_T).sum() / total
         share.backward()
@@ -207,7 +217,7 @@ def measure_skills(policy: "Policy", num_problems: int, seed: int = 0) -> dict[s
     with torch.no_grad():
         for start in range(0, len(asked), 64):
             part = asked[start : start + 64]
-            prompts = policy.encode_many([(item.question, pictures(item)) for item in part])
+            prompts = policy.encode_many([(item.question, load_pictures(item)) for item in part])
             scored = completion_logprobs(policy, prompts, [[policy.encode_text(item.completion)] for item in part])
             for name, value in zip(names[start:], scored.logprobs_B_T.sum(1).exp().tolist(), strict=False):
                 for group in {name, name.partition("/")[0]}:
@@ -224,7 +234,7 @@ def show_skills(skills: dict[str, float]) -> str:
     return "\n".join(lines)
 
 
-def pictures(item: Item) -> "list[Image]":
+def load_pictures(item: Exercise) -> "list[Image]":
     """The item's picture, if it has one."""
     return [render_ref(item.image)] if item.image else []
 
@@ -249,7 +259,7 @@ def main() -> None:
         return
     config = BaseConfig(tiny=TinyConfig(family=arguments.family), steps=arguments.steps)
     if arguments.start:
-        practice = Stage(0.08, Mix(practice=0.7, describe=0.2, check=0.1))
+        practice = Phase(0.08, Mix(practice=0.7, describe=0.2, check=0.1))
         config = replace(config, stages=(practice, config.stages[-1]), lr=1.5e-3, muon_lr=0.012)
     print(pretrain(config, arguments.out, start=arguments.start, workers=arguments.workers))
 

@@ -1,6 +1,6 @@
 """What the tiny base model is taught: questions about drawn pictures, and the texts that answer them.
 
-Problems of the training split alone. The skills that checking needs (read, add, compare, hold a claim against the
+Problems of the training split alone. The skills that checking needs (read, add, compare_line, hold a claim against the
 picture, work a question out) are question types of their own; the families' own questions are answered as a first
 attempt is: with the working where that is short, by a guess after a look where one has to search. Nothing is made wrong
 on purpose.
@@ -14,7 +14,7 @@ from srpo.core.prompts import user_text
 from srpo.core.records import Attempt, Problem, Response
 from srpo.core.response import render, render_attempt
 from srpo.data.drawn import FAMILIES, LEVELS, draw_problem, drawn_problems, scene_of
-from srpo.data.drawn.scene import compare
+from srpo.data.drawn.scene import compare_line
 from srpo.models.scripted import first_attempt, long_attempt, reflection_text, teach
 
 PROMPT: Final = "bare"
@@ -23,7 +23,7 @@ SLOW: Final = ("count", "digits", "oddone", "pairs", "tiles", "weights")
 """Families that come up twice as often, because they take longer to learn."""
 
 
-class Item(NamedTuple):
+class Exercise(NamedTuple):
     """One training text about one picture."""
 
     question: str
@@ -70,7 +70,7 @@ def corpus(seed: int) -> list[str]:
     return texts
 
 
-def items(mix: Mix, seed: str, *, shuffled: bool) -> Iterator[Item]:
+def items(mix: Mix, seed: str, *, shuffled: bool) -> Iterator[Exercise]:
     """Endless training items; levels in equal parts, families too but for the slow ones.
 
     `shuffled` describes pictures in any order: what is read next then depends on what was just named, as in a check.
@@ -95,13 +95,13 @@ def items(mix: Mix, seed: str, *, shuffled: bool) -> Iterator[Item]:
                 yield rng.choice(drill_items(problem))
 
 
-def guess_item(problem: Problem) -> Item:
+def guess_item(problem: Problem) -> Exercise:
     """The family's own question with its gold answer, at a glance."""
     completion = render_attempt(first_attempt(problem, problem.answer))
-    return Item(user_text(problem, PROMPT), problem.images[0], completion, "guess")
+    return Exercise(user_text(problem, PROMPT), problem.images[0], completion, "guess")
 
 
-def check_item(problem: Problem, rng: random.Random) -> Item:
+def check_item(problem: Problem, rng: random.Random) -> Exercise:
     """A claim held against the picture, right half of the time; the wrong ones are answers to problems alike."""
     claim = problem.answer
     if rng.random() < 0.5:
@@ -109,25 +109,25 @@ def check_item(problem: Problem, rng: random.Random) -> Item:
     check = scene_of(problem.images[0]).check(claim)
     answer = "yes" if check.right else "no"
     text = f"<reflection>{reflection_text(check)}</reflection>\n<answer>{answer}</answer>"
-    return Item(f"Is {claim} right? {user_text(problem, PROMPT)}", problem.images[0], text, "check")
+    return Exercise(f"Is {claim} right? {user_text(problem, PROMPT)}", problem.images[0], text, "check")
 
 
-def work_item(problem: Problem) -> Item:
+def work_item(problem: Problem) -> Exercise:
     """The family's own question with its full working."""
     question = f"Work it out. {user_text(problem, PROMPT)}"
-    return Item(question, problem.images[0], render_attempt(long_attempt(problem)), "work")
+    return Exercise(question, problem.images[0], render_attempt(long_attempt(problem)), "work")
 
 
-def describe_item(problem: Problem, rng: random.Random | None = None) -> Item:
+def describe_item(problem: Problem, rng: random.Random | None = None) -> Exercise:
     """A full description of the problem's picture; in random order when `rng` is given."""
     lines = list(scene_of(problem.images[0]).describe())
     if rng:
         rng.shuffle(lines)
     completion = render_attempt(Attempt(think="\n".join(lines), answer="done"))
-    return Item("Describe the picture.", problem.images[0], completion, "describe")
+    return Exercise("Describe the picture.", problem.images[0], completion, "describe")
 
 
-def practice_item(rng: random.Random) -> Item:
+def practice_item(rng: random.Random) -> Exercise:
     """Six small calculations, comparisons, or sums held against a target, in the lines that checks are made of."""
     form = rng.choice(("sums", "target", "same", "same"))
     if form == "target":
@@ -137,17 +137,17 @@ def practice_item(rng: random.Random) -> Item:
             one = rng.randrange(max(1, target - 9), min(9, target - 1) + 1)
             pairs.append((one, target - one if rng.random() < 0.5 else rng.randrange(1, 10)))
         question = f"Which add up to {target}? " + " ".join(f"{one}+{two}" for one, two in pairs)
-        lines = [line for one, two in pairs for line in (f"{one}+{two}={one + two}", compare(one + two, target))]
+        lines = [line for one, two in pairs for line in (f"{one}+{two}={one + two}", compare_line(one + two, target))]
     elif form == "same":
         claims = [_claim(rng) for _ in range(5)]
         question = "The same? " + " ".join(f"{one} {two}" for one, two in claims)
-        lines = [compare(one, two) for one, two in claims]
+        lines = [compare_line(one, two) for one, two in claims]
     else:
         sums = [_calculation(rng) for _ in range(6)]
         question = " ".join(f"{term}?" for term, _ in sums)
         lines = [f"{term}={result}" for term, result in sums]
     completion = render_attempt(Attempt(think="\n".join(lines), answer="done"))
-    return Item(question, "", completion, "practice")
+    return Exercise(question, "", completion, "practice")
 
 
 def _claim(rng: random.Random) -> tuple[str, str]:
@@ -181,10 +181,10 @@ def _calculation(rng: random.Random) -> tuple[str, int]:
             return f"{total}-60", total - 60
 
 
-def drill_items(problem: Problem) -> list[Item]:
+def drill_items(problem: Problem) -> list[Exercise]:
     """The skill questions about the problem's picture."""
     return [
-        Item(
+        Exercise(
             drill.question,
             problem.images[0],
             render_attempt(Attempt(think=drill.think, answer=drill.answer)),

@@ -31,7 +31,7 @@ from srpo.runs.provenance import provenance
 from srpo.runs.reader import SUMMARY
 from srpo.tiny import settings
 
-T = TypeVar("T", bound=BaseModel)
+_T = TypeVar("_T", bound=BaseModel)
 REPORT = "report.html"
 
 
@@ -110,7 +110,7 @@ def _evaluate(
     return row if cost is None else row.model_copy(update={"tokens": cost.tokens, "seconds": round(cost.seconds, 1)})
 
 
-def _stage(out: Path, name: str, config: T, work: Callable[[T, RunDir], Any], kind: str | None = None) -> Any:
+def _stage(out: Path, name: str, config: _T, work: Callable[[_T, RunDir], Any], kind: str | None = None) -> Any:
     """Carry out one stage in `out/name`, or return the result of the finished one."""
     _write_config(out, name, config)
     with RunDir.open(out / name, config, kind or name) as run_dir:

@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 from PIL import Image
 
 from srpo.data.drawn import canvas
-from srpo.data.drawn.scene import Check, Drill, compare
+from srpo.data.drawn.scene import Check, Drill, compare_line
 
 STEP = 14
 """Grid squares are half a cell: six by six of them."""
@@ -78,8 +78,8 @@ class Area:
         return self.solve()
 
     def check(self, claim: str) -> Check:
-        """Count rows and columns, multiply, compare."""
-        return Check((*self.solve(), compare(self.answer, claim)), claim == self.answer)
+        """Count rows and columns, multiply, compare_line."""
+        return Check((*self.solve(), compare_line(self.answer, claim)), claim == self.answer)
 
     def solve(self) -> tuple[str, ...]:
         """Count rows and columns, multiply."""

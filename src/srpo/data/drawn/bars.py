@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 from PIL import Image
 
 from srpo.data.drawn import canvas
-from srpo.data.drawn.scene import Check, Drill, compare
+from srpo.data.drawn.scene import Check, Drill, compare_line
 
 UNIT = 9
 """Pixels per unit of height: nine units fill the picture."""
@@ -81,8 +81,8 @@ class Bars:
         return self.solve()
 
     def check(self, claim: str) -> Check:
-        """Read both bars, subtract, compare."""
-        return Check((*self.solve(), compare(self.answer, claim)), claim == self.answer)
+        """Read both bars, subtract, compare_line."""
+        return Check((*self.solve(), compare_line(self.answer, claim)), claim == self.answer)
 
     def solve(self) -> tuple[str, ...]:
         """Read both bars and subtract."""

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 from PIL import Image
 
 from srpo.data.drawn import canvas
-from srpo.data.drawn.scene import Check, Drill, compare
+from srpo.data.drawn.scene import Check, Drill, compare_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +69,8 @@ class Clock:
         return self.solve()
 
     def check(self, claim: str) -> Check:
-        """Read the clock, add, compare."""
-        return Check((*self.solve(), compare(self.answer, claim)), claim == self.answer)
+        """Read the clock, add, compare_line."""
+        return Check((*self.solve(), compare_line(self.answer, claim)), claim == self.answer)
 
     def solve(self) -> tuple[str, ...]:
         """Read the clock, add the minutes, carry the hour."""

@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 from PIL import Image
 
 from srpo.data.drawn import canvas
-from srpo.data.drawn.scene import Check, Drill, add_drill, compare, running_sum
+from srpo.data.drawn.scene import Check, Drill, add_drill, compare_line, running_sum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +69,8 @@ class Count:
         return ()
 
     def check(self, claim: str) -> Check:
-        """Count cell by cell, add, compare."""
-        return Check((*self.solve(), compare(self.answer, claim)), claim == self.answer)
+        """Count cell by cell, add, compare_line."""
+        return Check((*self.solve(), compare_line(self.answer, claim)), claim == self.answer)
 
     def solve(self) -> tuple[str, ...]:
         """Look at every cell, count row by row, and add."""

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from srpo.data.drawn import canvas
 from srpo.data.drawn.handwriting import digit_image
-from srpo.data.drawn.scene import Check, Drill, add_drill, compare, compare_drill, running_sum
+from srpo.data.drawn.scene import Check, Drill, add_drill, compare_drill, compare_line, running_sum
 
 _PLACES = ("left", "middle", "right")
 
@@ -69,8 +69,8 @@ class Digits:
         return self.solve()
 
     def check(self, claim: str) -> Check:
-        """Read every digit, add, compare."""
-        return Check((*self.solve(), compare(self.answer, claim)), claim == self.answer)
+        """Read every digit, add, compare_line."""
+        return Check((*self.solve(), compare_line(self.answer, claim)), claim == self.answer)
 
     def solve(self) -> tuple[str, ...]:
         """Read every digit and add from left to right."""
@@ -85,7 +85,7 @@ class Digits:
         return tuple(f"{place}={value}" for place, value in zip(_PLACES, self.values, strict=False))
 
     def drills(self) -> tuple[Drill, ...]:
-        """Read each digit, add them, compare."""
+        """Read each digit, add them, compare_line."""
         reads = tuple(
             Drill("read", f"What is the {place} digit?", f"{place}={value}", str(value))
             for place, value in zip(_PLACES, self.values, strict=False)

@@ -10,8 +10,8 @@ from PIL import Image
 from srpo.data.drawn import canvas
 from srpo.data.drawn.scene import Check, Drill
 
-Cell = tuple[int, int]
-Edge = tuple[Cell, str]
+Square = tuple[int, int]
+Edge = tuple[Square, str]
 _WAYS: Final = tuple(sorted({"".join(way) for way in itertools.permutations("RRDD")}))
 _WORDS: Final = {"R": "right", "D": "down"}
 _EDGES: Final[tuple[Edge, ...]] = tuple(
@@ -123,7 +123,7 @@ class Maze:
         (cell, side) = edge
         return f"{_name(cell)} {side} {'wall' if edge in self.walls else 'open'}"
 
-    def _search(self, cell: Cell, lines: list[str]) -> list[str]:
+    def _search(self, cell: Square, lines: list[str]) -> list[str]:
         if cell == (2, 2):
             return ["."]
         for side, step in (("right", (0, 1)), ("down", (1, 0))):
@@ -155,5 +155,5 @@ def _words(way: str) -> str:
     return " ".join(_WORDS[move] for move in way)
 
 
-def _name(cell: Cell) -> str:
+def _name(cell: Square) -> str:
     return canvas.cell_name(*cell)

@@ -19,10 +19,10 @@ class Check(NamedTuple):
 
 
 class Drill(NamedTuple):
-    """One skill that checking needs (read, add, compare), as a question about the same picture."""
+    """One skill that checking needs (read, add, compare_line), as a question about the same picture."""
 
     skill: str
-    """`read`, `add` or `compare`; accuracy is reported per skill."""
+    """`read`, `add` or `compare_line`; accuracy is reported per skill."""
     question: str
     think: str
     answer: str
@@ -82,7 +82,7 @@ class Scene(Protocol):
         ...
 
 
-def compare(found: object, wanted: object) -> str:
+def compare_line(found: object, wanted: object) -> str:
     """The line that ends a numeric check: `8 vs 9: no` or `9 vs 9: yes`.
 
     Both values stand side by side before the verdict: a small model that had to say `8 is not 9` had to decide at `is`,
@@ -109,5 +109,8 @@ def add_drill(values: tuple[int, ...]) -> Drill:
 def compare_drill(found: int, wanted: int) -> Drill:
     """`Is 8 the same as 9?`, the step at which an untrained check fails (notes, section 7)."""
     return Drill(
-        "compare", f"Is {found} the same as {wanted}?", compare(found, wanted), "yes" if found == wanted else "no"
+        "compare_line",
+        f"Is {found} the same as {wanted}?",
+        compare_line(found, wanted),
+        "yes" if found == wanted else "no",
     )

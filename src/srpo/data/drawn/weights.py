@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 from PIL import Image
 
 from srpo.data.drawn import canvas
-from srpo.data.drawn.scene import Check, Drill, add_drill, compare, compare_drill, running_sum
+from srpo.data.drawn.scene import Check, Drill, add_drill, compare_drill, compare_line, running_sum
 
 _CORNERS = ((0, 0), (0, 2), (2, 0), (2, 2))
 """Cells (row, column) of the four blocks."""
@@ -69,12 +69,12 @@ class Weights:
         return self.describe()
 
     def check(self, claim: str) -> Check:
-        """Weigh all four, take the claimed block away, compare with the target."""
+        """Weigh all four, take the claimed block away, compare_line with the target."""
         if claim not in self.colours:
             return Check((f"no {claim} block",), right=False)
         total, value = sum(self.values), self.values[self.colours.index(claim)]
         rest = total - value
-        steps = (*self._weigh(), f"{claim}={value}", f"{total}-{value}={rest}", compare(rest, self.target))
+        steps = (*self._weigh(), f"{claim}={value}", f"{total}-{value}={rest}", compare_line(rest, self.target))
         return Check(steps, claim == self.answer)
 
     def solve(self) -> tuple[str, ...]:
@@ -82,7 +82,7 @@ class Weights:
         total, surplus = sum(self.values), self.values[self.odd]
         lines = [*self._weigh(), f"{total}-{self.target}={surplus}"]
         for colour, value in zip(self.colours, self.values, strict=True):
-            lines += (f"{colour}={value}", compare(value, surplus))
+            lines += (f"{colour}={value}", compare_line(value, surplus))
             if value == surplus:
                 break
         return (*lines, self.answer)
@@ -96,7 +96,7 @@ class Weights:
         return tuple(f"{c}={v}" for c, v in zip(self.colours, self.values, strict=True))
 
     def drills(self) -> tuple[Drill, ...]:
-        """Read a block, add, compare."""
+        """Read a block, add, compare_line."""
         reads = tuple(
             Drill("read", f"What is on {c}?", f"{c}={v}", str(v))
             for c, v in zip(self.colours, self.values, strict=True)

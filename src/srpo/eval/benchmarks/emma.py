@@ -18,7 +18,7 @@ from srpo.eval.benchmarks.columns import (
     text,
 )
 
-SUBJECTS = ("Math", "Physics", "Chemistry", "Coding")
+_SUBJECTS = ("Math", "Physics", "Chemistry", "Coding")
 _LETTER = 'Answer with the option\'s letter from the given choices and put the letter in one "\\boxed{}".'
 _OPEN = 'Answer the question using a single word or phrase and put the answer in one "\\boxed{}".'
 _STEPS = "Please solve the problem step by step."
@@ -30,12 +30,12 @@ class Emma(Benchmark):
     name = "emma"
     title = "EMMA"
     size = 2788
-    hub = HubSource("luckychao/EMMA", SUBJECTS, "test", "main")
+    hub = HubSource("luckychao/EMMA", _SUBJECTS, "test", "main")
     files = (
         "questions.jsonl", "test.jsonl", "test.json", "*/test-*.parquet", "data/test-*.parquet", "test-*.parquet",
     )  # fmt: skip
     columns = ("pid", "question", "answer", "options", "type")
-    orders = (("subject", SUBJECTS), ("question_type", ("multiple choice", "open-ended")))
+    orders = (("subject", _SUBJECTS), ("question_type", ("multiple choice", "open-ended")))
     citation = "Hao et al., EMMA, ICML 2025, arXiv 2501.05444"
 
     def item(self, row: Row, source: SourceConfig, *, pictures: bool) -> Item:
@@ -72,4 +72,4 @@ class EmmaMini(Emma):
     name = "emma-mini"
     title = "EMMA-mini"
     size = 400
-    hub = HubSource("luckychao/EMMA-mini", SUBJECTS, "test", "main")
+    hub = HubSource("luckychao/EMMA-mini", _SUBJECTS, "test", "main")

@@ -24,7 +24,7 @@ from srpo.eval.benchmarks.columns import (
 
 VERSIONS = ("Text Dominant", "Text Lite", "Vision Intensive", "Vision Dominant", "Vision Only")
 TEXT_ONLY = "Text Only"
-IN_PICTURE = "Solve the problem that is written in the picture."
+_IN_PICTURE = "Solve the problem that is written in the picture."
 """Stands for the question of the version Vision Only."""
 _HANZI = re.compile(r"[\u4e00-\u9fff]+")
 
@@ -55,7 +55,7 @@ class MathVerse(Benchmark):
         return make_item(
             row,
             needed(row, "sample_index"),
-            question(row, "question", "question_for_eval") if asked else IN_PICTURE,
+            question(row, "question", "question_for_eval") if asked else _IN_PICTURE,
             repair_encoding(gold(row, "answer")),
             images=_pictures(row, source, wanted=pictures and version != TEXT_ONLY),
             choices=labelled_options(content.rpartition("Choices:")[2]) if multiple and "Choices:" in content else (),

@@ -16,7 +16,7 @@ from srpo.eval.benchmarks.benchmark import Benchmark, HubSource, Item
 from srpo.eval.benchmarks.columns import gold, lettered, make_item, needed, pictures, question, text, whole
 from srpo.grading import RULES_ONLY, Grader, chosen_letters
 
-SUBJECTS = (
+_SUBJECTS = (
     "algebra", "analytic geometry", "arithmetic", "combinatorial geometry", "combinatorics", "counting",
     "descriptive geometry", "graph theory", "logic", "metric geometry - angle", "metric geometry - area",
     "metric geometry - length", "solid geometry", "statistics", "topology", "transformation geometry",
@@ -36,7 +36,7 @@ class MathVision(Benchmark):
     hub = HubSource("MathLLMs/MathVision", ("",), "test", "main")
     files = ("test.jsonl", "data/test.jsonl", "data/test-*.parquet", "test-*.parquet")
     columns = ("id", "question", "options", "answer", "level", "subject")
-    orders = (("subject", SUBJECTS), ("level", ("1", "2", "3", "4", "5")))
+    orders = (("subject", _SUBJECTS), ("level", ("1", "2", "3", "4", "5")))
     citation = "Wang et al., MATH-Vision, NeurIPS 2024, arXiv 2402.14804"
 
     def item(self, row: Row, source: SourceConfig, *, pictures: bool) -> Item:

@@ -14,7 +14,7 @@ from srpo.eval.benchmarks.columns import (
     text,
 )
 
-SUBJECTS = ("math", "physics", "chemistry", "biology")
+_SUBJECTS = ("math", "physics", "chemistry", "biology")
 
 
 class Mmk12(Benchmark):
@@ -26,7 +26,7 @@ class Mmk12(Benchmark):
     hub = HubSource("FanqingM/MMK12", ("",), "test", "main")
     files = ("test.jsonl", "test.json", "data/test-*.parquet", "test-*.parquet")
     columns = ("id", "question", "answer")
-    orders = (("subject", SUBJECTS),)
+    orders = (("subject", _SUBJECTS),)
     citation = "Meng et al., MM-Eureka, arXiv 2503.07365"
 
     def item(self, row: Row, source: SourceConfig, *, pictures: bool) -> Item:

@@ -29,9 +29,9 @@ DOMAINS = {
     ),
 }  # fmt: skip
 _DOMAIN_OF = {subject: domain for domain, subjects in DOMAINS.items() for subject in subjects}
-SUBJECTS = tuple(sorted(_DOMAIN_OF))
+_SUBJECTS = tuple(sorted(_DOMAIN_OF))
 _ORDERS = (("domain", tuple(DOMAINS)), ("subject", tuple(_DOMAIN_OF)))
-IN_PICTURE = "Solve the multiple-choice question that is written in the picture."
+_IN_PICTURE = "Solve the multiple-choice question that is written in the picture."
 _LETTER_ONLY = "Answer with the option's letter from the given choices directly."
 _LAST_LINE = (
     "The last line of your response should be 'Answer: $LETTER' (without quotes), where LETTER is one of the options. "
@@ -45,7 +45,7 @@ class Mmmu(Benchmark):
     name = "mmmu"
     title = "MMMU val"
     size = 900
-    hub = HubSource("MMMU/MMMU", SUBJECTS, "validation", "main")
+    hub = HubSource("MMMU/MMMU", _SUBJECTS, "validation", "main")
     files = ("validation.jsonl", "validation.json", "*/validation-*.parquet", "validation-*.parquet")
     columns = ("id", "question", "options", "answer", "question_type")
     orders = _ORDERS
@@ -118,7 +118,7 @@ class MmmuPro(Benchmark):
         return make_item(
             row,
             needed(row, "id"),
-            question(row, "question") if text(row, "question") else IN_PICTURE,
+            question(row, "question") if text(row, "question") else _IN_PICTURE,
             needed(row, "answer"),
             images=numbered_pictures(row, source, wanted=pictures),
             choices=choices,

@@ -10,7 +10,7 @@ BenchmarkName = Literal[
     "wemath", "mmstar", "charxiv", "hallusionbench", "olympiadbench", "emma", "emma-mini", "mmk12", "custom",
 ]  # fmt: skip
 """`custom` is any data file of the user's own, as `data:` of every stage reads it."""
-NAMES: tuple[BenchmarkName, ...] = get_args(BenchmarkName)
+BENCHMARK_NAMES: tuple[BenchmarkName, ...] = get_args(BenchmarkName)
 
 
 def benchmark_named(name: str) -> Benchmark:
@@ -19,7 +19,7 @@ def benchmark_named(name: str) -> Benchmark:
 
     found = adapters.BY_NAME.get(name)
     if found is None:
-        meant = difflib.get_close_matches(name, NAMES, n=1)
-        hint = f"did you mean {meant[0]!r}?" if meant else f"it is one of {', '.join(NAMES)}"
+        meant = difflib.get_close_matches(name, BENCHMARK_NAMES, n=1)
+        hint = f"did you mean {meant[0]!r}?" if meant else f"it is one of {', '.join(BENCHMARK_NAMES)}"
         raise ValueError(f"no benchmark {name!r}; {hint}")
     return found

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from srpo.core.records import Record, Trace
-from srpo.core.statistics import Answer, Estimate, share_interval
+from srpo.core.statistics import Estimate, WhichAnswer, share_interval
 from srpo.grading import folded_answer
 
 RIGHT = "\0right"
@@ -63,7 +63,7 @@ class AtTokens(Record):
     """Of the majority; None where the budget does not pay for a sample."""
 
 
-def drawn_by_problem(traces: Iterable[Trace], answer: Answer = "final") -> dict[str, list[Drawn]]:
+def drawn_by_problem(traces: Iterable[Trace], answer: WhichAnswer = "final") -> dict[str, list[Drawn]]:
     """The samples of each problem; those with an ungradable gold are left out."""
     found: dict[str, list[Drawn]] = {}
     for trace in traces:
@@ -72,7 +72,7 @@ def drawn_by_problem(traces: Iterable[Trace], answer: Answer = "final") -> dict[
     return found
 
 
-def drawn_of(trace: Trace, answer: Answer = "final") -> Drawn:
+def drawn_of(trace: Trace, answer: WhichAnswer = "final") -> Drawn:
     """One trace as a vote. A first answer costs the tokens of the first attempt alone."""
     grade = trace.first_grade if answer == "first" else trace.final_grade
     text = None if grade.extracted is None else folded_answer(grade.extracted)

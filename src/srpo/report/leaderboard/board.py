@@ -5,13 +5,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from srpo.report.leaderboard.rank import Board, Cell, Entry, Leaderboard
+from srpo.report.leaderboard.rank import Board, BoardCell, Entry, Leaderboard
 from srpo.report.text import is_linkable, metric_words, points
 
 TITLE: Final = "Benchmark results"
 
 
-def render(lead: Leaderboard, *, title: str = TITLE) -> str:
+def render_leaderboard(lead: Leaderboard, *, title: str = TITLE) -> str:
     """The whole page as text."""
     from srpo.report.pages import environment, theme
 
@@ -23,7 +23,7 @@ def write_leaderboard(lead: Leaderboard, out: Path, *, title: str = TITLE) -> Pa
     """Write the page to `out` and return it."""
     from srpo.report.pages import write_page
 
-    return write_page(render(lead, title=title), out)
+    return write_page(render_leaderboard(lead, title=title), out)
 
 
 def headline(lead: Leaderboard) -> str:
@@ -56,7 +56,7 @@ def as_markdown(lead: Leaderboard) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def as_json(lead: Leaderboard) -> dict[str, Any]:
+def leaderboard_json(lead: Leaderboard) -> dict[str, Any]:
     """All of it as a JSON value, with the runs' standings first."""
     standings = [
         {"task": board.task, "dataset": board.title, "benchmark": board.benchmark, "metric": board.metric}
@@ -87,7 +87,7 @@ def _rank(entry: Entry, board: Board) -> str:
     return "not ranked" if entry.rank is None else f"{entry.rank} of {board.num_ranked}"
 
 
-def _cell(cell: Cell | None) -> str:
+def _cell(cell: BoardCell | None) -> str:
     if cell is None:
         return "–"
     shown = f"**{points(cell.value)}**" if cell.is_best else points(cell.value)

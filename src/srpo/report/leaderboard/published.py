@@ -4,7 +4,7 @@ A file is laid out as the tables are that it quotes, so that it can be checked a
 
     tables:
       - source: "Wan et al., SRPO"
-        place: "arXiv 2506.01713v3, Table 1"
+        place: "arXiv 2506.01713v3, PublishedTable 1"
         columns: [{benchmark: mathvista}, {benchmark: wemath, metric: strict_score}]
         models:
           SRPO-7B: [75.8, 71.6]
@@ -73,14 +73,14 @@ class Column(Record):
         return self
 
 
-class Value(Record):
+class PublishedValue(Record):
     """A number with a remark."""
 
     value: float
     note: Text
 
 
-class Table(Record):
+class PublishedTable(Record):
     """One table of a source."""
 
     source: Text
@@ -97,7 +97,7 @@ class Table(Record):
     """Who measured, and with what."""
     columns: Annotated[tuple[Column, ...], Field(min_length=1)]
     """What is measured, from left to right."""
-    models: Annotated[dict[Text, tuple[float | Value | None, ...]], Field(min_length=1)]
+    models: Annotated[dict[Text, tuple[float | PublishedValue | None, ...]], Field(min_length=1)]
     """Model -> a value for each column; null where the source has none."""
 
     @model_validator(mode="after")
@@ -107,7 +107,7 @@ class Table(Record):
             if len(cells) != len(self.columns):
                 raise ValueError(f"model {model!r} has {len(cells)} values for {len(self.columns)} columns")
             for column, cell in zip(self.columns, cells, strict=True):
-                value = cell.value if isinstance(cell, Value) else cell
+                value = cell.value if isinstance(cell, PublishedValue) else cell
                 if value is not None and not 0 <= value <= top:
                     raise ValueError(
                         f"model {model!r}, {column.benchmark}: {value!r} is not between 0 and {top}, as unit "
@@ -119,7 +119,7 @@ class Table(Record):
 class PublishedFile(Record):
     """Contents of a file of published results."""
 
-    tables: tuple[Table, ...]
+    tables: tuple[PublishedTable, ...]
     """One for each table of a source."""
 
 
@@ -141,13 +141,13 @@ def _read(path: Path) -> tuple[Published, ...]:
     return tuple(row for table in load_config(PublishedFile, path).tables for row in _rows(table))
 
 
-def _rows(table: Table) -> Iterable[Published]:
+def _rows(table: PublishedTable) -> Iterable[Published]:
     scale = 100 if table.unit == "percent" else 1
     for model, cells in table.models.items():
         for column, cell in zip(table.columns, cells, strict=True):
             if cell is None:
                 continue
-            value, note = (cell.value, cell.note) if isinstance(cell, Value) else (cell, "")
+            value, note = (cell.value, cell.note) if isinstance(cell, PublishedValue) else (cell, "")
             yield Published(
                 model=model,
                 benchmark=column.benchmark,

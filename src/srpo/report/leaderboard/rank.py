@@ -65,7 +65,7 @@ class Board(Record):
         return any(entry.is_run for entry in self.entries)
 
 
-class Cell(Record):
+class BoardCell(Record):
     """One number of the results table."""
 
     value: float
@@ -80,7 +80,7 @@ class MatrixRow(Record):
     model: str
     is_run: bool
     source: int | None
-    cells: tuple[Cell | None, ...]
+    cells: tuple[BoardCell | None, ...]
     """As many as there are boards."""
 
 
@@ -269,12 +269,12 @@ def _board(key: _Key, entries: Sequence[Entry], titles: Mapping[str, str]) -> Bo
 
 
 def _matrix(boards: Sequence[Board]) -> tuple[MatrixRow, ...]:
-    cells: dict[tuple[bool, int, str], list[Cell | None]] = {}
+    cells: dict[tuple[bool, int, str], list[BoardCell | None]] = {}
     for at, board in enumerate(boards):
         for entry in board.entries:
             # A model may stand in several sources, with other numbers in each.
             row = cells.setdefault((not entry.is_run, entry.source or 0, entry.model), [None] * len(boards))
-            row[at] = Cell(value=entry.value, interval=entry.interval, is_best=entry.rank == 1)
+            row[at] = BoardCell(value=entry.value, interval=entry.interval, is_best=entry.rank == 1)
     return tuple(
         MatrixRow(model=model, is_run=not foreign, source=source or None, cells=tuple(row))
         for (foreign, source, model), row in sorted(cells.items(), key=lambda item: item[0][:2])
