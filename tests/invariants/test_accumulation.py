@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from srpo.policy.load import load_policy
-from srpo.policy.optim import Optimizer
 from srpo.policy.policy import Policy
 from srpo.policy.prompts import PromptEncoder
-from srpo.rl.train import Clock, Learnable, Session, accumulate_gradients
+from srpo.rl.rollout import Trajectory, TrajectoryGroup
+from srpo.rl.train import accumulate_gradients
 from srpo.sft.examples import make_examples
 from srpo.sft.train import accumulate_gradients as accumulate_sft
 from tests.support.training import about, problems, rl_config, sft_config, trace
@@ -52,34 +52,25 @@ def test_sft_micro_batches(tiny_policy: Policy, choice: str) -> None:
 def test_rl_pieces(tiny_checkpoint: Callable[[str], Path], variant: str) -> None:
     policy = load_policy(tiny_checkpoint("qwen2_5_vl"), freeze_vision=False)
     encoder = PromptEncoder(policy, "bare", size=8, max_pixels=None)
-    prompts = encoder.encode_all(problems()[:3])
+    drawn = problems()[:3]
     random = torch.Generator().manual_seed(0)
-    groups: list[Learnable] = []
-    for prompt in prompts:
-        texts = ["<think>1</think>", "<answer>22</answer> and more", "3"]
-        tokens = [tuple(policy.encode_text(text)) for text in texts]
-        # Old log-probs far from the policy's, so that ratios and clipping take part.
-        old = [tuple((-6 + torch.randn(len(row), generator=random)).tolist()) for row in tokens]
-        groups.append(
-            Learnable(
-                prompt, tokens, old, [[value] * len(row) for value, row in zip((1, -1, 0.5), tokens, strict=True)]
+    groups: list[TrajectoryGroup] = []
+    for problem, prompt in zip(drawn, encoder.encode_all(drawn), strict=True):
+        trajectories: list[Trajectory] = []
+        for text, advantage in (("<think>1</think>", 1), ("<answer>22</answer> and more", -1), ("3", 0.5)):
+            tokens = tuple(policy.encode_text(text))
+            # Old log-probs far from the policy's, so that ratios and clipping take part.
+            old = tuple((-6 + torch.randn(len(tokens), generator=random)).tolist())
+            trajectories.append(
+                Trajectory(
+                    token_ids=tokens, logprobs=old, trace=trace(problem, "9"), advantages=(advantage,) * len(tokens)
+                )
             )
-        )
+        groups.append(TrajectoryGroup(problem=problem, prompt=prompt, trajectories_G=tuple(trajectories)))
 
     def learn(micro_prompts: int | None) -> tuple[float, dict[str, Tensor]]:
         changes: dict[str, Any] = {"loss": {"variant": variant, "kl_coef": 0.1}, "micro_prompts": micro_prompts}
-        config = rl_config(Path("m"), **changes)
-        session = Session(
-            config=config,
-            policy=policy,
-            reference=reference,
-            optimizer=Optimizer(policy.model, config.optim, None),
-            encoder=encoder,
-            judge=None,  # type: ignore[arg-type]
-            stream=None,  # type: ignore[arg-type]
-            clock=Clock(),
-        )
-        pieces = accumulate_gradients(session, groups, on_policy=False)
+        pieces = accumulate_gradients(policy, reference, groups, rl_config(Path("m"), **changes), on_policy=False)
         assert len(pieces) == (1 if micro_prompts is None else -(-3 // micro_prompts))
         return sum(piece.loss for piece in pieces), gradients(policy)
 

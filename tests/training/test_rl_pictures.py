@@ -9,7 +9,7 @@ from PIL import Image
 from srpo.core.records import Problem
 from srpo.policy.policy import Policy
 from srpo.policy.prompts import PromptEncoder
-from srpo.rl.rollout import readable
+from srpo.rl.problems import readable
 
 
 def problem(name: str, image: Path) -> Problem:

@@ -6,16 +6,32 @@ from typing import Any
 import pytest
 import torch
 
-from srpo.core.records import Attempt, FormatError, Grade, Origin, Problem, Response, Reward, Term, TokenCounts, Trace
+from srpo.core.records import (
+    Attempt,
+    FormatError,
+    Grade,
+    GradedText,
+    Origin,
+    Problem,
+    Response,
+    Reward,
+    Style,
+    Term,
+    TokenCounts,
+    Trace,
+)
+from srpo.grading import Grader
+from srpo.policy.optim import Optimizer
+from srpo.policy.policy import Policy
 from srpo.policy.processor import EncodedPrompt
-from srpo.rl.batches import ProblemStream, collect, is_worth_learning
-from srpo.rl.checks import check_format_rate, gradable
+from srpo.policy.prompts import PromptEncoder
+from srpo.rl.checks import check_format_rate
 from srpo.rl.config import RlConfig, _say_renamed
-from srpo.rl.credit import TokenCredit
-from srpo.rl.metrics import rollout_metrics
-from srpo.rl.rollout import Group, Sample, sampling_seed
-from srpo.rl.run import Progress, is_over, share_done
-from srpo.rl.train import choose_traces
+from srpo.rl.losses import LossStats
+from srpo.rl.metrics import MinibatchStats, PhaseTimer, PieceStats, rollout_metrics, update_metrics
+from srpo.rl.problems import ProblemStream, RlProblems, gradable
+from srpo.rl.rollout import Rollout, Trajectory, TrajectoryGroup, add_advantages, is_worth_learning, sampling_seed
+from srpo.rl.train import Progress, RlTrainer, choose_traces, collect
 
 PROMPT = EncodedPrompt(input_ids=torch.tensor([1, 2, 3]))
 RESPONSE = Response(first=Attempt(think="", answer="1"), reflection="I see", second=Attempt(think="", answer="2"))
@@ -25,7 +41,7 @@ def config(**changes: Any) -> RlConfig:
     return RlConfig.model_validate({"model": "m", "data": "d.jsonl", "steps": 10, "num_prompts": 4, **changes})
 
 
-def sample(first: bool, final: bool, *, form: bool = True, total: float | None = None, length: int = 4) -> Sample:
+def sample(first: bool, final: bool, *, form: bool = True, total: float | None = None, length: int = 4) -> Trajectory:
     def grade(right: bool) -> Grade:
         return Grade(verdict="correct" if right else "incorrect", extracted=None, reason="")
 
@@ -42,11 +58,15 @@ def sample(first: bool, final: bool, *, form: bool = True, total: float | None =
         ),
         tokens=TokenCounts(prompt=3, total=length, first=2, truncated=not form),
     )
-    return Sample(token_ids=(5,) * length, logprobs=(-1.0,) * length, first_tokens=2, trace=trace)
+    return Trajectory(token_ids=(5,) * length, logprobs=(-1.0,) * length, trace=trace)
 
 
-def group(*samples: Sample) -> Group:
-    return Group(problem=samples[0].trace.problem, prompt=PROMPT, samples_G=samples)
+def group(*samples: Trajectory) -> TrajectoryGroup:
+    return TrajectoryGroup(problem=samples[0].trace.problem, prompt=PROMPT, trajectories_G=samples)
+
+
+def rollout(*groups: TrajectoryGroup, **changes: Any) -> Rollout:
+    return Rollout(list(groups), [is_worth_learning(one, config(**changes)) for one in groups], 0)
 
 
 MIXED = group(sample(True, True), sample(False, False))
@@ -55,11 +75,11 @@ FIRST_DIFFERS = group(sample(True, True), sample(False, True))
 ALL_SAME = group(sample(False, False), sample(False, False))
 
 
-def ungradable() -> Group:
+def ungradable() -> TrajectoryGroup:
     unknown = Grade(verdict="ungradable", extracted=None, reason="?")
     bare = sample(True, True)
     trace = bare.trace.model_copy(update={"reward": None, "first_grade": unknown, "final_grade": unknown})
-    return group(*[Sample(token_ids=bare.token_ids, logprobs=bare.logprobs, first_tokens=2, trace=trace)] * 2)
+    return group(*[Trajectory(token_ids=bare.token_ids, logprobs=bare.logprobs, trace=trace)] * 2)
 
 
 def test_stream_visits_every_problem_once_per_epoch_and_can_be_forwarded() -> None:
@@ -89,32 +109,67 @@ def test_sampling_seeds_differ_by_place_and_not_by_process() -> None:
         ("outcome", [MIXED, FIRST_DIFFERS]),
     ],
 )
-def test_online_filter(online_filter: str, kept: list[Group]) -> None:
+def test_online_filter(online_filter: str, kept: list[TrajectoryGroup]) -> None:
     groups = [MIXED, ALL_RIGHT, FIRST_DIFFERS, ALL_SAME, ungradable()]
     assert [one for one in groups if is_worth_learning(one, config(online_filter=online_filter))] == kept
 
 
-def test_refills_are_bounded_and_counted() -> None:
-    asked: list[tuple[int, int]] = []
+class EverySecondGroupDiffers(Grader):
+    """Calls the first response of every second group right and all others wrong, whatever they say."""
 
-    def draw(count: int, round_: int) -> list[Group]:
-        asked.append((count, round_))
-        return [MIXED if place % 2 else ALL_SAME for place in range(count)]
+    def __init__(self, group_size: int) -> None:
+        super().__init__(symbolic=False)
+        self.group_size, self.num_graded = group_size, 0
 
-    collected = collect(draw, config(max_refills=2))
-    assert asked == [(4, 0), (2, 1), (1, 2)]
-    assert (len(collected.sampled), len(collected.kept), collected.num_refilled) == (7, 3, 3)
-    # Problems whose pictures cannot be read are missing from a draw.
-    assert collect(lambda count, _: [MIXED] * (count - 1), config(max_refills=1)).num_refilled == 0
-    collected = collect(lambda count, _: [MIXED] * count, config(max_refills=2))
-    assert (len(collected.kept), collected.num_refilled) == (4, 0)
+    def grade_response(self, problem: Problem, text: str, style: Style) -> GradedText:
+        group, sample = divmod(self.num_graded, self.group_size)
+        self.num_graded += 1
+        verdict = Grade(verdict="correct" if group % 2 and not sample else "incorrect", extracted=None, reason="")
+        return GradedText(Attempt(think="", answer=""), verdict, verdict)
+
+
+def trainer(policy: Policy, problems: list[Problem], **changes: Any) -> RlTrainer:
+    settings = config(style="single", preset="answer", group_size=2, max_tokens=3, **changes)
+    return RlTrainer(
+        config=settings,
+        policy=policy,
+        reference=None,
+        optimizer=Optimizer(policy.model, settings.optim, None),
+        encoder=PromptEncoder(policy, "bare", size=8, max_pixels=None),
+        grader=EverySecondGroupDiffers(settings.group_size),
+        problems=RlProblems(tuple(problems), 0, (), ""),
+        stream=ProblemStream(problems, seed=0),
+        origin=Origin(stage="rl", model="m"),
+        timer=PhaseTimer(),
+    )
+
+
+def test_refills_are_bounded_and_counted(tiny_policy: Policy) -> None:
+    problems = [Problem(id=str(number), question=f"{number}?", answer="1") for number in range(9)]
+    bounded = trainer(tiny_policy, problems, max_refills=2)
+    collected = collect(bounded, step=3)
+    # Of 4 groups 2 differ, of the 2 in their place 1, and the last one does not.
+    assert collected.is_kept == [False, True, False, True, False, True, False]
+    assert collected.num_refilled == 3
+    assert bounded.stream.position == 7
+    assert collected.num_tokens == sum(len(one.token_ids) for found in collected.groups for one in found.trajectories_G)
+    assert {trace.origin.step for found in collected.groups for trace in found.traces} == {3}
+    seeds = [found.traces[0].origin.sampling.seed for found in collected.groups]  # type: ignore[union-attr]
+    assert seeds == [sampling_seed(0, "train", 3, refill) for refill in (0, 0, 0, 0, 1, 1, 2)]
+    enough = collect(trainer(tiny_policy, problems, num_prompts=1, max_refills=5), step=1)
+    assert (enough.is_kept, enough.num_refilled) == ([False, True], 1)
+
+
+def test_problems_whose_pictures_cannot_be_read_are_missing_from_a_rollout(tiny_policy: Policy) -> None:
+    unreadable = Problem(id="1", question="?", answer="1", images=("/nowhere.png",))
+    collected = collect(trainer(tiny_policy, [unreadable], max_refills=1), step=1)
+    assert (collected.groups, collected.num_refilled, collected.num_tokens) == ([], 0, 0)
 
 
 def test_metrics_are_about_everything_that_was_sampled() -> None:
     right = group(sample(True, True), sample(True, True))
     repaired = group(sample(False, True), sample(False, False, form=False))
-    groups = iter([right, repaired, ungradable(), ungradable()])
-    metrics = rollout_metrics(collect(lambda count, _: [next(groups) for _ in range(count)], config(max_refills=0)))
+    metrics = rollout_metrics(rollout(right, repaired, ungradable(), ungradable()))
     assert metrics["rl/groups/sampled"] == 4
     assert metrics["rl/groups/kept"] == 1
     assert metrics["rl/groups/no_signal"] == 1
@@ -129,20 +184,44 @@ def test_metrics_are_about_everything_that_was_sampled() -> None:
 
 
 def test_a_step_without_graded_groups_still_has_metrics() -> None:
-    metrics = rollout_metrics(collect(lambda count, _: [ungradable()] * count, config(max_refills=0)))
+    metrics = rollout_metrics(rollout(*[ungradable()] * 4))
     assert metrics["rl/groups/ungradable"] == 4
     assert metrics["rl/first_accuracy"] == 0
+    assert update_metrics([]) == {}
+
+
+def test_sampler_and_trainer_are_compared_before_the_first_update_only() -> None:
+    def piece(num_tokens: int, mismatch: float, ratio: float) -> PieceStats:
+        stats = LossStats(num_tokens, ratio, ratio, 0.0, 0.0, 0.0)
+        return PieceStats(0.5, stats, entropy=1.0, mismatch=mismatch, mismatch_max=2 * mismatch)
+
+    first = MinibatchStats([piece(1, 0.1, 1.0), piece(3, 0.2, 1.0)], grad_norm=1.0)
+    second = MinibatchStats([piece(4, 9.0, 2.0)], grad_norm=3.0)
+    metrics = update_metrics([first, second])
+    assert metrics["rl/sampler_mismatch"] == pytest.approx(0.175)
+    assert metrics["rl/sampler_mismatch/max"] == 0.4
+    assert metrics["rl/ratio"] == 1.5
+    # The pieces of a minibatch add up to its loss.
+    assert metrics["rl/loss"] == 0.75
+    assert metrics["rl/grad_norm"] == 2.0
+
+
+def test_kept_groups_have_an_advantage_for_every_token_and_others_none() -> None:
+    found = rollout(MIXED, ALL_SAME, FIRST_DIFFERS, ungradable(), online_filter="outcome")
+    credited = add_advantages(found, config(online_filter="outcome"))
+    advantages = [[one.advantages for one in group.trajectories_G] for group in credited.groups]
+    assert advantages == [[(1.0,) * 4, (-1.0,) * 4], [(), ()], [(1.0,) * 4, (-1.0,) * 4], [(), ()]]
+    assert credited.kept == [credited.groups[0], credited.groups[2]]
+    plain = add_advantages(found, config(online_filter="outcome", loss={"variant": "dr_grpo"}))
+    assert plain.groups[2].trajectories_G[0].advantages == (0.25,) * 4, "without the division by the deviation"
 
 
 def test_chosen_traces_rotate_and_carry_the_advantage_of_kept_groups() -> None:
-    groups = iter([MIXED, ALL_SAME, FIRST_DIFFERS, group(*MIXED.samples_G)])
-    filtered = config(max_refills=0, online_filter="outcome")
-    collected = collect(lambda count, _: [next(groups) for _ in range(count)], filtered)
-    given = [[TokenCredit(place + 0.5, []), TokenCredit(-place - 0.5, [])] for place in range(3)]
-    chosen = choose_traces(collected, given, step=1, count=3)
-    assert [trace.advantage for trace in chosen] == [-0.5, None, -1.5]
-    assert chosen[2].first_grade == FIRST_DIFFERS.samples_G[1].trace.first_grade
-    assert choose_traces(collected, given, step=2, count=1)[0].advantage == 0.5
+    credited = add_advantages(rollout(MIXED, ALL_SAME, FIRST_DIFFERS, group(*MIXED.trajectories_G)), config())
+    chosen = choose_traces(credited, step=1, count=3)
+    assert [trace.advantage for trace in chosen] == [-1.0, None, None]
+    assert chosen[2].first_grade == FIRST_DIFFERS.traces[1].first_grade
+    assert choose_traces(credited, step=2, count=1)[0].advantage == 1.0
 
 
 def test_a_partly_set_optimizer_keeps_the_defaults_of_rl() -> None:
@@ -172,21 +251,17 @@ def test_ungradable_golds_are_left_out_by_name() -> None:
 
 def test_a_run_ends_at_steps_or_tokens_whichever_comes_first() -> None:
     both = config(token_budget=100)
-    assert not is_over(both, Progress(9, 99))
-    assert is_over(both, Progress(10, 0))
-    assert is_over(both, Progress(1, 100))
-    assert not is_over(config(steps=None, token_budget=100), Progress(1000, 99))
+    assert not Progress(9, 99).is_over(both)
+    assert Progress(10, 0).is_over(both)
+    assert Progress(1, 100).is_over(both)
+    assert not Progress(1000, 99).is_over(config(steps=None, token_budget=100))
 
 
 def test_the_share_done_is_that_of_whatever_ends_sooner() -> None:
     both = config(token_budget=100)
-    assert [share_done(both, Progress(step, tokens)) for step, tokens in ((0, 0), (5, 20), (5, 80), (10, 0))] == [
-        0.0,
-        0.5,
-        0.8,
-        1.0,
-    ]
-    assert share_done(config(steps=None, token_budget=100), Progress(7, 25)) == 0.25
+    shares = [Progress(*reached).share(both) for reached in ((0, 0), (5, 20), (5, 80), (10, 0))]
+    assert shares == [0.0, 0.5, 0.8, 1.0]
+    assert Progress(7, 25).share(config(steps=None, token_budget=100)) == 0.25
 
 
 @pytest.mark.parametrize(

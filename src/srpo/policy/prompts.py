@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from srpo.core.prompts import user_text
 from srpo.core.records import Problem
@@ -11,6 +11,8 @@ from srpo.data.images import load_image
 if TYPE_CHECKING:
     from srpo.policy.policy import Policy
     from srpo.policy.processor import EncodedPrompt
+
+T = TypeVar("T")
 
 
 class PromptEncoder:
@@ -41,7 +43,7 @@ class PromptEncoder:
         return encoded
 
 
-def split(indices: Sequence[int], size: int | None) -> list[list[int]]:
+def split(batch: Sequence[T], size: int | None) -> list[list[T]]:
     """Cut a batch into micro-batches of at most `size`; None leaves it whole."""
-    step = size or max(1, len(indices))
-    return [list(indices[at : at + step]) for at in range(0, len(indices), step)]
+    step = size or max(1, len(batch))
+    return [list(batch[at : at + step]) for at in range(0, len(batch), step)]

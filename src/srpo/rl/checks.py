@@ -1,12 +1,12 @@
-"""What must hold before RL may start; each refusal says what was found and what to do."""
+"""What must hold before RL may learn; each refusal says what was found and what to do."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from srpo.core.records import FormatError, Problem, Style, Trace
-from srpo.grading import grade_gold
+from srpo.core.records import FormatError, Style, Trace
 from srpo.policy.vision_check import MIN_EFFECT, image_effect
-from srpo.rl.rollout import Group
+from srpo.rl.config import RlConfig
+from srpo.rl.rollout import Rollout, TrajectoryGroup
 
 if TYPE_CHECKING:
     from srpo.policy.policy import Policy
@@ -14,28 +14,14 @@ if TYPE_CHECKING:
 _EXCERPT = 300
 
 
-class GradableProblems(NamedTuple):
-    """The problems that RL can be rewarded on."""
-
-    problems: tuple[Problem, ...]
-    ungradable: tuple[tuple[str, str], ...]
-    """Id and reason of the ones whose gold cannot be graded."""
-
-
-def gradable(problems: Sequence[Problem], label: str) -> GradableProblems:
-    """Leave out the problems whose gold cannot be graded; ValueError when none is left."""
-    kept: list[Problem] = []
-    ungradable: list[tuple[str, str]] = []
-    for problem in problems:
-        reason = grade_gold(problem)
-        if reason is None:
-            kept.append(problem)
-        else:
-            ungradable.append((problem.id, reason))
-    if not kept:
-        why = f"; the first: {ungradable[0][0]}: {ungradable[0][1]}" if ungradable else ""
-        raise ValueError(f"data {label!r} has no problem whose gold answer can be graded{why}")
-    return GradableProblems(tuple(kept), tuple(ungradable))
+def check_start(config: RlConfig, policy: "Policy", first: Rollout) -> None:
+    """Refuse to train when the first rollout shows that it would be in vain."""
+    traces = [trace for group in first.groups for trace in group.traces]
+    if not traces:
+        raise ValueError(f"no picture of the first {config.num_prompts} problems can be read; see `srpo data check`")
+    check_format_rate(traces, config.style, config.min_format_rate)
+    if config.check_images:
+        check_image_effect(policy, first.groups)
 
 
 def check_format_rate(traces: Sequence[Trace], style: Style, least: float) -> None:
@@ -59,13 +45,13 @@ def check_format_rate(traces: Sequence[Trace], style: Style, least: float) -> No
     )
 
 
-def check_image_effect(policy: "Policy", groups: Sequence[Group]) -> None:
+def check_image_effect(policy: "Policy", groups: Sequence[TrajectoryGroup]) -> None:
     """Refuse to train a policy that does not see: exchanging the pictures must move its log-probabilities."""
     seeing = [group for group in groups if group.problem.images]
     if not seeing:
         return
     prompts_P = [group.prompt for group in seeing]
-    effect = image_effect(policy, prompts_P, [[group.samples_G[0].token_ids] for group in seeing])
+    effect = image_effect(policy, prompts_P, [[group.trajectories_G[0].token_ids] for group in seeing])
     if effect.max_abs < MIN_EFFECT:
         raise ValueError(
             f"exchanging the pictures of {effect.num_prompts} prompts moves no log-probability by more than "

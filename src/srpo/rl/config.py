@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from srpo.core.advantages import Credit
 from srpo.core.prompts import PromptName
 from srpo.core.records import Record, Style
 from srpo.core.rewards import Preset
@@ -12,7 +13,6 @@ from srpo.data.config import SourceConfig
 from srpo.policy.config import OptimConfig
 from srpo.runs.progress import note
 
-Credit = Literal["total", "segment"]
 LossVariant = Literal["grpo", "dr_grpo", "dapo", "gspo"]
 OnlineFilter = Literal["off", "final", "outcome"]
 

@@ -1,31 +1,93 @@
-"""What is logged of a rollout: every reward term, accuracies, transitions, format, lengths, groups.
+"""What is logged of a step, and where its time goes.
 
-All means are over every graded response that was sampled, whether or not its group was kept for the loss: a filter
-that drops the groups that are all right would otherwise make the policy look worse the better it gets.
+Of the rollout: every reward term, accuracies, transitions, format, lengths and groups. Of the update: loss, gradient,
+entropy, how far the policy moved, and how far sampler and trainer are apart.
+
+All means over responses are over every graded one that was sampled, whether or not its group was kept for the loss: a
+filter that drops the groups that are all right would otherwise make the policy look worse the better it gets.
 """
 
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
 
 from srpo.core.records import OUTCOMES, Outcome, Trace
-from srpo.rl.batches import Collected
+from srpo.rl.losses import LossStats
+from srpo.rl.rollout import Rollout
 
 OUTCOME_KEYS: dict[Outcome, str] = dict(zip(OUTCOMES, ("r2r", "w2r", "r2w", "w2w"), strict=True))
 """Names of the transitions in metrics."""
 
 
-def rollout_metrics(collected: Collected) -> dict[str, float]:
+class PhaseTimer:
+    """Seconds per phase of the step."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        """Add the time of the block to `phase`."""
+        started_s = time.perf_counter()
+        yield
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - started_s
+
+
+class PieceStats(NamedTuple):
+    """What one forward and backward pass found out."""
+
+    loss: float
+    """The piece's share of its minibatch's loss."""
+    stats: LossStats
+    entropy: float
+    """Mean over tokens, nats."""
+    mismatch: float
+    """Mean absolute difference of sampler and trainer log-probabilities, nats."""
+    mismatch_max: float
+
+
+class MinibatchStats(NamedTuple):
+    """What one optimizer step found out."""
+
+    pieces: list[PieceStats]
+    grad_norm: float
+
+
+def rollout_metrics(rollout: Rollout) -> dict[str, float]:
     """Everything about one step's responses. Groups whose gold is ungradable are counted and left out."""
-    graded = [group for group in collected.sampled if group.is_graded]
-    traces = [sample.trace for group in graded for sample in group.samples_G]
+    graded = [group for group in rollout.groups if group.is_graded]
+    traces = [trace for group in graded for trace in group.traces]
+    num_kept = sum(rollout.is_kept)
     metrics = {
-        "rl/groups/sampled": float(len(collected.sampled)),
-        "rl/groups/kept": float(len(collected.kept)),
-        "rl/groups/no_signal": float(len(graded) - len(collected.kept)),
-        "rl/groups/refilled": float(collected.num_refilled),
-        "rl/groups/ungradable": float(len(collected.sampled) - len(graded)),
+        "rl/groups/sampled": float(len(rollout.groups)),
+        "rl/groups/kept": float(num_kept),
+        "rl/groups/no_signal": float(len(graded) - num_kept),
+        "rl/groups/refilled": float(rollout.num_refilled),
+        "rl/groups/ungradable": float(len(rollout.groups) - len(graded)),
     }
     return metrics | accuracy_metrics(traces, "rl") | reward_metrics(traces)
+
+
+def update_metrics(minibatches: Sequence[MinibatchStats]) -> dict[str, float]:
+    """Everything about the optimizer steps on one rollout; nothing when there was nothing to learn from."""
+    if not minibatches:
+        return {}
+    pieces = [piece for minibatch in minibatches for piece in minibatch.pieces]
+    # Before the first update sampler and trainer have the same weights.
+    first = minibatches[0].pieces
+    return {
+        "rl/loss": sum(piece.loss for piece in pieces) / len(minibatches),
+        "rl/grad_norm": sum(minibatch.grad_norm for minibatch in minibatches) / len(minibatches),
+        "rl/entropy": _token_mean(pieces, [piece.entropy for piece in pieces]),
+        "rl/kl": _token_mean(pieces, [piece.stats.reference_kl for piece in pieces]),
+        "rl/old_kl": _token_mean(pieces, [piece.stats.old_kl for piece in pieces]),
+        "rl/ratio": _token_mean(pieces, [piece.stats.ratio for piece in pieces]),
+        "rl/clip_fraction": _token_mean(pieces, [piece.stats.clip_fraction for piece in pieces]),
+        "rl/sampler_mismatch": _token_mean(first, [piece.mismatch for piece in first]),
+        "rl/sampler_mismatch/max": max(piece.mismatch_max for piece in first),
+    }
 
 
 def accuracy_metrics(traces: Sequence[Trace], prefix: str) -> dict[str, float]:
@@ -63,3 +125,9 @@ def reward_metrics(traces: Sequence[Trace]) -> dict[str, float]:
 
 def _mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values) if values else 0.0
+
+
+def _token_mean(pieces: Sequence[PieceStats], values: Sequence[float]) -> float:
+    """Mean over all tokens of values that are means over the tokens of each piece."""
+    weights = [piece.stats.num_tokens for piece in pieces]
+    return sum(value * weight for value, weight in zip(values, weights, strict=True)) / sum(weights)

@@ -1,26 +1,24 @@
-"""Sample, grade, reward: from problems to groups of judged responses.
+"""Sample, grade, reward, advantage: what happens to the responses of a step before the loss sees them.
 
-A group is one prompt, one processed picture and G responses. Everything that later steps need of a response (tokens,
-sampler log-probabilities, grades, reward terms, where its first attempt ends) is in its `Sample`.
+A group is one prompt, one processed picture and G responses. It goes through these functions in the order in which they
+stand here; each gives back a new one that knows more. What the loss needs of a response (its tokens, the sampler's
+log-probabilities, an advantage for every token) is in its `Trajectory`, what people and metrics need in its trace.
 """
 
 import random
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from srpo.core.records import Origin, Problem, Sampling, TokenCounts, Trace
-from srpo.core.rewards import reward
-from srpo.data.images import ImageError
+from srpo.core.advantages import assign_credit, carries_signal, keep_group
+from srpo.core.records import Origin, Problem, Reward, Sampling, Style, TokenCounts, Trace
+from srpo.core.rewards import Preset, reward
 from srpo.policy.decode import SampledCompletion, sample
 from srpo.policy.policy import first_attempt_tokens
 from srpo.policy.prompts import PromptEncoder
 from srpo.rl.config import RlConfig
-from srpo.rl.credit import Credited
-from srpo.runs.progress import note
 
 if TYPE_CHECKING:
     from srpo.grading import Grader
@@ -28,47 +26,80 @@ if TYPE_CHECKING:
     from srpo.policy.processor import EncodedPrompt
 
 
+class SampledGroup(NamedTuple):
+    """The G completions of one prompt, as they were sampled."""
+
+    problem: Problem
+    prompt: "EncodedPrompt"
+    completions_G: list[SampledCompletion]
+    sampling: Sampling
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """One judged response."""
+class Trajectory:
+    """One response that was sampled and graded."""
 
     token_ids: tuple[int, ...]
     """The response with its end token, unless it was cut."""
     logprobs: tuple[float, ...]
     """The sampler's log-probability of each token."""
-    first_tokens: int | None
-    """Tokens of the first attempt; None when no first answer ends."""
     trace: Trace
-    """Text, grades and reward; the reward is None when the gold is ungradable."""
+    """Text, grades and reward; the reward is None before it is paid, and when the gold is ungradable."""
+    advantages: tuple[float, ...] = ()
+    """One for every token, where the loss learns from the response."""
 
     @property
-    def credited(self) -> Credited:
-        """What credit needs to know."""
-        assert self.trace.reward is not None, "ungradable groups never get as far as credit"
-        return Credited(self.trace.reward, len(self.token_ids), self.first_tokens)
+    def lengths(self) -> TokenCounts:
+        """Lengths in tokens."""
+        assert self.trace.tokens is not None, "every sampled response is counted"
+        return self.trace.tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class TrajectoryGroup:
     """The G responses to one problem."""
 
     problem: Problem
     prompt: "EncodedPrompt"
-    samples_G: tuple[Sample, ...]
+    trajectories_G: tuple[Trajectory, ...]
+
+    @property
+    def traces(self) -> list[Trace]:
+        """The responses as they are written down."""
+        return [trajectory.trace for trajectory in self.trajectories_G]
 
     @property
     def is_graded(self) -> bool:
         """False when the gold turned out to be ungradable for any response."""
-        return all(sample.trace.reward is not None for sample in self.samples_G)
+        return all(trace.outcome is not None for trace in self.traces)
+
+    @property
+    def rewards(self) -> list[Reward]:
+        """What the responses earned; a group that is not graded has no rewards."""
+        rewards_G = [trace.reward for trace in self.traces if trace.reward is not None]
+        assert len(rewards_G) == len(self.trajectories_G), "ungradable groups never get as far as credit"
+        return rewards_G
 
 
-class Judge(NamedTuple):
-    """What turns sampled tokens into judged responses."""
+class Rollout(NamedTuple):
+    """All responses of one step."""
 
-    policy: "Policy"
-    config: RlConfig
-    origin: Origin
-    grader: "Grader"
+    groups: list[TrajectoryGroup]
+    """Every group that was sampled, in order: metrics are about these."""
+    is_kept: list[bool]
+    """Which of them the loss learns from."""
+    num_refilled: int
+    """Groups that were sampled in place of others."""
+
+    @property
+    def kept(self) -> list[TrajectoryGroup]:
+        """What the loss learns from, at most `num_prompts` groups."""
+        return [group for group, kept in zip(self.groups, self.is_kept, strict=True) if kept]
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens that were generated, dropped groups included."""
+        return sum(one.lengths.total for group in self.groups for one in group.trajectories_G)
 
 
 def sampling_seed(seed: int, *place: object) -> int:
@@ -79,92 +110,96 @@ def sampling_seed(seed: int, *place: object) -> int:
     return random.Random("/".join(map(str, ("rl", seed, *place)))).getrandbits(63)
 
 
-def readable(encoder: PromptEncoder, problems: Sequence[Problem]) -> list[Problem]:
-    """The problems whose pictures can be read; the others are named on stderr. One bad file must not end a long run."""
-    try:
-        encoder.encode_all(problems)
-    except ImageError:
-        kept: list[Problem] = []
-        for problem in problems:
-            try:
-                encoder.encode_all([problem])
-                kept.append(problem)
-            except ImageError as error:
-                note(f"rl: problem {problem.id!r} is left out: {error}")
-        return kept
-    return list(problems)
-
-
-def roll_out(
-    judge: Judge,
-    encoder: PromptEncoder,
-    problems_P: Sequence[Problem],
-    *,
-    num_samples: int,
-    seed: int,
-    clock: Callable[[str], AbstractContextManager[None]],
-) -> list[Group]:
-    """Sample `num_samples` responses to each problem and judge them; `clock` times the parts."""
+def sample_groups(
+    policy: "Policy", encoder: PromptEncoder, problems_P: Sequence[Problem], num_samples: int, sampling: Sampling
+) -> list[SampledGroup]:
+    """Sample `num_samples` completions for each problem."""
     if not problems_P:
         return []
-    config = judge.config
-    sampling = Sampling(temperature=config.temperature, max_tokens=config.max_tokens, seed=seed)
     prompts_P = encoder.encode_all(problems_P)
-    generator = torch.Generator(device=judge.policy.device).manual_seed(seed)
-    with clock("sample"):
-        completions_P_G = sample(
-            judge.policy, prompts_P, num_samples=num_samples, sampling=sampling, generator=generator
-        )
-    origin = judge.origin.model_copy(update={"sampling": sampling})
-    with clock("grade"):
-        return [
-            Group(
-                problem=problem,
-                prompt=prompt,
-                samples_G=tuple(
-                    judge_completion(judge, origin, problem, prompt, one) for one in enumerate(completions_G)
-                ),
-            )
-            for problem, prompt, completions_G in zip(problems_P, prompts_P, completions_P_G, strict=True)
-        ]
+    generator = torch.Generator(device=policy.device).manual_seed(sampling.seed)
+    completions_P_G = sample(policy, prompts_P, num_samples=num_samples, sampling=sampling, generator=generator)
+    return [SampledGroup(*one, sampling) for one in zip(problems_P, prompts_P, completions_P_G, strict=True)]
 
 
-def judge_completion(
-    judge: Judge, origin: Origin, problem: Problem, prompt: "EncodedPrompt", item: tuple[int, SampledCompletion]
-) -> Sample:
-    """Parse, grade and reward one response; `item` is its index in the group and the sampled tokens."""
-    index, completion = item
-    config = judge.config
-    text = judge.policy.decode(completion.token_ids)
-    graded = judge.grader.grade_response(problem, text, config.style)
-    first_tokens = first_attempt_tokens(judge.policy, completion.token_ids, text)
-    tokens = TokenCounts(
-        prompt=prompt.num_tokens,
-        total=len(completion.token_ids),
-        first=len(completion.token_ids) if config.style == "single" else first_tokens or 0,
-        truncated=completion.truncated,
-    )
-    trace = Trace.of(
-        graded,
-        origin=origin,
-        problem=problem,
-        sample=index,
-        style=config.style,
-        text=text,
-        reward=reward(
-            config.preset,
-            parsed=graded.parsed,
-            first=graded.first_grade,
-            final=graded.final_grade,
-            tokens=tokens,
-            style=config.style,
+def grade_group(
+    policy: "Policy", grader: "Grader", group: SampledGroup, style: Style, origin: Origin
+) -> TrajectoryGroup:
+    """Parse each completion, and grade its first and its final answer."""
+    origin = origin.model_copy(update={"sampling": group.sampling})
+    trajectories_G: list[Trajectory] = []
+    for index, completion in enumerate(group.completions_G):
+        text = policy.decode(completion.token_ids)
+        total = len(completion.token_ids)
+        trace = Trace.of(
+            grader.grade_response(group.problem, text, style),
+            origin=origin,
+            problem=group.problem,
+            sample=index,
+            style=style,
             text=text,
-        ),
-        tokens=tokens,
-    )
-    return Sample(
-        token_ids=tuple(completion.token_ids),
-        logprobs=tuple(completion.logprobs),
-        first_tokens=first_tokens,
-        trace=trace,
-    )
+            tokens=TokenCounts(
+                prompt=group.prompt.num_tokens,
+                total=total,
+                first=total if style == "single" else first_attempt_tokens(policy, completion.token_ids, text) or 0,
+                truncated=completion.truncated,
+            ),
+        )
+        trajectories_G.append(Trajectory(token_ids=completion.token_ids, logprobs=completion.logprobs, trace=trace))
+    return TrajectoryGroup(problem=group.problem, prompt=group.prompt, trajectories_G=tuple(trajectories_G))
+
+
+def reward_group(group: TrajectoryGroup, preset: Preset) -> TrajectoryGroup:
+    """Pay each response; those to an ungradable gold get no reward."""
+    rewarded_G: list[Trajectory] = []
+    for one in group.trajectories_G:
+        paid = reward(
+            preset,
+            text=one.trace.text,
+            parsed=one.trace.parsed,
+            first=one.trace.first_grade,
+            final=one.trace.final_grade,
+            tokens=one.lengths,
+            style=one.trace.style,
+        )
+        rewarded_G.append(replace(one, trace=one.trace.model_copy(update={"reward": paid})))
+    return replace(group, trajectories_G=tuple(rewarded_G))
+
+
+def is_worth_learning(group: TrajectoryGroup, config: RlConfig) -> bool:
+    """Whether the group is graded, its rewards differ and the online filter lets it through."""
+    if not group.is_graded or not carries_signal(group.rewards, config.credit):
+        return False
+    match config.online_filter:
+        case "off":
+            return True
+        case "final":
+            right_G = [trace.final_grade.is_correct for trace in group.traces]
+            return keep_group(right_G, config.filter_low, config.filter_high)
+        case "outcome":
+            return len({(trace.has_format, trace.outcome) for trace in group.traces}) > 1
+
+
+def add_advantages(rollout: Rollout, config: RlConfig) -> Rollout:
+    """Give every token of the kept groups its advantage."""
+    groups = [
+        _with_advantages(group, config) if kept else group
+        for group, kept in zip(rollout.groups, rollout.is_kept, strict=True)
+    ]
+    return Rollout(groups, rollout.is_kept, rollout.num_refilled)
+
+
+def _with_advantages(group: TrajectoryGroup, config: RlConfig) -> TrajectoryGroup:
+    # Dr. GRPO's point is that neither length nor deviation divides.
+    scale = config.loss.variant != "dr_grpo"
+    lengths_G = [one.lengths for one in group.trajectories_G]
+    credits_G = assign_credit(group.rewards, lengths_G, config.credit, scale=scale)
+    credited_G = [
+        replace(
+            one,
+            trace=one.trace.model_copy(update={"advantage": credit.advantage}),
+            advantages=tuple(credit.tokens),
+        )
+        for one, credit in zip(group.trajectories_G, credits_G, strict=True)
+    ]
+    return replace(group, trajectories_G=tuple(credited_G))

@@ -1,4 +1,8 @@
-"""One step of reflection-aware GRPO: sample, grade, reward, advantage, loss, step, log (paper section 3.3).
+"""The loop of reflection-aware GRPO and its step (paper section 3.3): `train`, `collect` and `update`.
+
+To read a step whole takes five files: this one, `rl/rollout.py` (sample, grade, reward, advantage), `core/rewards.py`,
+`core/advantages.py` and `rl/losses.py`. The model itself is asked twice: `policy.decode.sample` writes the responses,
+`policy.prefix.completion_logprobs` scores them with gradients.
 
 Differs from the released code in these points: groups are filtered by the correctness of the final answer, not by the
 shaped reward; the old policy's log-probabilities are the sampler's, checked against the trainer's at every step; the
@@ -6,45 +10,45 @@ G responses of a group share one pass over prompt and picture; metrics are about
 """
 
 import random
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
-from srpo.core.records import Problem, Trace
+from srpo.core.records import Origin, Sampling, Trace
+from srpo.policy.load import save_policy
 from srpo.policy.optim import Optimizer
 from srpo.policy.prefix import Logprobs, completion_logprobs
 from srpo.policy.prompts import PromptEncoder, split
-from srpo.rl.batches import Collected, ProblemStream, collect
+from srpo.rl.checks import check_start
 from srpo.rl.config import RlConfig
-from srpo.rl.credit import TokenCredit, assign_credit
-from srpo.rl.losses import LossStats, Normalizer, policy_loss
-from srpo.rl.metrics import accuracy_metrics, rollout_metrics
-from srpo.rl.rollout import Group, Judge, readable, roll_out, sampling_seed
+from srpo.rl.losses import Normalizer, policy_loss
+from srpo.rl.metrics import MinibatchStats, PhaseTimer, PieceStats, accuracy_metrics, rollout_metrics, update_metrics
+from srpo.rl.problems import ProblemStream, RlProblems, readable
+from srpo.rl.rollout import (
+    Rollout,
+    TrajectoryGroup,
+    add_advantages,
+    grade_group,
+    is_worth_learning,
+    reward_group,
+    sample_groups,
+    sampling_seed,
+)
+from srpo.runs.directory import RunDir
+from srpo.runs.interrupt import Stopped, stop_signal
+from srpo.runs.progress import Bar, progress
 
 if TYPE_CHECKING:
+    from srpo.grading import Grader
     from srpo.policy.policy import Policy
-    from srpo.policy.processor import EncodedPrompt
 
 
-class Clock:
-    """Seconds per part of the step."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, part: str) -> Iterator[None]:
-        """Add the time of the block to `part`."""
-        started_s = time.perf_counter()
-        yield
-        self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - started_s
-
-
-class Session(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RlTrainer:
     """Everything that a step works with."""
 
     config: RlConfig
@@ -53,159 +57,165 @@ class Session(NamedTuple):
     """The frozen start model, where KL is paid for."""
     optimizer: Optimizer
     encoder: PromptEncoder
-    judge: Judge
+    grader: "Grader"
+    problems: RlProblems
     stream: ProblemStream
-    clock: Clock
+    """Deals out the problems to train on; the one part, beside policy and optimizer, that a step moves on."""
+    origin: Origin
+    """Where the traces come from, apart from the step."""
+    timer: PhaseTimer
+
+    def sampling(self, *place: object) -> Sampling:
+        """Settings of the sampling call that happens at `place` in the run."""
+        seed = sampling_seed(self.config.seed, *place)
+        return Sampling(temperature=self.config.temperature, max_tokens=self.config.max_tokens, seed=seed)
+
+    def save(self, path: Path) -> None:
+        """Write what a resumed run loads."""
+        save_policy(self.policy, path)
+        self.optimizer.save(path)
 
 
-class Learnable(NamedTuple):
-    """One group as the loss sees it."""
+class Progress(NamedTuple):
+    """How far a run is."""
 
-    prompt: "EncodedPrompt"
-    tokens_G: list[tuple[int, ...]]
-    old_logprobs_G: list[tuple[float, ...]]
-    advantages_G: list[list[float]]
-    """One per token."""
+    step: int
+    tokens: int
+    """Generated tokens, dropped groups included, evaluation left out."""
 
+    def is_over(self, config: RlConfig) -> bool:
+        """Whether steps or tokens are used up."""
+        steps_left = config.steps is None or self.step < config.steps
+        tokens_left = config.token_budget is None or self.tokens < config.token_budget
+        return not (steps_left and tokens_left)
 
-class Piece(NamedTuple):
-    """What one forward and backward pass found out."""
-
-    loss: float
-    stats: LossStats
-    entropy: float
-    """Mean over tokens, nats."""
-    mismatch: float
-    """Mean absolute difference of sampler and trainer log-probabilities, nats."""
-    mismatch_max: float
+    def share(self, config: RlConfig) -> float:
+        """How much of the run is over, between 0 and 1: of its steps or its tokens, whichever end sooner."""
+        by_steps = self.step / config.steps if config.steps else 0.0
+        by_tokens = self.tokens / config.token_budget if config.token_budget else 0.0
+        return max(by_steps, by_tokens)
 
 
-class StepResult(NamedTuple):
-    """What a step leaves behind."""
+def train(trainer: RlTrainer, run_dir: RunDir, reached: Progress) -> Progress:
+    """Go on from `reached` until steps or tokens are used up."""
+    config, optimizer = trainer.config, trainer.optimizer
+    total, done = (config.steps, reached.step) if config.steps is not None else (config.token_budget, reached.tokens)
+    with stop_signal() as stop, progress(total, "rl", done=done) as bar:
+        if reached.step == 0 and (held_out := evaluate_if_due(trainer, 0)):
+            run_dir.log(0, held_out)
+        while not reached.is_over(config):
+            step = reached.step + 1
+            optimizer.progress = reached.share(config)
+            lr = optimizer.lr
 
-    metrics: dict[str, float]
-    traces: list[Trace]
-    """The ones to write down, with their advantages."""
-    num_tokens: int
-    """Tokens that were generated."""
+            rollout = collect(trainer, step)  # sample, grade, reward, refill
+            if step == 1:
+                check_start(config, trainer.policy, rollout)
+            rollout = add_advantages(rollout, config)
+            minibatches = update(trainer, rollout.kept, step)  # loss, backward, step
+            run_dir.append_traces(choose_traces(rollout, step, config.traces_per_step))
+            held_out = evaluate_if_due(trainer, step)
 
+            reached = Progress(step, reached.tokens + rollout.num_tokens)
+            learned = rollout_metrics(rollout) | {"rl/lr": lr} | update_metrics(minibatches)
+            run_dir.log(step, learned | {"rl/tokens": reached.tokens} | held_out)
+            _show(bar, config, learned, rollout.num_tokens)
 
-def sample_groups(session: Session, step: int) -> Collected:
-    """Sample, grade and reward the groups of one step, with refills."""
-    config = session.config
-    judge = session.judge._replace(origin=session.judge.origin.model_copy(update={"step": step}))
-
-    def draw(count: int, round_: int) -> list[Group]:
-        with session.clock("encode"):
-            problems_P = readable(session.encoder, session.stream.take(count))
-        seed = sampling_seed(config.seed, "train", step, round_)
-        return roll_out(
-            judge, session.encoder, problems_P, num_samples=config.group_size, seed=seed, clock=session.clock
-        )
-
-    return collect(draw, config)
-
-
-def learn_from(session: Session, collected: Collected, step: int) -> StepResult:
-    """Advantage, loss, step: update the policy from one rollout."""
-    config = session.config
-    credits_P = [
-        assign_credit([sample.credited for sample in group.samples_G], config.credit, scale=_scales(config))
-        for group in collected.kept
-    ]
-    learnables_P = [_learnable(group, credit_G) for group, credit_G in zip(collected.kept, credits_P, strict=True)]
-    metrics = rollout_metrics(collected) | {"rl/lr": session.optimizer.lr}
-    with session.clock("learn"):
-        metrics |= update_policy(session, learnables_P, step) if learnables_P else {}
-    traces = [sample.trace for group in collected.sampled for sample in group.samples_G]
-    chosen = choose_traces(collected, credits_P, step, config.traces_per_step)
-    return StepResult(metrics, chosen, sum(trace.tokens.total for trace in traces if trace.tokens))
+            if stop.requested or (step % config.checkpoint_every == 0 and not reached.is_over(config)):
+                extra = {"position": trainer.stream.position, "tokens": reached.tokens, "data": trainer.problems.digest}
+                run_dir.checkpoint(step, trainer.save, extra)
+            if stop.requested:
+                raise Stopped(f"after step {step}")
+    return reached
 
 
-def update_policy(session: Session, groups_P: Sequence[Learnable], step: int) -> dict[str, float]:
-    """All optimizer steps on one rollout; returns their metrics."""
-    config = session.config.loss
-    num_updates = config.inner_epochs * min(config.minibatches, len(groups_P))
-    if num_updates > 1:
-        groups_P = _checked_old_logprobs(session, groups_P)
-    pieces: list[Piece] = []
-    norms: list[float] = []
-    for epoch in range(config.inner_epochs):
-        order = list(range(len(groups_P)))
-        if config.minibatches > 1:
-            random.Random(f"rl/minibatches/{session.config.seed}/{step}/{epoch}").shuffle(order)
-        size = -(-len(order) // config.minibatches)
-        for indices in split(order, size):
-            minibatch_P = [groups_P[index] for index in indices]
-            pieces += accumulate_gradients(session, minibatch_P, on_policy=num_updates == 1)
-            norms.append(session.optimizer.step())
-    return _update_metrics(pieces, norms, num_first=_num_pieces(session.config, len(groups_P)))
+def collect(trainer: RlTrainer, step: int) -> Rollout:
+    """Sample, grade and reward groups until `num_prompts` are worth learning from or the refills are used up."""
+    config, timer = trainer.config, trainer.timer
+    origin = trainer.origin.model_copy(update={"step": step})
+    groups: list[TrajectoryGroup] = []
+    is_kept: list[bool] = []
+    num_refilled = 0
+    for refill in range(1 + config.max_refills):
+        sampling = trainer.sampling("train", step, refill)
+        with timer("encode"):
+            problems_P = readable(trainer.encoder, trainer.stream.take(config.num_prompts - sum(is_kept)))
+        with timer("sample"):
+            sampled_P = sample_groups(trainer.policy, trainer.encoder, problems_P, config.group_size, sampling)
+        with timer("grade"):
+            graded_P = [grade_group(trainer.policy, trainer.grader, one, config.style, origin) for one in sampled_P]
+            rewarded_P = [reward_group(group, config.preset) for group in graded_P]
+        groups += rewarded_P
+        is_kept += [is_worth_learning(group, config) for group in rewarded_P]
+        num_refilled += len(rewarded_P) if refill else 0
+        if sum(is_kept) >= config.num_prompts:
+            break
+    return Rollout(groups, is_kept, num_refilled)
 
 
-def accumulate_gradients(session: Session, minibatch_P: Sequence[Learnable], *, on_policy: bool) -> list[Piece]:
+def update(trainer: RlTrainer, groups_P: Sequence[TrajectoryGroup], step: int) -> list[MinibatchStats]:
+    """Loss, backward, step: every optimizer step on the groups of one rollout."""
+    config, optimizer = trainer.config, trainer.optimizer
+    num_updates = config.loss.inner_epochs * min(config.loss.minibatches, len(groups_P))
+    done: list[MinibatchStats] = []
+    with trainer.timer("learn"):
+        if num_updates > 1:
+            groups_P = with_checked_logprobs(trainer.policy, groups_P, config)
+        for minibatch_P in plan_minibatches(groups_P, config, step):
+            pieces = accumulate_gradients(  # loss, backward
+                trainer.policy, trainer.reference, minibatch_P, config, on_policy=num_updates == 1
+            )
+            done.append(MinibatchStats(pieces, grad_norm=optimizer.step()))
+    return done
+
+
+def accumulate_gradients(
+    policy: "Policy",
+    reference: "Policy | None",
+    minibatch_P: Sequence[TrajectoryGroup],
+    config: RlConfig,
+    *,
+    on_policy: bool,
+) -> list[PieceStats]:
     """Add the gradient of a minibatch's loss to the weights, in pieces that add up to it."""
-    lengths_P_G = [[len(tokens) for tokens in group.tokens_G] for group in minibatch_P]
-    whole = Normalizer(num_responses=sum(map(len, lengths_P_G)), num_tokens=sum(map(sum, lengths_P_G)))
-    return [
-        _learn_piece(session, [minibatch_P[index] for index in indices], whole, on_policy=on_policy)
-        for indices in split(range(len(minibatch_P)), session.config.micro_prompts)
-    ]
+    trajectories_B = [one for group in minibatch_P for one in group.trajectories_G]
+    whole = Normalizer(len(trajectories_B), num_tokens=sum(len(one.token_ids) for one in trajectories_B))
+    pieces: list[PieceStats] = []
+    for piece_P in split(minibatch_P, config.micro_prompts):
+        loss, stats = piece_loss(policy, reference, piece_P, config, whole, on_policy=on_policy)
+        loss.backward()
+        pieces.append(stats)
+    return pieces
 
 
-def evaluate(session: Session, encoder: PromptEncoder, problems_P: Sequence[Problem]) -> dict[str, float]:
-    """Accuracy on held-out problems, sampled with the same random numbers every time."""
-    assert session.config.eval is not None
-    traces: list[Trace] = []
-    for indices in split(range(len(problems_P)), session.config.num_prompts):
-        groups = roll_out(
-            session.judge,
-            encoder,
-            readable(encoder, [problems_P[index] for index in indices]),
-            num_samples=session.config.eval.num_samples,
-            seed=sampling_seed(session.config.seed, "eval", indices[0]),
-            clock=session.clock,
-        )
-        traces += [sample.trace for group in groups if group.is_graded for sample in group.samples_G]
-    return accuracy_metrics(traces, "rl/eval")
-
-
-def choose_traces(
-    collected: Collected, credits_P: Sequence[Sequence[TokenCredit]], step: int, count: int
-) -> list[Trace]:
-    """One trace from each of the first `count` groups, samples in turn; with advantage where it was learned from."""
-    advantages = {
-        id(group): [credit.advantage for credit in credit_G]
-        for group, credit_G in zip(collected.kept, credits_P, strict=True)
-    }
-    chosen: list[Trace] = []
-    for place, group in enumerate(collected.sampled[:count]):
-        index = (step + place) % len(group.samples_G)
-        advantage_G = advantages.get(id(group))
-        trace = group.samples_G[index].trace
-        chosen.append(trace if advantage_G is None else trace.model_copy(update={"advantage": advantage_G[index]}))
-    return chosen
-
-
-def _learn_piece(session: Session, groups_P: Sequence[Learnable], whole: Normalizer, *, on_policy: bool) -> Piece:
-    config = session.config
-    now = _logprobs(session.policy, groups_P, config, entropy=True)
-    mask_B_T = now.mask_B_T
-    current_B_T = now.logprobs_B_T.detach()
-    old_B_T = _pad([row for group in groups_P for row in group.old_logprobs_G], current_B_T)
+def piece_loss(
+    policy: "Policy",
+    reference: "Policy | None",
+    groups_P: Sequence[TrajectoryGroup],
+    config: RlConfig,
+    whole: Normalizer,
+    *,
+    on_policy: bool,
+) -> tuple[Tensor, PieceStats]:
+    """The share of a minibatch's loss that these groups have in it; `whole` divides, whatever the pieces."""
+    now = _logprobs(policy, groups_P, config, entropy=True)
+    mask_B_T, current_B_T = now.mask_B_T, now.logprobs_B_T.detach()
+    trajectories_B = [one for group in groups_P for one in group.trajectories_G]
+    old_B_T = _padded([one.logprobs for one in trajectories_B], current_B_T)
     gap_B_T = (current_B_T - old_B_T).abs() * mask_B_T
     mismatch_max = float(gap_B_T.max())
     if on_policy and not mismatch_max <= config.mismatch_tolerance:
         # Before the first update the trainer's own log-probabilities are the old policy's by definition.
         old_B_T = current_B_T
     reference_B_T = None
-    if session.reference is not None:
+    if reference is not None:
         with torch.no_grad():
-            reference_B_T = _logprobs(session.reference, groups_P, config).logprobs_B_T
+            reference_B_T = _logprobs(reference, groups_P, config).logprobs_B_T
     loss, stats = policy_loss(
         config.loss.variant,
         logprobs_B_T=now.logprobs_B_T,
         old_logprobs_B_T=old_B_T,
-        advantages=_pad([row for group in groups_P for row in group.advantages_G], current_B_T),
+        advantages=_padded([one.advantages for one in trajectories_B], current_B_T),
         mask_B_T=mask_B_T,
         clip_low=config.loss.clip_low,
         clip_high=config.loss.clip_high,
@@ -214,79 +224,90 @@ def _learn_piece(session: Session, groups_P: Sequence[Learnable], whole: Normali
         reference_logprobs_B_T=reference_B_T,
         kl_coef=config.loss.kl_coef,
     )
-    loss.backward()
     assert now.entropy_B_T is not None
     num_tokens = int(mask_B_T.sum())
     entropy = float((now.entropy_B_T * mask_B_T).sum()) / num_tokens
-    return Piece(float(loss.detach()), stats, entropy, float(gap_B_T.sum()) / num_tokens, mismatch_max)
+    return loss, PieceStats(float(loss.detach()), stats, entropy, float(gap_B_T.sum()) / num_tokens, mismatch_max)
 
 
-def _checked_old_logprobs(session: Session, groups_P: Sequence[Learnable]) -> Sequence[Learnable]:
+def plan_minibatches(
+    groups_P: Sequence[TrajectoryGroup], config: RlConfig, step: int
+) -> Iterator[list[TrajectoryGroup]]:
+    """The groups of every optimizer step on one rollout, in order."""
+    for epoch in range(config.loss.inner_epochs):
+        order_P = list(groups_P)
+        if config.loss.minibatches > 1:
+            random.Random(f"rl/minibatches/{config.seed}/{step}/{epoch}").shuffle(order_P)
+        yield from split(order_P, -(-len(order_P) // config.loss.minibatches))
+
+
+def with_checked_logprobs(
+    policy: "Policy", groups_P: Sequence[TrajectoryGroup], config: RlConfig
+) -> Sequence[TrajectoryGroup]:
     """The groups as they are if sampler and trainer agree on the first one, else with the trainer's numbers."""
-
-    def computed(group: Learnable) -> list[tuple[float, ...]]:
-        with torch.no_grad():
-            logprobs_G_T = _logprobs(session.policy, [group], session.config).logprobs_B_T
-        return [tuple(row[: len(tokens)]) for row, tokens in zip(logprobs_G_T.tolist(), group.tokens_G, strict=True)]
-
-    first = computed(groups_P[0])
+    first = _with_own_logprobs(policy, groups_P[0], config)
     gap = max(
         abs(a - b)
-        for ours, sampled in zip(first, groups_P[0].old_logprobs_G, strict=True)
-        for a, b in zip(ours, sampled, strict=True)
+        for ours, sampled in zip(first.trajectories_G, groups_P[0].trajectories_G, strict=True)
+        for a, b in zip(ours.logprobs, sampled.logprobs, strict=True)
     )
-    if gap <= session.config.mismatch_tolerance:
+    if gap <= config.mismatch_tolerance:
         return groups_P
-    return [group._replace(old_logprobs_G=computed(group)) for group in groups_P]
+    return [first, *(_with_own_logprobs(policy, group, config) for group in groups_P[1:])]
 
 
-def _logprobs(policy: "Policy", groups_P: Sequence[Learnable], config: RlConfig, *, entropy: bool = False) -> Logprobs:
+def evaluate_if_due(trainer: RlTrainer, step: int) -> dict[str, float]:
+    """Accuracy on held-out problems, sampled with the same random numbers every time; nothing between evaluations."""
+    config, timer = trainer.config, trainer.timer
+    if config.eval is None or step % config.eval.every:
+        return {}
+    held_out = trainer.problems.held_out
+    size = min(config.prompt_cache, len(held_out))
+    encoder = PromptEncoder(trainer.policy, config.prompt, size=size, max_pixels=config.max_pixels)
+    traces: list[Trace] = []
+    for place in range(0, len(held_out), config.num_prompts):
+        sampling = trainer.sampling("eval", place)
+        problems_P = readable(encoder, held_out[place : place + config.num_prompts])
+        with timer("sample"):
+            sampled_P = sample_groups(trainer.policy, encoder, problems_P, config.eval.num_samples, sampling)
+        with timer("grade"):
+            for sampled in sampled_P:
+                group = grade_group(trainer.policy, trainer.grader, sampled, config.style, trainer.origin)
+                traces += group.traces if group.is_graded else []
+    return accuracy_metrics(traces, "rl/eval")
+
+
+def choose_traces(rollout: Rollout, step: int, count: int) -> list[Trace]:
+    """One trace from each of the first `count` groups, samples in turn."""
+    return [
+        group.traces[(step + place) % len(group.trajectories_G)] for place, group in enumerate(rollout.groups[:count])
+    ]
+
+
+def _logprobs(
+    policy: "Policy", groups_P: Sequence[TrajectoryGroup], config: RlConfig, *, entropy: bool = False
+) -> Logprobs:
     prompts_P = [group.prompt for group in groups_P]
-    tokens_P_G = [group.tokens_G for group in groups_P]
+    tokens_P_G = [[one.token_ids for one in group.trajectories_G] for group in groups_P]
     return completion_logprobs(policy, prompts_P, tokens_P_G, temperature=config.temperature, entropy=entropy)
 
 
-def _learnable(group: Group, credit_G: Sequence[TokenCredit]) -> Learnable:
-    return Learnable(
-        prompt=group.prompt,
-        tokens_G=[sample.token_ids for sample in group.samples_G],
-        old_logprobs_G=[sample.logprobs for sample in group.samples_G],
-        advantages_G=[credit.tokens for credit in credit_G],
-    )
+def _with_own_logprobs(policy: "Policy", group: TrajectoryGroup, config: RlConfig) -> TrajectoryGroup:
+    with torch.no_grad():
+        rows_G = _logprobs(policy, [group], config).logprobs_B_T.tolist()
+    own_G = [
+        replace(one, logprobs=tuple(row[: len(one.token_ids)]))
+        for one, row in zip(group.trajectories_G, rows_G, strict=True)
+    ]
+    return replace(group, trajectories_G=tuple(own_G))
 
 
-def _scales(config: RlConfig) -> bool:
-    # Dr. GRPO's point is that neither length nor deviation divides.
-    return config.loss.variant != "dr_grpo"
-
-
-def _pad(rows_B: Sequence[Sequence[float]], like_B_T: Tensor) -> Tensor:
+def _padded(rows_B: Sequence[Sequence[float]], like_B_T: Tensor) -> Tensor:
     size = like_B_T.shape[1]
     return torch.tensor([[*row, *[0.0] * (size - len(row))] for row in rows_B], device=like_B_T.device)
 
 
-def _num_pieces(config: RlConfig, num_groups: int) -> int:
-    """Pieces of the first minibatch: those before any update, in which sampler and trainer have the same weights."""
-    minibatch = -(-num_groups // config.loss.minibatches)
-    return -(-minibatch // (config.micro_prompts or minibatch))
-
-
-def _update_metrics(pieces: Sequence[Piece], norms: Sequence[float], *, num_first: int) -> dict[str, float]:
-    weights = [piece.stats.num_tokens for piece in pieces]
-
-    def mean(values: Sequence[float]) -> float:
-        return sum(value * weight for value, weight in zip(values, weights, strict=True)) / sum(weights)
-
-    first = pieces[:num_first]
-    first_tokens = sum(piece.stats.num_tokens for piece in first)
-    return {
-        "rl/loss": sum(piece.loss for piece in pieces) / len(norms),
-        "rl/grad_norm": sum(norms) / len(norms),
-        "rl/entropy": mean([piece.entropy for piece in pieces]),
-        "rl/kl": mean([piece.stats.reference_kl for piece in pieces]),
-        "rl/old_kl": mean([piece.stats.old_kl for piece in pieces]),
-        "rl/ratio": mean([piece.stats.ratio for piece in pieces]),
-        "rl/clip_fraction": mean([piece.stats.clip_fraction for piece in pieces]),
-        "rl/sampler_mismatch": sum(piece.mismatch * piece.stats.num_tokens for piece in first) / first_tokens,
-        "rl/sampler_mismatch/max": max(piece.mismatch_max for piece in first),
-    }
+def _show(bar: Bar, config: RlConfig, metrics: dict[str, float], num_tokens: int) -> None:
+    shown = {"reward": "rl/reward/mean", "first": "rl/first_accuracy", "final": "rl/final_accuracy"}
+    fields = {name: metrics[key] for name, key in shown.items() if key in metrics}
+    bar.advance(1 if config.steps is not None else num_tokens, **fields)

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from srpo.core.advantages import Credit
 from srpo.core.records import Style
 from srpo.core.rewards import Preset
 from srpo.data.config import DrawnConfig, SourceConfig, Split
 from srpo.eval.config import EvalConfig
 from srpo.policy.config import OptimConfig
 from srpo.reflect.config import ReflectConfig, TeacherConfig
-from srpo.rl.config import Credit, LossConfig, RlConfig
+from srpo.rl.config import LossConfig, RlConfig
 from srpo.sft.config import SftConfig
 
 PROMPT: Final = "bare"

@@ -1,0 +1,103 @@
+"""The problems of a run: read, checked for gold answers that grade, and dealt out without end."""
+
+import random
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from srpo.core.records import Problem
+from srpo.data.images import ImageError
+from srpo.data.sources import load_problems
+from srpo.data.usable import check_usable
+from srpo.grading import grade_gold
+from srpo.policy.prompts import PromptEncoder
+from srpo.rl.config import RlConfig
+from srpo.runs.progress import note
+from srpo.runs.rejects import fingerprint
+
+
+class RlProblems(NamedTuple):
+    """The problems of a run."""
+
+    train: tuple[Problem, ...]
+    num_ungradable: int
+    held_out: tuple[Problem, ...]
+    digest: str
+    """Hash of both, by which a resumed run notices that its data changed."""
+
+
+class GradableProblems(NamedTuple):
+    """The problems that RL can be rewarded on."""
+
+    problems: tuple[Problem, ...]
+    ungradable: tuple[tuple[str, str], ...]
+    """Id and reason of the ones whose gold cannot be graded."""
+
+
+class ProblemStream:
+    """Problems without end: one seeded permutation after the other. `position` is all that a checkpoint needs."""
+
+    def __init__(self, problems: Sequence[Problem], seed: int, position: int = 0) -> None:
+        self._problems = problems
+        self._seed = seed
+        self.position = position
+        self._epoch = -1
+        self._order: list[int] = []
+
+    def take(self, count: int) -> list[Problem]:
+        """The next `count` problems."""
+        return [self._next() for _ in range(count)]
+
+    def _next(self) -> Problem:
+        epoch, at = divmod(self.position, len(self._problems))
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._order = list(range(len(self._problems)))
+            random.Random(f"rl/problems/{self._seed}/{epoch}").shuffle(self._order)
+        self.position += 1
+        return self._problems[self._order[at]]
+
+
+def load_rl_problems(config: RlConfig) -> RlProblems:
+    """Read the problems, leave out those that cannot be graded, and say so."""
+    found = load_problems(config.data)
+    check_usable(found, config.data.label)
+    train = gradable(found.problems, config.data.label)
+    if train.ungradable:
+        first_id, reason = train.ungradable[0]
+        note(f"rl: {len(train.ungradable)} problems left out, their gold cannot be graded, e.g. {first_id!r}: {reason}")
+    held_out: tuple[Problem, ...] = ()
+    if config.eval is not None:
+        held_out = gradable(load_problems(config.eval.data).problems, config.eval.data.label).problems
+    return RlProblems(train.problems, len(train.ungradable), held_out, fingerprint([*train.problems, *held_out]))
+
+
+def gradable(problems: Sequence[Problem], label: str) -> GradableProblems:
+    """Leave out the problems whose gold cannot be graded; ValueError when none is left."""
+    kept: list[Problem] = []
+    ungradable: list[tuple[str, str]] = []
+    for problem in problems:
+        reason = grade_gold(problem)
+        if reason is None:
+            kept.append(problem)
+        else:
+            ungradable.append((problem.id, reason))
+    if not kept:
+        why = f"; the first: {ungradable[0][0]}: {ungradable[0][1]}" if ungradable else ""
+        raise ValueError(f"data {label!r} has no problem whose gold answer can be graded{why}")
+    return GradableProblems(tuple(kept), tuple(ungradable))
+
+
+def readable(encoder: PromptEncoder, problems: Sequence[Problem]) -> list[Problem]:
+    """The problems whose pictures can be read; the others are named on stderr. One bad file must not end a long run."""
+    try:
+        encoder.encode_all(problems)
+    except ImageError:
+        kept: list[Problem] = []
+        for problem in problems:
+            try:
+                encoder.encode_all([problem])
+                kept.append(problem)
+            except ImageError as error:
+                note(f"rl: problem {problem.id!r} is left out: {error}")
+        return kept
+    return list(problems)
