@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -251,6 +252,36 @@ def test_a_judge_decides_what_the_rule_is_not_sure_of(tmp_path: Path) -> None:
     asked = [request.messages[0].text for request in judge.requests if len(request.messages) == 1]
     assert len(asked) == 2
     assert not any("misread" in text or "<think>" in text for text in asked)
+
+
+def test_the_authors_own_code_stands_beside_our_rule(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = [("choice", "multiple-choice", "['5 cm', '6 cm']", "B"), ("box", "multiple-choice", "['1', '2']", "B")]
+    golds = [("open", "open", "[]", "['0.5', '1/2']"), ("tags", "multiple-choice", "['1', '2']", "B")]
+    names = ("id", "question_type", "options", "answer")
+    questions = [{"question": "?", **dict(zip(names, row, strict=True))} for row in options + golds]
+    given = answers(
+        choice="The answer is (B). It is longer than (A).",  # the last bracket wins there
+        box=r"It is \boxed{B}",  # a box is nothing there
+        open="the result is 0.5.",
+        tags=five("A", "(B)"),  # the final answer alone is handed over
+    )
+    out = tmp_path / "rows.jsonl"
+    files = ["--data", write(tmp_path / "mmmu.jsonl", questions), "--responses", write(tmp_path / "r.jsonl", given)]
+    assert main(["score", "mmmu", "--no-symbolic", *files, "--rows", str(out), "--json"]) == 0
+    found = BenchmarkResult.model_validate_json(capsys.readouterr().out)
+    assert found.accuracy == 1.0
+    assert found.official is not None
+    assert (found.official.code, found.official.accuracy, found.official.n) == ("eval_utils.py", 0.5, 4)
+    rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert {row["id"]: row["official_correct"] for row in rows} == {
+        "choice": False, "box": False, "open": True, "tags": True,
+    }  # fmt: skip
+    assert main(["score", "mmmu", "--no-symbolic", *files]) == 0
+    assert re.search(r"by the authors' eval_utils.py\W+0\.5000", capsys.readouterr().out)
+
+
+def test_own_data_has_no_official_code(tmp_path: Path) -> None:
+    assert scored(tmp_path, answers(a="7")).official is None
 
 
 def test_records_in_a_file(tmp_path: Path) -> None:

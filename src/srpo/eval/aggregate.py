@@ -19,7 +19,7 @@ from srpo.core.statistics import pass_at_k, share_interval
 from srpo.eval.benchmarks.benchmark import Benchmark, Breakdown, DecidedBy, Item, Mark
 from srpo.eval.metrics.correction import Sample, correction_metrics, sample_of
 from srpo.eval.metrics.voting import Drawn, drawn_of, maj_at_k, mean_cost
-from srpo.eval.result import BenchmarkResult, Headline, ReflectionQuality, SampledMetrics
+from srpo.eval.result import BenchmarkResult, Headline, OfficialAccuracy, ReflectionQuality, SampledMetrics
 from srpo.runs.files import read_lines
 
 ROWS = "rows.jsonl"
@@ -49,11 +49,13 @@ class ItemRow(Record):
     groups: dict[str, str]
     score: int | None = None
     """Points for the reflection, where a judge gave some."""
+    official_correct: bool | None = None
+    """By the authors' own code; None where we have none beside our rule."""
 
     def line(self) -> str:
         """As JSON, without what this response does not have."""
         values = self.model_dump(mode="json")
-        absent = [key for key in ("first_verdict", "score") if values[key] is None]
+        absent = [key for key in ("first_verdict", "score", "official_correct") if values[key] is None]
         return json.dumps(
             {key: value for key, value in values.items() if key not in absent and (key != "sample" or value)},
             ensure_ascii=False,
@@ -66,8 +68,8 @@ def read_rows(run: Path) -> Iterator[ItemRow]:
         yield ItemRow.model_validate_json(line.text)
 
 
-def row_of(mark: Mark, *, sample: int = 0, score: int | None = None) -> ItemRow:
-    """The line of a mark."""
+def row_of(mark: Mark, *, sample: int = 0, score: int | None = None, official: bool | None = None) -> ItemRow:
+    """The line of a mark; `official` is the verdict of the authors' own code."""
     return ItemRow(
         id=mark.item.problem.id,
         sample=sample,
@@ -79,6 +81,7 @@ def row_of(mark: Mark, *, sample: int = 0, score: int | None = None) -> ItemRow:
         decided_by=mark.decided_by,
         groups=mark.item.groups,
         score=score,
+        official_correct=official,
     )
 
 
@@ -159,6 +162,7 @@ class Tally:
         self._num_samples = num_samples
         self._finals = _Shares()
         self._firsts = _Shares()
+        self._officials = _Shares()
         self._drawn: dict[str, list[Drawn]] = {}
         self._ungradable: set[str] = set()
         self._decided: Counter[DecidedBy] = Counter()
@@ -185,6 +189,8 @@ class Tally:
         self._finals.add(row.id, row.correct)
         if row.first_verdict is not None:
             self._firsts.add(row.id, row.first_verdict == "correct")
+        if row.official_correct is not None:
+            self._officials.add(row.id, row.official_correct)
         if self._num_samples > 1:
             self._drawn.setdefault(sys.intern(row.id), []).append(drawn_of(trace))
 
@@ -210,6 +216,7 @@ class Tally:
             interval=share_interval(shares),
             accuracy_over_all=fsum(shares) / (n + facts.missing) if n + facts.missing else 0.0,
             headline=_headline(benchmark, accuracy, breakdown),
+            official=_official(benchmark, self._officials.shares()),
             first_accuracy=_mean(firsts) if firsts else None,
             reflective=len(self._samples),
             correction=correction_metrics(self._samples) if self._samples else None,
@@ -275,6 +282,14 @@ class _Shares:
 
     def shares(self) -> list[float]:
         return [right / total for total, right in self.counts()]
+
+
+def _official(benchmark: Benchmark, shares: list[float]) -> OfficialAccuracy | None:
+    if not benchmark.official_code:
+        return None
+    return OfficialAccuracy(
+        code=benchmark.official_code, accuracy=_mean(shares), interval=share_interval(shares), n=len(shares)
+    )
 
 
 def _headline(benchmark: Benchmark, accuracy: float, breakdown: Breakdown) -> Headline:

@@ -22,6 +22,19 @@ class Headline(Record):
     """Between 0 and 1."""
 
 
+class OfficialAccuracy(Record):
+    """The same responses by the authors' own code, its quirks included; no judge has a say in it."""
+
+    code: str
+    """The authors' file: `calculate_score.py`."""
+    accuracy: float
+    """Of the final answer, over `n`, as `BenchmarkResult.accuracy`."""
+    interval: tuple[float, float]
+    """95% interval of `accuracy`."""
+    n: int
+    """Items that count."""
+
+
 class SampledMetrics(Record):
     """What several responses to each item say together."""
 
@@ -84,6 +97,8 @@ class BenchmarkResult(Record):
     """The same with missing items counted as wrong."""
     headline: Headline
     """The number that papers quote."""
+    official: OfficialAccuracy | None = None
+    """What the authors' own code makes of the same answers; None where our rule is all there is."""
     first_accuracy: float | None = None
     """Of the first answer, over the reflective responses; None where there are none."""
     reflective: int = 0

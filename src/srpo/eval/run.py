@@ -19,6 +19,7 @@ from srpo.core.statistics import majority_vote, summarise, wilson
 from srpo.data.usable import check_usable, rejected_rows, split_batches, spread
 from srpo.eval.aggregate import ROWS, Facts, ItemRow, Judging, Tally, light, mark_of, read_rows, row_of
 from srpo.eval.benchmarks.benchmark import Mark
+from srpo.eval.benchmarks.marking import official_verdict
 from srpo.eval.config import EvalConfig
 from srpo.eval.dataset import Material, load_material
 from srpo.eval.judge import Decided, open_judge
@@ -111,8 +112,11 @@ class _Recorder:
         return Recorded(metrics(traces, "eval"), {"data": self._digest, **_extra_of(self.state)}, {"final": final})
 
     def _row(self, one: Decided) -> ItemRow:
-        item = self._material.items[one.trace.problem.id]
-        return row_of(mark_of(item, one.trace, one.decided_by), sample=one.trace.sample, score=one.score)
+        benchmark, trace = self._material.benchmark, one.trace
+        assert benchmark is not None, "rows are of a benchmark"
+        item = self._material.items[trace.problem.id]
+        official = official_verdict(benchmark, item, trace.text, trace.style)
+        return row_of(mark_of(item, trace, one.decided_by), sample=trace.sample, score=one.score, official=official)
 
 
 def metrics(traces: Sequence[Trace], stage: str) -> dict[str, float]:

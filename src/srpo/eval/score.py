@@ -26,7 +26,7 @@ from srpo.data.usable import check_usable, rejected_rows
 from srpo.eval.aggregate import ROWS, Facts, ItemRow, Judging, Tally, light, mark_of, row_of
 from srpo.eval.benchmarks.benchmark import Benchmark, Item, Mark
 from srpo.eval.benchmarks.items import iter_items
-from srpo.eval.benchmarks.marking import grade_item, style_of
+from srpo.eval.benchmarks.marking import grade_item, official_verdict, style_of
 from srpo.eval.benchmarks.named import benchmark_named
 from srpo.eval.config import ScoreConfig
 from srpo.eval.judge import Case, Decided, Judge, open_judge, shared_cache
@@ -262,7 +262,8 @@ class _Output:
         for (item, _), one in zip(cases, decided, strict=True):
             mark = mark_of(item, one.trace, one.decided_by)
             marks.append(mark)
-            rows.append(row_of(mark, score=one.score))
+            official = official_verdict(self._benchmark, item, one.trace.text, one.trace.style)
+            rows.append(row_of(mark, score=one.score, official=official))
             self._tally.add(rows[-1], one.trace)
         for sink in sinks:
             sink(rows)

@@ -110,6 +110,8 @@ class Benchmark(ABC):
     """Paper and address."""
     headline: str = "accuracy"
     """The number that papers quote: `accuracy` or a key of `Breakdown.metrics`."""
+    official_code: str = ""
+    """The authors' own code whose verdict is told beside ours (`official_grade`); empty where we have none."""
 
     @abstractmethod
     def item(self, row: Row, source: SourceConfig, *, pictures: bool) -> Item:
@@ -126,6 +128,10 @@ class Benchmark(ABC):
     def grade(self, item: Item, text: str, grader: Grader = RULES_ONLY) -> Grade:
         """Grade an answer, or a whole response without tags."""
         return grader.grade(item.problem, text)
+
+    def official_grade(self, item: Item, text: str) -> Grade:
+        """What `official_code` makes of an answer, or of a whole response without tags."""
+        raise NotImplementedError(f"{self.name} has no official code beside its rule")
 
     def breakdown(self, marks: Sequence[Mark]) -> Breakdown:
         """The official tables and numbers."""

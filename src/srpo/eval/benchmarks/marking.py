@@ -21,6 +21,13 @@ def mark_text(
     return Mark(item=item, first=first, final=graded.final_grade)
 
 
+def official_verdict(benchmark: Benchmark, item: Item, text: str, style: Style) -> bool | None:
+    """Whether the final answer is right by the authors' own code; None where we have none beside the rule."""
+    if not benchmark.official_code:
+        return None
+    return grade_with(lambda answer: benchmark.official_grade(item, answer), text, style).final_grade.is_correct
+
+
 def style_of(text: str, style: MarkStyle = "auto") -> Style:
     """A text that opens a reflection is reflective; every other one has a single answer."""
     if style != "auto":

@@ -11,6 +11,7 @@ from srpo.data.fields import to_choices
 from srpo.data.rows import Row
 from srpo.eval.benchmarks.benchmark import Benchmark, Breakdown, HubSource, Item, Mark, in_order, table_by
 from srpo.eval.benchmarks.columns import gold, inner, lettered, make_item, needed, pictures, question, text, whole
+from srpo.eval.official import mathvista as official
 from srpo.grading import RULES_ONLY, Grader
 from srpo.grading.prose.grade import grade_list, grade_number, grade_option
 
@@ -40,6 +41,7 @@ class MathVista(Benchmark):
     )  # fmt: skip
     columns = ("pid", "question", "answer", "question_type", "answer_type")
     citation = "Lu et al., MathVista, ICLR 2024, arXiv 2310.02255"
+    official_code = "calculate_score.py"
 
     def item(self, row: Row, source: SourceConfig, *, pictures: bool) -> Item:
         """An item; kind `option` where there are options, because the gold is the text of one."""
@@ -83,6 +85,21 @@ class MathVista(Benchmark):
             case "list":
                 return grade_list(problem, text)
         return super().grade(item, text, grader)
+
+    def official_grade(self, item: Item, text: str) -> Grade:
+        """The authors' comparison, given what our rules read where GPT-4 did; what they cannot read is empty."""
+        problem, facts = item.problem, item.facts
+        extracted = self.grade(item, text).extracted or ""
+        precision = facts.get("precision")
+        right = official.is_right(
+            extracted,
+            problem.answer,
+            problem.choices or None,
+            str(facts.get("question_type")),
+            str(facts.get("answer_type")),
+            precision if isinstance(precision, int) else None,
+        )
+        return Grade(verdict="correct" if right else "incorrect", extracted=extracted, reason=self.official_code)
 
     def breakdown(self, marks: Sequence[Mark]) -> Breakdown:
         """With a table of skills, in which a question counts for each skill that it needs."""

@@ -5,6 +5,7 @@ has two settings, ten options and the whole question in the picture; its score i
 """
 
 from collections.abc import Sequence
+from string import ascii_uppercase
 
 from srpo.core.records import Grade
 from srpo.data.config import SourceConfig
@@ -12,6 +13,7 @@ from srpo.data.fields import RowError, to_choices
 from srpo.data.rows import Row
 from srpo.eval.benchmarks.benchmark import Benchmark, HubSource, Item, Mark, cell_of
 from srpo.eval.benchmarks.columns import lettered, make_item, needed, numbered_pictures, question, repair_escapes, text
+from srpo.eval.official import mmmu as official
 from srpo.grading import RULES_ONLY, Grader
 
 DOMAINS = {
@@ -50,6 +52,7 @@ class Mmmu(Benchmark):
     columns = ("id", "question", "options", "answer", "question_type")
     orders = _ORDERS
     citation = "Yue et al., MMMU, CVPR 2024, arXiv 2311.16502"
+    official_code = "eval_utils.py"
 
     def item(self, row: Row, source: SourceConfig, *, pictures: bool) -> Item:
         """An item; several golds of an open question are in `facts["golds"]`, the first one is the answer."""
@@ -95,6 +98,17 @@ class Mmmu(Benchmark):
         if said is not None and said in map(_rounded, golds):
             return found.model_copy(update={"verdict": "correct", "reason": "equal to two decimals"})
         return found
+
+    def official_grade(self, item: Item, text: str) -> Grade:
+        """By the authors' parser; where it would draw a letter at random, nothing is right."""
+        problem = item.problem
+        if problem.choices:
+            parsed = official.parse_choice(text, dict(zip(ascii_uppercase, problem.choices, strict=False)))
+            right, shown = parsed == problem.answer, parsed
+        else:
+            found = official.parse_open(text)
+            right, shown = official.open_is_right(found, _all_golds(item)), str(found)
+        return Grade(verdict="correct" if right else "incorrect", extracted=shown, reason=self.official_code)
 
 
 class MmmuPro(Benchmark):
