@@ -29,7 +29,7 @@ from srpo.config.load import to_yaml
 from srpo.models.protocol import Message
 from srpo.models.remote_request import _key
 from srpo.runs.reader import read_traces
-from srpo.runs.rejects import read_dropped
+from srpo.runs.rejects import read_rejected
 from tests.support.fault_server import Body, Faults, FaultServer
 from tests.support.served_sums import answer, config, with_servers, write_problems
 
@@ -177,7 +177,7 @@ def complaints(work: Path, setting: Setting, watch: CacheWatch) -> list[str]:
         if (work / "calm" / name).read_bytes() != (work / "stormy" / name).read_bytes()
     ]
     places = Counter((trace.problem.id, trace.sample) for trace in read_traces(work / "stormy" / "traces.jsonl"))
-    for row in read_dropped(work / "stormy"):
+    for row in read_rejected(work / "stormy"):
         samples = range(SAMPLES) if row.sample is None else (row.sample,)
         places.update((row.id, sample) for sample in samples)
     expected = Counter((f"p{i}", sample) for i in range(setting.problems) for sample in range(SAMPLES))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from srpo.runs.rejects import read_dropped
+from srpo.runs.rejects import read_rejected
 from tests.support.fault_server import Body, FaultServer, prompt_text
 
 ROOT = Path(__file__).parents[2]
@@ -84,7 +84,7 @@ def test_bad_rows_are_reported_before_the_first_request(tmp_path: Path) -> None:
     check_report(at_first_request[0], data)
     assert f"4 of 5 rows of {data} are not used" in at_first_request[0]
     assert "nothing was spent on them" in at_first_request[0]
-    assert [(row.where, row.place) for row in read_dropped(out)] == [("source", f"{data}:{n}") for n in (2, 3, 4, 5)]
+    assert [(row.where, row.place) for row in read_rejected(out)] == [("source", f"{data}:{n}") for n in (2, 3, 4, 5)]
     assert len((out / "traces.jsonl").read_text().splitlines()) == 1
 
 

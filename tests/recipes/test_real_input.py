@@ -23,7 +23,7 @@ from srpo.models.protocol import Message, Request
 from srpo.reflect.config import ReflectConfig
 from srpo.reflect.run import run as reflect
 from srpo.runs.directory import RunDir
-from srpo.runs.rejects import read_dropped
+from srpo.runs.rejects import read_rejected
 
 pytestmark = pytest.mark.slow
 
@@ -70,7 +70,7 @@ def test_eval_takes_real_problems(tiny: Path, tmp_path: Path, name: str, rows: i
     assert (found["rows"], found["answered"], found["refused"]) == (rows, usable, 0)
     assert lines(out / "traces.jsonl") == usable
     assert lines(out / "rejected.jsonl") == rows - usable
-    assert all("no such file" in row.detail and row.place for row in read_dropped(out))
+    assert all("no such file" in row.detail and row.place for row in read_rejected(out))
     stages = found["stages"]
     assert isinstance(stages, list)
     assert stages[0]["n"] + stages[0]["ungradable"] == usable
@@ -146,7 +146,7 @@ def test_pictures_of_every_kind_work_or_are_named(tiny: Path, tmp_path: Path) ->
     recipe = ("eval", "recipes/tiny/eval.yaml", "--model", tiny, "--data", tmp_path, "--out", out)
     found = srpo(*recipe, "--max_tokens", "8")
     assert (found["rows"], found["refused"], found["adjusted_pictures"]) == (15, 3, 2)
-    refused = {row.id: row.detail for row in read_dropped(out)}
+    refused = {row.id: row.detail for row in read_rejected(out)}
     assert refused.keys() == {name for name, works in pictures.items() if not works}
     assert all(str(tmp_path / name) in detail for name, detail in refused.items())
     checked = srpo("data", "check", tmp_path, code=1)

@@ -23,7 +23,7 @@ from srpo.reflect.plan import render as render_plan
 from srpo.reflect.run import DIFFICULTY, VERIFIED, ReflectResult, run
 from srpo.runs.directory import RunDir
 from srpo.runs.interrupt import Stopped
-from srpo.runs.rejects import read_dropped
+from srpo.runs.rejects import read_rejected
 from tests.support.fault_server import Body, Faults, FaultServer, prompt_text
 from tests.support.interrupted import interrupted
 from tests.support.served_sums import answer, config, with_servers, write_problems
@@ -249,7 +249,7 @@ def test_problems_without_a_description_are_no_secret(tmp_path: Path) -> None:
         cfg = config(server, picture_problems(tmp_path, caption=False), captions="problem", budget={"pilot": 0})
         result = reflect(cfg, tmp_path / "run")
     assert result.rejected["teacher"] == {"no caption": sum(result.rejected["teacher"].values())}
-    assert {row.detail for row in read_dropped(tmp_path / "run") if row.where == "teacher"} == {
+    assert {row.detail for row in read_rejected(tmp_path / "run") if row.where == "teacher"} == {
         "the data has none, and captions is problem; the policy could write them"
     }
 

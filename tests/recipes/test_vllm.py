@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from srpo.core.records import Trace
-from srpo.runs.rejects import read_dropped
+from srpo.runs.rejects import read_rejected
 
 ROOT = Path(__file__).parents[2]
 SERVE = ROOT / "scripts/serve_tiny.py"
@@ -69,7 +69,7 @@ def traces(out: Path) -> list[Trace]:
 def accounted(out: Path) -> Counter[tuple[str, int | None]]:
     """How often each sample of each problem is in the run's files: kept, or dropped with a reason."""
     kept = traces(out)
-    dropped = list(read_dropped(out))
+    dropped = list(read_rejected(out))
     assert all(row.reason and row.place for row in dropped)
     return Counter((one.problem.id, one.sample) for one in kept) + Counter((row.id, row.sample) for row in dropped)
 
@@ -90,7 +90,7 @@ def test_policy_and_teacher_behind_vllm_account_for_every_real_problem(address: 
     # One request a problem for the policy, one for each reply of the teacher.
     assert spend[0]["requests"] == 24 + int(str(found["requests"]))
     assert spend[0]["tokens_in"] > spend[0]["tokens_out"] > 0
-    assert not any("failed" in row.reason for row in read_dropped(out))
+    assert not any("failed" in row.reason for row in read_rejected(out))
 
 
 @pytest.mark.vllm

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from srpo.core.records import Rejected
 from srpo.data.config import DrawnConfig, FieldMapping, SourceConfig
-from srpo.data.rows import Rejected
 from srpo.eval.benchmarks.items import ItemSet, iter_items, load_items, published
 from srpo.eval.benchmarks.named import BENCHMARK_NAMES, benchmark_named
 
@@ -76,7 +76,7 @@ def test_a_row_without_a_column_is_rejected(tmp_path: Path) -> None:
     row = vision(2)
     del row["subject"]
     found = load("mathvision", write_lines(tmp_path / "test.jsonl", vision(1), row))
-    assert found.rejected == (Rejected(f"{tmp_path}/test.jsonl:2", "no column 'subject'"),)
+    assert found.rejected == (Rejected.row(f"{tmp_path}/test.jsonl:2", "no column 'subject'"),)
 
 
 def test_objects_keyed_by_id(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_objects_keyed_by_id(tmp_path: Path) -> None:
     found = load("mathvista", path)
     assert ids(found) == ["1", "2"]
     assert found.items[0].problem.source == f"{path}['1']"
-    assert found.rejected == (Rejected(f"{path}['3']", "expected a JSON object, got list"),)
+    assert found.rejected == (Rejected.row(f"{path}['3']", "expected a JSON object, got list"),)
     path.write_text('{"1": {"pid": "1"}, "1": {"pid": "2"}}')
     with pytest.raises(ValueError, match="the key '1' is there twice"):
         load("mathvista", path)
@@ -251,7 +251,7 @@ def test_missing_pictures_matter_only_where_pictures_are_wanted(tmp_path: Path) 
     path = write_lines(tmp_path / "test.jsonl", vision(1))
     assert len(load("mathvision", path).items) == 1
     (rejected,) = load("mathvision", path, pictures=True).rejected
-    assert rejected.reason == f"picture 'images/1.jpg': no such file under {tmp_path}"
+    assert rejected.detail == f"picture 'images/1.jpg': no such file under {tmp_path}"
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "1.jpg").write_bytes(picture())
     assert load("mathvision", path, pictures=True).items[0].problem.images == (str(tmp_path / "images" / "1.jpg"),)
@@ -268,7 +268,7 @@ def test_own_data_with_a_mapping(tmp_path: Path) -> None:
     assert ids(found) == ["a"]
     assert found.items[0].groups == {"family": "bars", "level": "2"}
     assert len(found.rejected) == 1
-    assert "missing.png" in load("custom", path, pictures=True, mapping=mapping).rejected[0].reason
+    assert "missing.png" in load("custom", path, pictures=True, mapping=mapping).rejected[0].detail
     drawn = load_items(benchmark_named("custom"), SourceConfig(drawn=DrawnConfig(count=4, split="dev")))
     assert len(drawn.items) == 4
     assert drawn.items[0].problem.images

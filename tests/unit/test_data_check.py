@@ -10,7 +10,7 @@ from PIL import Image
 
 from srpo.cli.data import run
 from srpo.core.records import Problem
-from srpo.data.check import check_gold, check_source
+from srpo.data.check import BAD_PICTURE, REPEATED, check_gold, check_source
 from srpo.data.config import SourceConfig
 
 
@@ -45,17 +45,18 @@ def test_everything_is_found_and_adds_up(tmp_path: Path) -> None:
     )
     report = check_source(SourceConfig(path=path))
     assert (report.num_rows, report.num_usable, report.num_bad) == (7, 3, 4)
-    assert report.counts == {"duplicate": 2, "image": 1, "row": 1}
-    assert [(row.place.removeprefix(f"{path}:"), row.problem) for row in report.findings] == [
-        ("2", "duplicate"),
-        ("3", "duplicate"),
-        ("4", "image"),
-        ("6", "row"),
+    assert report.counts == {REPEATED: 2, BAD_PICTURE: 1, "picture: no such file": 1}
+    assert [(row.place.removeprefix(f"{path}:"), row.id, row.reason) for row in report.findings] == [
+        ("2", "1", REPEATED),
+        ("3", "2", REPEATED),
+        ("4", "3", BAD_PICTURE),
+        ("6", "", "picture: no such file"),
     ]
-    assert report.findings[0].reason == f"id '1' is already used at {path}:1"
-    assert report.findings[1].reason == f"same question and picture as {path}:1"
-    assert "truncated" in report.findings[2].reason
-    assert [(note.id, "padded" in note.reason) for note in report.notes] == [("4", True)]
+    assert report.findings[0].detail == f"id '1' is already used at {path}:1"
+    assert report.findings[1].detail == f"same question and picture as {path}:1"
+    assert "truncated" in report.findings[2].detail
+    assert report.findings[3].detail == f"picture 'none.png': no such file under {tmp_path}"
+    assert [(note.id, "padded" in note.note) for note in report.notes] == [("4", True)]
 
 
 def test_golds_must_grade_themselves() -> None:
@@ -73,8 +74,9 @@ def test_exit_codes_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     bad = write(tmp_path, {"id": "1", "question": "q", "answer": ""}, {"id": "2", "question": "q", "answer": "1"})
     assert run(["check", bad, "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
-    assert (found["num_rows"], found["num_bad"], found["counts"]) == (2, 1, {"row": 1})
-    assert found["findings"][0]["place"] == f"{bad}:1"
+    assert (found["num_rows"], found["num_bad"], found["counts"]) == (2, 1, {"column 'answer': no answer": 1})
+    reason = "column 'answer': no answer"
+    assert found["findings"] == [{"id": "", "place": f"{bad}:1", "reason": reason, "detail": reason}]
 
 
 def test_mapping_and_limit_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

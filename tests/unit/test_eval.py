@@ -14,7 +14,7 @@ from srpo.grading import RULES_ONLY
 from srpo.models.fake import FakeGenerator
 from srpo.models.protocol import Request
 from srpo.runs.directory import RunDir
-from srpo.runs.rejects import read_dropped
+from srpo.runs.rejects import read_rejected
 from tests.support.interrupted import DiesAfter
 
 SEVEN = Problem(id="1", question="3+4?", answer="7")
@@ -94,7 +94,7 @@ def test_result_and_files(tmp_path: Path) -> None:
         "source": {"column 'question': empty question": 1},
         "prompt": {"the model cannot take it": 1},
     }
-    dropped = list(read_dropped(tmp_path / "run"))
+    dropped = list(read_rejected(tmp_path / "run"))
     assert [(one.id, one.place, one.detail) for one in dropped] == [
         ("", f"{path}:11", "column 'question': empty question"),
         ("p9", f"{path}:10", "too long"),

@@ -16,7 +16,7 @@ from srpo.eval.table import render
 from srpo.models.fake import FakeGenerator
 from srpo.models.protocol import Completion, Request
 from srpo.runs.directory import RunDir
-from srpo.runs.rejects import read_dropped
+from srpo.runs.rejects import read_rejected
 from tests.support.interrupted import DiesAfter
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -144,7 +144,7 @@ def test_failed_requests_are_counted_and_are_no_wrong_answers(tmp_path: Path) ->
     assert found.accuracy == 4 / 5
     assert found.accuracy_over_all == pytest.approx(4 / 7)
     assert result.rejected["response"] == {"request failed": 2}
-    assert [(row.id, row.detail) for row in read_dropped(tmp_path / "run") if row.where == "response"] == [
+    assert [(row.id, row.detail) for row in read_rejected(tmp_path / "run") if row.where == "response"] == [
         ("p1", "HTTP 400: no"),
         ("p4", "HTTP 400: no"),
     ]

@@ -16,7 +16,7 @@ from srpo.reflect.config import ReflectConfig
 from srpo.reflect.run import VERIFIED, ReflectResult, run
 from srpo.reflect.table import render
 from srpo.runs.directory import RunDir
-from srpo.runs.rejects import read_dropped
+from srpo.runs.rejects import read_rejected
 from tests.support.interrupted import DiesAfter
 
 
@@ -113,7 +113,7 @@ def test_rejected_replies_are_retried_with_the_reason(tmp_path: Path) -> None:
     result = reflect(cfg, tmp_path / "run", FakeGenerator(lambda *_: attempt("0")), fake)
     assert (result.requests, result.verified, result.selected) == (4 + 3 + 2, 2, 2)
     assert sum(result.rejected["teacher"].values()) == 2
-    dropped = {row.id: row for row in read_dropped(tmp_path / "run")}
+    dropped = {row.id: row for row in read_rejected(tmp_path / "run")}
     assert dropped["p2"].reason == "leak"
     assert dropped["p3"].reason == "format"
     assert dropped["p3"].text == "no idea"

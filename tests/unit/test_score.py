@@ -21,7 +21,7 @@ from srpo.models.fake import FakeGenerator
 from srpo.models.protocol import Request
 from srpo.runs.directory import RunDir
 from srpo.runs.record_file import RecordFile
-from srpo.runs.rejects import read_dropped
+from srpo.runs.rejects import read_rejected
 
 ITEMS = [
     {"id": "a", "question": "3+4?", "answer": "7", "family": "sum", "level": 1},
@@ -216,7 +216,7 @@ def test_a_run_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     traces = list(RunDir.read(out_dir).traces())
     assert [(trace.problem.id, trace.style) for trace in traces] == [("a", "reflective"), ("b", "single")]
     assert traces[0].text == five("7", "7")
-    assert [(row.where, row.id) for row in read_dropped(out_dir)] == [("response", "3"), ("response", "d")]
+    assert [(row.where, row.id) for row in read_rejected(out_dir)] == [("response", "3"), ("response", "d")]
     assert len((out_dir / "rows.jsonl").read_text().splitlines()) == 2
     code, again, err = run(capsys, *words, "--json")
     assert (code, again, "is finished already" in err) == (0, out, True)

@@ -79,7 +79,9 @@ def test_a_good_trace_passes() -> None:
     ],
 )
 def test_bad_traces_are_refused_with_the_reason(bad: Trace, reason: str) -> None:
-    assert verify_trace(bad) == reason
+    found = verify_trace(bad)
+    assert found is not None
+    assert (found.where, found.id, found.why) == ("teacher", bad.problem.id, reason)
 
 
 @pytest.mark.parametrize(
@@ -140,9 +142,9 @@ def test_an_attempt_with_a_word_or_two_changed_is_a_copy() -> None:
     first = Attempt(think=think, answer="6")
     second = Attempt(think="4+3=7", answer="7")
     copied = Response(first=first, reflection=think.replace("step 3", "part 3"), second=second)
-    assert verify_trace(trace().model_copy(update={"parsed": copied})) == (
-        "copied reflection: it is the first attempt once more"
-    )
+    refused = verify_trace(trace().model_copy(update={"parsed": copied}))
+    assert refused is not None
+    assert (refused.reason, refused.detail) == ("copied reflection", "it is the first attempt once more")
     checked = Response(first=first, reflection=f"{think}, but 3 is read as 8, so the rest is off by 5", second=second)
     assert verify_trace(trace().model_copy(update={"parsed": checked})) is None
 
@@ -167,12 +169,12 @@ def test_a_reflection_names_something(reflection: str, names: bool) -> None:
 
 
 def kept(traces: Sequence[Trace], selection: Selection) -> list[Trace]:
-    return [trace for position, trace in enumerate(traces) if selection.refusal(position) is None]
+    return [trace for position, trace in enumerate(traces) if selection.rejected(position, trace) is None]
 
 
-def refusals(selection: Selection) -> list[tuple[int, str, str]]:
-    found = [(position, selection.refusal(position)) for position in range(len(selection))]
-    return [(position, *refusal) for position, refusal in found if refusal is not None]
+def refusals(traces: Sequence[Trace], selection: Selection) -> list[tuple[int, str, str]]:
+    found = [(position, selection.rejected(position, trace)) for position, trace in enumerate(traces)]
+    return [(position, refused.reason, refused.detail) for position, refused in found if refused is not None]
 
 
 def test_duplicates_are_dropped_per_problem() -> None:
@@ -184,7 +186,7 @@ def test_duplicates_are_dropped_per_problem() -> None:
     ]
     selection = select(traces, wrong_share=None)
     assert [t.problem.id for t in kept(traces, selection)] == ["1", "1", "2"]
-    assert refusals(selection) == [(1, "duplicate", "same text as trace 0 for this problem")]
+    assert refusals(traces, selection) == [(1, "duplicate", "same text as trace 0 for this problem")]
 
 
 @pytest.mark.parametrize(
@@ -214,7 +216,7 @@ def test_nothing_is_dropped_in_silence() -> None:
     traces.insert(3, traces[2])
     traces.append(traces[-1])
     selection = select(iter(traces))
-    found = refusals(selection)
+    found = refusals(traces, selection)
     assert len(kept(traces, selection)) + len(found) == len(selection) == len(traces)
     assert Counter(reason for _, reason, _ in found) == {"duplicate": 2, "balance": 41 - 11}
     assert {detail for _, reason, detail in found if reason == "balance"} == {
@@ -256,7 +258,7 @@ def test_caps_hold_for_each_source_with_its_mix(caps: dict[str, int], expected: 
     selection = select(traces, caps=caps)
     found = kept(traces, selection)
     assert Counter((t.problem.family, t.first_grade.is_correct) for t in found) == expected
-    assert sum(reason == "cap" for _, reason, _ in refusals(selection)) == len(traces) - sum(expected.values())
+    assert sum(reason == "cap" for _, reason, _ in refusals(traces, selection)) == len(traces) - sum(expected.values())
 
 
 def test_a_capped_source_fills_up_with_what_it_has() -> None:

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from srpo.core.records import Problem
+from srpo.core.records import Problem, Rejected
 from srpo.data.config import DrawnConfig, FieldMapping, SourceConfig
 from srpo.data.images import load_image
-from srpo.data.sources import ProblemSet, Rejected, iter_problems, load_problems
+from srpo.data.sources import ProblemSet, iter_problems, load_problems
 
 
 def png(color: tuple[int, int, int] = (255, 0, 0)) -> bytes:
@@ -128,7 +128,7 @@ def test_bad_rows_are_rejected_with_line_and_reason(tmp_path: Path) -> None:
     )
     found = load(path)
     assert [problem.id for problem in found.problems] == ["1"]
-    assert [(row.place.removeprefix(f"{path}:"), row.reason) for row in found.rejected] == [
+    assert [(row.place.removeprefix(f"{path}:"), row.detail) for row in found.rejected] == [
         ("2:29", "not valid JSON: Expecting ',' delimiter"),
         ("3", "expected a JSON object, got list"),
         ("5", "column 'question': empty question"),
@@ -140,7 +140,7 @@ def test_bad_rows_are_rejected_with_line_and_reason(tmp_path: Path) -> None:
         ("11", "column 'question': only '<image>', and no picture"),
         ("12", "column 'question': half of a surrogate pair at character 0"),
         ("13", "column 'question': expected a text, got dict"),
-        ("14", found.rejected[-2].reason),
+        ("14", found.rejected[-2].detail),
         ("15", "picture: expected a path or bytes, got NoneType"),
     ]
     assert "not valid JSON" in found.rejected[-2].reason
@@ -157,7 +157,7 @@ def test_invalid_utf8_and_byte_order_mark(tmp_path: Path) -> None:
 def test_a_first_row_without_a_column_does_not_hide_it(tmp_path: Path) -> None:
     found = load(write(tmp_path, {"id": "0", "question": "q"}, ROW))
     assert [problem.id for problem in found.problems] == ["1"]
-    assert found.rejected[0].reason == "column 'answer' is missing; this row has id, question"
+    assert found.rejected[0].detail == "column 'answer' is missing; this row has id, question"
 
 
 def test_repeated_ids_are_an_error_with_both_places(tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_parquet_with_embedded_pictures(tmp_path: Path) -> None:
     assert [len(problem.images) for problem in found.problems] == [1, 2]
     assert len({ref for problem in found.problems for ref in problem.images}) == 2
     assert load_image(found.problems[1].images[1]).getpixel((0, 0)) == (0, 0, 255)
-    assert found.rejected == (Rejected(f"{tmp_path / 'x.parquet'}:2", "column 'problem': empty question"),)
+    assert found.rejected == (Rejected.row(f"{tmp_path / 'x.parquet'}:2", "column 'problem': empty question"),)
     assert len([entry for entry in store.rglob("*") if entry.is_file()]) == 2
 
 

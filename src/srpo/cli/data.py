@@ -67,14 +67,15 @@ def run(argv: list[str]) -> int:
 
 def _show(report: "Report", *, as_json: bool) -> None:
     if as_json:
-        rows = {name: [row._asdict() for row in getattr(report, name)] for name in ("findings", "notes")}
+        findings = [row.model_dump(include={"place", "id", "reason", "detail"}) for row in report.findings]
+        rows = {"findings": findings, "notes": [note._asdict() for note in report.notes]}
         print(json.dumps({**report._asdict(), **rows}, ensure_ascii=False, indent=1))
         return
     for row in report.findings:
-        print(f"{row.place}: {row.problem}: {row.reason}")
-    for row in report.notes:
-        print(f"{row.place}: note: {row.reason}")
+        print(f"{row.place}: {row.detail}")
+    for note in report.notes:
+        print(f"{note.place}: note: {note.note}")
     if (more := sum(report.counts.values()) - len(report.findings)) > 0:
         print(f"and {more} more")
-    found = ", ".join(f"{number} {kind}" for kind, number in report.counts.items()) or "nothing wrong"
+    found = ", ".join(f"{number} x {reason}" for reason, number in report.counts.items()) or "nothing wrong"
     print(f"{report.num_rows} rows, {report.num_usable} usable, {report.num_images} pictures; {found}")

@@ -263,6 +263,49 @@ def outcome_of(first: Grade, final: Grade) -> Outcome | None:
             return "wrong→wrong"
 
 
+Where = Literal["source", "prompt", "attempt", "gold", "teacher", "selection", "response", "export"]
+
+
+class Rejected(Record):
+    """What was left out: a row, a problem, a sample or a trace. Made where the reason is first known."""
+
+    where: Where
+    """`source`: not a problem; `prompt`: the model cannot take it; `attempt`: the first attempt has no format; `gold`:
+    ungradable; `teacher`: no acceptable reply; `selection`: good, but not wanted; `response`: nothing
+    came of it in an evaluation; `export`: a trace that is no sample."""
+    id: str
+    """The problem's id; empty for rows of the source."""
+    place: str
+    """`file:line` of the problem."""
+    sample: int | None = None
+    """Which of the problem's samples; None for all of them."""
+    reason: str
+    """A short text that repeats, so that it can be counted."""
+    detail: str = ""
+    """What exactly was wrong here."""
+    text: str = ""
+    """The generated text that was turned down."""
+
+    @classmethod
+    def about(
+        cls, problem: Problem, where: Where, reason: str, detail: str = "", *, sample: int | None = None, text: str = ""
+    ) -> Self:
+        """A problem, or one of the samples for it."""
+        return cls(
+            where=where, id=problem.id, place=problem.source, sample=sample, reason=reason, detail=detail, text=text
+        )
+
+    @classmethod
+    def row(cls, place: str, reason: str, detail: str = "") -> Self:
+        """A row of the source that is no problem."""
+        return cls(where="source", id="", place=place, reason=reason, detail=detail or reason)
+
+    @property
+    def why(self) -> str:
+        """Reason and detail as one text."""
+        return f"{self.reason}: {self.detail}" if self.detail else self.reason
+
+
 DRAWN = "drawn:"
 """References with this beginning are drawn, not read."""
 

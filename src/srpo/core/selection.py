@@ -25,7 +25,7 @@ from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from typing import NamedTuple
 
-from srpo.core.records import Attempt, FormatError, Problem, Response, Trace
+from srpo.core.records import Attempt, FormatError, Problem, Rejected, Response, Trace
 from srpo.core.rewards import says_something
 
 _SHOWN = r"(?:given(?! by)|provided|stated|listed|supplied|specified)"
@@ -76,15 +76,6 @@ _COPY_SHARE = 0.9
 """From this share of common words on, in order, a reflection counts as the attempt once more."""
 
 
-class Refusal(NamedTuple):
-    """Why one trace was not selected."""
-
-    reason: str
-    """`duplicate`, `cap` or `balance`."""
-    detail: str
-    """What exactly, for people."""
-
-
 class Selection:
     """What `select` decided about each trace, by its position in the iterator."""
 
@@ -104,16 +95,18 @@ class Selection:
         """Traces that were looked at."""
         return len(self._decisions)
 
-    def refusal(self, position: int) -> Refusal | None:
-        """Why the trace at `position` is left out; None when it is kept."""
+    def rejected(self, position: int, trace: Trace) -> Rejected | None:
+        """Why `trace`, which is at `position`, is left out (`duplicate`, `cap`, `balance`); None when it is kept."""
         match self._decisions[position]:
             case Decision.DUPLICATE:
-                return Refusal("duplicate", self._duplicates[position])
+                reason, detail = "duplicate", self._duplicates[position]
             case Decision.CAP:
-                return Refusal("cap", "its source has enough traces, see caps")
+                reason, detail = "cap", "its source has enough traces, see caps"
             case Decision.BALANCE:
-                return Refusal("balance", self._balance)
-        return None
+                reason, detail = "balance", self._balance
+            case _:
+                return None
+        return Rejected.about(trace.problem, "selection", reason, detail, sample=trace.sample)
 
 
 class Decision(IntEnum):
@@ -125,37 +118,43 @@ class Decision(IntEnum):
     BALANCE = 3
 
 
-def verify_trace(trace: Trace, *, strict: bool = False) -> str | None:
-    """Why a teacher's trace must not be trained on, None if it may; the words before the colon are the kind of reason.
+def verify_trace(trace: Trace, *, strict: bool = False) -> Rejected | None:
+    """Why a teacher's trace must not be trained on, None if it may.
 
     It must have the five blocks, a gradable gold, a right final answer, and a reflection that says something about this
     problem in particular (`names_something`), copies neither attempt and leaks nothing (`leaks_gold`).
     """
+    fault = _fault_of(trace, strict=strict)
+    return None if fault is None else Rejected.about(trace.problem, "teacher", *fault, sample=trace.sample)
+
+
+def _fault_of(trace: Trace, *, strict: bool) -> tuple[str, str] | None:
+    """Reason and detail."""
     response = trace.parsed
     if isinstance(response, FormatError):
-        return f"format: not five blocks; at character {response.where}, {response.what}"
+        return "format", f"not five blocks; at character {response.where}, {response.what}"
     if isinstance(response, Attempt):
-        return "format: not five blocks"
+        return "format", "not five blocks"
     if trace.outcome is None:
-        return f"ungradable: {trace.final_grade.reason}"
+        return "ungradable", trace.final_grade.reason
     if not trace.final_grade.is_correct:
-        return f"final answer wrong: {trace.final_grade.reason}"
-    return _verify_reflection(trace.problem, response, strict=strict)
+        return "final answer wrong", trace.final_grade.reason
+    return _fault_of_reflection(trace.problem, response, strict=strict)
 
 
-def _verify_reflection(problem: Problem, response: Response, *, strict: bool) -> str | None:
+def _fault_of_reflection(problem: Problem, response: Response, *, strict: bool) -> tuple[str, str] | None:
     if not says_something(response.reflection):
-        return f"empty reflection: {response.reflection[:40]!r} says nothing"
+        return "empty reflection", f"{response.reflection[:40]!r} says nothing"
     reflection = normalised(response.reflection)
     for attempt, which in ((response.first, "first"), (response.second, "second")):
         think = normalised(attempt.think)
         if reflection in (think, normalised(attempt.answer)) or (which == "first" and _is_copy(reflection, think)):
-            return f"copied reflection: it is the {which} attempt once more"
+            return "copied reflection", f"it is the {which} attempt once more"
     if not names_something(response.reflection, _topic(problem, response.first)):
-        return "nothing checkable: it names no number, formula or thing of the problem, picture or attempt"
+        return "nothing checkable", "it names no number, formula or thing of the problem, picture or attempt"
     leak = leaks_gold(response.reflection, problem.answer, strict=strict)
     leak = leak or leaks_gold(response.second.think, problem.answer)
-    return None if leak is None else f"leak: {leak}"
+    return None if leak is None else ("leak", leak)
 
 
 def leaks_gold(reflection: str, gold: str, *, strict: bool = False) -> str | None:

@@ -11,28 +11,31 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from srpo.core.records import Problem
+from srpo.core.records import Problem, Rejected
 from srpo.data.config import SourceConfig
 from srpo.data.images import ImageError, image_hash, read_image
 from srpo.data.leakage import Benchmarks
 from srpo.data.seen import Seen
-from srpo.data.sources import Rejected, iter_problems
+from srpo.data.sources import iter_problems
 from srpo.grading import grade, grade_gold
 
 MAX_FINDINGS = 100_000
 """Findings and notes kept one by one; more are counted only."""
 
 
-class Finding(NamedTuple):
-    """One thing that is wrong with one row."""
+BAD_GOLD = "gold is of no use"
+BAD_PICTURE = "picture cannot be used"
+REPEATED = "id or problem is there already"
+IN_BENCHMARK = "in a benchmark"
+
+
+class Note(NamedTuple):
+    """Something about a row that works, but not as it is."""
 
     place: str
     """`file:line`, or what stands for it."""
     id: str
-    """The problem's id; empty when the row has none."""
-    problem: str
-    """`row`, `gold`, `image`, `duplicate` or `benchmark`."""
-    reason: str
+    note: str
 
 
 class Report(NamedTuple):
@@ -44,11 +47,11 @@ class Report(NamedTuple):
     num_images: int
     """Pictures looked at, repeated ones once."""
     counts: dict[str, int]
-    """Findings by what they concern, all of them."""
-    findings: tuple[Finding, ...]
+    """All findings, by reason."""
+    findings: tuple[Rejected, ...]
     """The first `MAX_FINDINGS`."""
-    notes: tuple[Finding, ...]
-    """Rows that work, but not as they are: padded pictures, animations; the first `MAX_FINDINGS`."""
+    notes: tuple[Note, ...]
+    """What was done to rows that work: padded pictures, animations; the first `MAX_FINDINGS`."""
 
 
 def check_source(
@@ -86,18 +89,15 @@ class Checker:
         self._benchmarks = benchmarks
         self._num_bad = 0
         self._counts: Counter[str] = Counter()
-        self._findings: list[Finding] = []
-        self._notes: list[Finding] = []
+        self._findings: list[Rejected] = []
+        self._notes: list[Note] = []
         self._seen = Seen()
 
-    def look_at(self, item: Problem | Rejected) -> list[Finding]:
+    def look_at(self, item: Problem | Rejected) -> list[Rejected]:
         """What is wrong with one row; empty when it is usable."""
         self.num_rows += 1
-        if isinstance(item, Rejected):
-            found = [Finding(item.place, "", "row", item.reason)]
-        else:
-            found = [Finding(item.source, item.id, kind, reason) for kind, reason in self._problems_of(item)]
-        self._counts.update(finding.problem for finding in found)
+        found = [item] if isinstance(item, Rejected) else list(self._findings_about(item))
+        self._counts.update(finding.reason for finding in found)
         self._findings += found[: MAX_FINDINGS - len(self._findings)]
         self._num_bad += bool(found)
         return found
@@ -122,24 +122,27 @@ class Checker:
     ) -> None:
         self._seen.__exit__(kind, error, trace)
 
-    def _problems_of(self, problem: Problem) -> Iterator[tuple[str, str]]:
-        if (reason := check_gold(problem)) is not None:
-            yield "gold", reason
+    def _findings_about(self, problem: Problem) -> Iterator[Rejected]:
+        def finding(reason: str, detail: str) -> Rejected:
+            return Rejected.about(problem, "source", reason, detail)
+
+        if (detail := check_gold(problem)) is not None:
+            yield finding(BAD_GOLD, detail)
         pictures = [self._picture(ref) for ref in problem.images]
         for picture in pictures:
             if picture.reason is not None:
-                yield "image", picture.reason
-            notes = [Finding(problem.source, problem.id, "image", note) for note in picture.notes]
+                yield finding(BAD_PICTURE, picture.reason)
+            notes = [Note(problem.source, problem.id, note) for note in picture.notes]
             self._notes += notes[: MAX_FINDINGS - len(self._notes)]
         if (place := self._seen.first("id", problem.id, problem.source)) is not None:
-            yield "duplicate", f"id {problem.id!r} is already used at {place}"
+            yield finding(REPEATED, f"id {problem.id!r} is already used at {place}")
         content = (" ".join(problem.question.split()), *problem.choices, *(picture.digest for picture in pictures))
         if (place := self._seen.first("content", _hash(content), problem.source)) is not None:
-            yield "duplicate", f"same question and picture as {place}"
+            yield finding(REPEATED, f"same question and picture as {place}")
         if self._benchmarks is not None and all(picture.reason is None for picture in pictures):
-            reason = self._benchmarks.found_in(problem)
-            if reason is not None:
-                yield "benchmark", reason
+            detail = self._benchmarks.found_in(problem)
+            if detail is not None:
+                yield finding(IN_BENCHMARK, detail)
 
     def _picture(self, ref: str) -> "_Picture":
         known = self._seen.get("picture", ref)

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from srpo.core.records import DRAWN
+from srpo.core.records import DRAWN, Rejected
 from srpo.data.config import SourceConfig
 from srpo.data.images import ImageError, store_image
 from srpo.data.rows import Row
@@ -18,6 +18,16 @@ _PLACEHOLDER = re.compile(r"<image ?\d{0,3}>")
 
 class RowError(Exception):
     """Why one row is no problem; becomes a `Rejected`."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        """`reason` repeats from row to row; `detail` says all of it, where that is more."""
+        super().__init__(detail or reason)
+        self._reason = reason
+        self._detail = detail
+
+    def rejected(self, place: str) -> Rejected:
+        """The row at `place`, left out."""
+        return Rejected.row(place, self._reason, self._detail)
 
 
 def to_text(value: Any, column: str) -> str:
@@ -30,7 +40,8 @@ def to_text(value: Any, column: str) -> str:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise RowError(f"column {column!r}: half of a surrogate pair at character {error.start}") from error
+        reason = f"column {column!r}: half of a surrogate pair"
+        raise RowError(reason, f"{reason} at character {error.start}") from error
     return text
 
 
@@ -68,7 +79,8 @@ def to_choices(value: Any, column: str) -> tuple[str, ...]:
         try:
             value = ast.literal_eval(value.strip())
         except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
-            raise RowError(f"column {column!r}: {value[:40]!r} is not a list of options") from error
+            detail = f"column {column!r}: {value[:40]!r} is not a list of options"
+            raise RowError(f"column {column!r}: not a list of options", detail) from error
     if isinstance(value, dict):
         # Parquet gives every option column of the schema; those that the question lacks are null.
         value = [text for _, text in sorted(value.items()) if text is not None]
@@ -116,11 +128,14 @@ def _image(entry: Any, row: Row, source: SourceConfig) -> str:
     if entry.startswith("data:"):
         return _store(_data_url(entry), source)
     if re.match(r"https?://", entry):
-        raise RowError(f"picture {entry!r}: is an address on the web; download it and give its path")
+        what = "is an address on the web; download it and give its path"
+        raise RowError(f"picture: {what}", f"picture {entry!r}: {what}")
     root = Path(source.image_root) if source.image_root else row.folder
     path = (root / entry).absolute()
     if not path.is_file():
-        raise RowError(f"picture {entry!r}: {'is a directory' if path.is_dir() else f'no such file under {root}'}")
+        what = "is a directory" if path.is_dir() else "no such file"
+        under = "" if path.is_dir() else f" under {root}"
+        raise RowError(f"picture: {what}", f"picture {entry!r}: {what}{under}")
     return str(path)
 
 

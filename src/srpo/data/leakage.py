@@ -19,10 +19,10 @@ from typing import Self
 
 from PIL import Image
 
-from srpo.core.records import Problem
+from srpo.core.records import Problem, Rejected
 from srpo.data.config import SourceConfig
 from srpo.data.images import ImageError, load_image
-from srpo.data.sources import Rejected, iter_questions
+from srpo.data.sources import iter_questions
 
 MIN_WORDS = 8
 """Questions with fewer words are shared by problems that have nothing else in common."""

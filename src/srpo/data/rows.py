@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from srpo.core.records import Rejected
 from srpo.data.arrow import find_split, is_saved_dataset, iter_hub, iter_saved
 from srpo.data.json_array import iter_json_array
 
@@ -30,13 +31,6 @@ class Row(NamedTuple):
     values: Mapping[str, Any]
     folder: Path
     """Folder that relative paths start from."""
-
-
-class Rejected(NamedTuple):
-    """A row that is not a usable problem, where it is and why."""
-
-    place: str
-    reason: str
 
 
 def read_rows(path: str, *, split: str = "") -> Iterator[Row | Rejected]:
@@ -67,7 +61,7 @@ def stamp(path: str) -> str:
     return f"{len(found)} files, {size} bytes, {changed_ns}"
 
 
-def read_hub(name: str, *, subset: str = "", split: str = "train", revision: str = "") -> Iterator[Row | Rejected]:
+def read_hub(name: str, *, subset: str = "", split: str = "train", revision: str = "") -> Iterator[Row]:
     """Every row of a data set on the hub, streamed. Raises ValueError when it is out of reach."""
     stem = name.rpartition("/")[2]
     for number, values in enumerate(iter_hub(name, subset, split, revision)):
@@ -125,9 +119,9 @@ def _read_jsonl(path: Path) -> Iterator[Row | Rejected]:
             try:
                 value = parse_json(raw)
             except json.JSONDecodeError as error:
-                yield Rejected(f"{place}:{error.colno}", f"not valid JSON: {error.msg}")
+                yield Rejected.row(f"{place}:{error.colno}", f"not valid JSON: {error.msg}")
             except (ValueError, RecursionError) as error:
-                yield Rejected(place, f"not valid JSON: {error}")
+                yield Rejected.row(place, f"not valid JSON: {error}")
             else:
                 yield _as_row(value, place, f"{path.stem}:{number}", path.parent)
 
@@ -141,12 +135,12 @@ def _read_pictures(pictures: list[Path]) -> Iterator[Row | Rejected]:
     for picture in pictures:
         sidecar = picture.with_suffix(".json")
         if not sidecar.is_file():
-            yield Rejected(str(picture), f"no {sidecar.name} beside it with question and answer")
+            yield Rejected.row(str(picture), f"no {sidecar.name} beside it with question and answer")
             continue
         try:
             value = parse_json(sidecar.read_bytes())
         except (ValueError, RecursionError) as error:
-            yield Rejected(str(sidecar), f"not valid JSON: {error}")
+            yield Rejected.row(str(sidecar), f"not valid JSON: {error}")
             continue
         row = _as_row(value, str(sidecar), picture.stem, picture.parent)
         yield row._replace(values={"image": picture.name, **row.values}) if isinstance(row, Row) else row
@@ -170,7 +164,7 @@ def _read_parquet(path: Path) -> Iterator[Row | Rejected]:
 
 def _as_row(value: Any, place: str, stem: str, folder: Path) -> Row | Rejected:
     if not isinstance(value, dict):
-        return Rejected(place, f"expected a JSON object, got {type(value).__name__}")
+        return Rejected.row(place, f"expected a JSON object, got {type(value).__name__}")
     return Row(place, stem, value, folder)
 
 

@@ -10,13 +10,13 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from srpo.core.records import Problem
+from srpo.core.records import Problem, Rejected
 from srpo.data.config import DrawnConfig, FieldMapping, SourceConfig
 from srpo.data.fields import RowError, to_answer, to_choices, to_images, to_level, to_question, to_text
 from srpo.data.pools import detect, named
-from srpo.data.rows import Rejected, Row, read_hub, read_rows
+from srpo.data.rows import Row, read_hub, read_rows
 
-__all__ = ["ProblemSet", "Rejected", "SourceConfig", "iter_problems", "load_problems"]
+__all__ = ["ProblemSet", "SourceConfig", "iter_problems", "load_problems"]
 
 COMMON_NAMES: Mapping[str, tuple[str, ...]] = {
     "id": ("id", "pid", "qid", "question_id", "sample_index", "uid", "idx", "index"),
@@ -99,6 +99,7 @@ def _draw(drawn: DrawnConfig) -> Iterator[Problem | Rejected]:
 
 
 def _read(source: SourceConfig, *, lenient: bool = False, pictures: bool = True) -> Iterator[Problem | Rejected]:
+    rows: Iterator[Row | Rejected]
     if source.hub:
         rows = read_hub(source.hub, subset=source.subset, split=source.split or "train")
     else:
@@ -153,7 +154,8 @@ def _read_columns(row: Mapping[str, Any], names: Mapping[str, str], needed: Sequ
     """One column per field. A row without a needed column is told from one with nothing in it."""
     for column in (names[field] for field in needed):
         if column not in row:
-            raise RowError(f"column {column!r} is missing; this row has {', '.join(row) or 'none'}")
+            missing = f"column {column!r} is missing"
+            raise RowError(missing, f"{missing}; this row has {', '.join(row) or 'none'}")
     return {field: row.get(column) for field, column in names.items()}
 
 
@@ -205,4 +207,4 @@ def _to_problem(
             caption=to_text(values.get("caption"), names.get("caption", "caption")).strip(),
         )
     except RowError as error:
-        return Rejected(row.place, str(error))
+        return error.rejected(row.place)

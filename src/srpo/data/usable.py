@@ -1,12 +1,11 @@
 """Which problems of a source a stage can use; what it cannot use is counted and named."""
 
-import re
 from collections.abc import Sequence
 
 from srpo.core.records import Problem
 from srpo.data.sources import ProblemSet
 from srpo.runs.progress import note
-from srpo.runs.rejects import REJECTED, Dropped
+from srpo.runs.rejects import REJECTED
 
 
 def check_usable(problems: ProblemSet, label: str) -> None:
@@ -16,18 +15,10 @@ def check_usable(problems: ProblemSet, label: str) -> None:
             raise ValueError(f"{label}: holds no problems")
         return
     first = problems.rejected[0]
-    text = f"{len(problems.rejected)} rows of {label} are not usable, e.g. {first.place}: {first.reason}"
+    text = f"{len(problems.rejected)} rows of {label} are not usable, e.g. {first.place}: {first.detail}"
     if not problems.problems:
         raise ValueError(f"no usable problem: {text}; `srpo data check` lists them")
     note(f"srpo: {text} (all in {REJECTED})")
-
-
-def rejected_rows(problems: ProblemSet) -> list[Dropped]:
-    """The source's unusable rows, for the ledger."""
-    return [
-        Dropped(where="source", id="", place=row.place, reason=_kind(row.reason), detail=row.reason)
-        for row in problems.rejected
-    ]
 
 
 def split_batches(problems: Sequence[Problem], size: int) -> list[Sequence[Problem]]:
@@ -39,8 +30,3 @@ def spread(problems: Sequence[Problem], count: int) -> list[Problem]:
     """`count` problems from everywhere, at equal distances."""
     count = min(count, len(problems))
     return [problems[index * len(problems) // count] for index in range(count)]
-
-
-def _kind(reason: str) -> str:
-    """The reason without the picture's name, so that it can be counted."""
-    return re.sub(r"^picture '.*': ", "picture: ", reason.partition(" under ")[0])

@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from srpo.core.prompts import problem_text
-from srpo.core.records import Problem
-from srpo.data.rows import Rejected
+from srpo.core.records import Problem, Rejected
 from srpo.data.sources import ProblemSet, load_problems
 from srpo.eval.benchmarks.benchmark import Benchmark, Item
 from srpo.eval.benchmarks.items import iter_items, published

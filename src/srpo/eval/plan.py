@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from srpo.core.budget import CostEstimate
 from srpo.core.prompts import prompt_named
 from srpo.core.records import Problem, Record
-from srpo.data.usable import check_usable, rejected_rows, spread
+from srpo.data.usable import check_usable, spread
 from srpo.eval.config import EvalConfig
 from srpo.eval.dataset import Material, load_material
 from srpo.eval.rubrics import RULING_PROMPT
@@ -53,7 +53,7 @@ def make_plan(config: EvalConfig) -> EvalPlan:
     return EvalPlan(
         num_rows=total + len(problems.rejected),
         num_problems=total,
-        unusable=dict(Counter(row.reason for row in rejected_rows(problems)).most_common()),
+        unusable=dict(Counter(row.reason for row in problems.rejected).most_common()),
         prompt=_prompt(config, material, problems.problems[0]),
         num_pictures=len(problems.problems[0].images),
         shares=found.shares,

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from srpo.core.records import Trace
 from srpo.core.statistics import majority_vote, summarise, wilson
-from srpo.data.usable import check_usable, rejected_rows, split_batches, spread
+from srpo.data.usable import check_usable, split_batches, spread
 from srpo.eval.aggregate import ROWS, Facts, ItemRow, Judging, Tally, light, mark_of, read_rows, row_of
 from srpo.eval.benchmarks.benchmark import Mark
 from srpo.eval.benchmarks.marking import official_verdict
@@ -34,7 +34,7 @@ from srpo.models.spending import PoolSpending
 from srpo.runs.batched import Batch, BatchedRun, Recorded
 from srpo.runs.directory import RunDir
 from srpo.runs.origin import check_same_data
-from srpo.runs.rejects import REJECTED, count_dropped, fingerprint, read_dropped
+from srpo.runs.rejects import REJECTED, count_rejected, fingerprint, read_rejected
 
 
 def run(
@@ -83,7 +83,7 @@ def _work(config: EvalConfig, run_dir: RunDir, material: Material, worker: Worke
     check_same_data(batched.state, digest, material.label)
     with batched:
         if not batched.num_batches:
-            batched.ledgers[REJECTED].append(rejected_rows(material.problems))
+            batched.ledgers[REJECTED].append(material.problems.rejected)
         batches = [Batch(*one) for one in enumerate(split_batches(problems, config.batch_size), start=1)]
         recorder = _Recorder(run_dir, material, batched, digest)
         left = batches[batched.num_batches :]
@@ -104,7 +104,7 @@ class _Recorder:
     def record(self, _: Batch, found: Worked) -> Recorded:
         self.state = _State(self.state.num_adjusted + found.num_adjusted, self.state.judging.plus(found.judging))
         traces = [one.trace for one in found.decided]
-        self._ledgers[REJECTED].append(found.dropped)
+        self._ledgers[REJECTED].append(found.rejected)
         if ROWS in self._ledgers:
             self._ledgers[ROWS].append_lines(self._row(one).line() for one in found.decided)
         self._run.append_traces(traces)
@@ -146,9 +146,9 @@ def _result(
 ) -> EvalResult:
     problems = material.problems
     traces = [light(trace) for trace in run_dir.traces()]
-    dropped = list(read_dropped(run_dir.path))
-    refused = [row for row in dropped if row.where == "prompt"]
-    failed = {row.id: row for row in dropped if row.where == "response"}
+    rejected = list(read_rejected(run_dir.path))
+    refused = [row for row in rejected if row.where == "prompt"]
+    failed = {row.id: row for row in rejected if row.where == "response"}
     if not traces:
         first = (refused or list(failed.values()))[0]
         raise ValueError(
@@ -180,7 +180,7 @@ def _result(
         answered=len(problems.problems) - len(refused) - len(lost),
         refused=len(refused),
         failed=len(lost),
-        rejected=count_dropped(dropped),
+        rejected=count_rejected(rejected),
         adjusted_pictures=state.num_adjusted,
         truncation_rate=_mean([trace.tokens.truncated for trace in traces if trace.tokens]),
         majority_accuracy=_mean(votes) if votes else None,

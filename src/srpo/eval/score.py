@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from srpo import __version__
-from srpo.core.records import Origin, Trace
+from srpo.core.records import Origin, Rejected, Trace
 from srpo.core.statistics import summarise
-from srpo.data.rows import Rejected
 from srpo.data.sources import ProblemSet
-from srpo.data.usable import check_usable, rejected_rows
+from srpo.data.usable import check_usable
 from srpo.eval.aggregate import ROWS, Facts, ItemRow, Judging, Tally, light, mark_of, row_of
 from srpo.eval.benchmarks.benchmark import Benchmark, Item, Mark
 from srpo.eval.benchmarks.items import iter_items
@@ -42,12 +41,11 @@ from srpo.runs.files import TEMPORARY
 from srpo.runs.interrupt import Stopped
 from srpo.runs.progress import progress
 from srpo.runs.record_file import RecordFile
-from srpo.runs.rejects import REJECTED, Dropped, Ledger, Where, count_dropped
+from srpo.runs.rejects import REJECTED, Ledger, count_rejected
 
 _AT_ONCE = 128
 """Responses that are judged and written together."""
 _NONE = -1
-_NO_RESPONSE: tuple[Where, str] = ("response", "no recorded response")
 Sink = Callable[[Sequence[ItemRow]], object]
 _SHOWN_IDS, _LONGEST_ID = 3, 200
 
@@ -195,7 +193,7 @@ class _Output:
         self._stand_in = judge
         self._tally = Tally()
         self._judging = Judging()
-        self._dropped = rejected_rows(ProblemSet((), given.rejected))
+        self._rejected = list(given.rejected)
         self._light: list[Trace] = []
         """What the stage table needs of the traces, for a run directory."""
         self._spend: tuple[Spend, ...] = ()
@@ -239,7 +237,7 @@ class _Output:
         cases: list[Case] = []
         for item, number in zip(self._given.items, self._given.trace_of, strict=True):
             if number == _NONE:
-                self._dropped.append(self._without_response(item))
+                self._rejected.append(self._without_response(item))
                 continue
             cases.append((item, self._given.traces[number]))
             if len(cases) == size:
@@ -247,11 +245,12 @@ class _Output:
                 cases = []
         yield cases
 
-    def _without_response(self, item: Item) -> Dropped:
+    def _without_response(self, item: Item) -> Rejected:
         # What cannot be graded is no answer that is missing.
         found = self._benchmark.grade(item, "")
-        where, reason = ("gold", "gold is ungradable") if found.verdict == "ungradable" else _NO_RESPONSE
-        return Dropped(where=where, id=item.problem.id, place=item.problem.source, reason=reason)
+        if found.verdict == "ungradable":
+            return Rejected.about(item.problem, "gold", "gold is ungradable")
+        return Rejected.about(item.problem, "response", "no recorded response")
 
     def _write(self, cases: list[Case], judge: Judge | None, marks: RecordFile[Mark], sinks: list["Sink"]) -> None:
         decided = [Decided(trace) for _, trace in cases]
@@ -272,7 +271,7 @@ class _Output:
             self._light.extend(light(one.trace) for one in decided)
 
     def _facts(self) -> Facts:
-        lost = count_dropped(self._dropped)
+        lost = count_rejected(self._rejected)
         return Facts(
             model=self._config.name,
             data=self._config.data.label,
@@ -285,15 +284,15 @@ class _Output:
 
     def _finish(self, run_dir: RunDir, result: BenchmarkResult) -> None:
         with Ledger(run_dir.path / REJECTED, num_bytes=0) as ledger:
-            ledger.append(self._dropped)
-        missing = sum(row.where != "source" for row in self._dropped)
+            ledger.append(self._rejected)
+        missing = sum(row.where != "source" for row in self._rejected)
         found = EvalResult(
             stages=(summarise(self._light, self._config.name),),
             rows=len(self._given.items) + len(self._given.rejected),
             answered=len(self._given.items) - missing,
             refused=0,
             missing=missing,
-            rejected=count_dropped(self._dropped),
+            rejected=count_rejected(self._rejected),
             adjusted_pictures=0,
             truncation_rate=None,
             benchmark=result,

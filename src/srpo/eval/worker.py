@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from srpo.core.records import Problem, Style, TokenCounts, Trace
+from srpo.core.records import Problem, Rejected, Style, TokenCounts, Trace
 from srpo.core.response import first_attempt_end
 from srpo.eval.aggregate import Judging
 from srpo.eval.benchmarks.marking import grade_item, style_of
@@ -16,14 +16,13 @@ from srpo.models.pool import turn_of
 from srpo.models.protocol import Completion, InspectingGenerator
 from srpo.runs.directory import RunDir
 from srpo.runs.origin import make_origin
-from srpo.runs.rejects import Dropped
 
 
 class Worked(NamedTuple):
     """What came of a batch."""
 
     decided: list[Decided]
-    dropped: list[Dropped]
+    rejected: list[Rejected]
     num_adjusted: int
     judging: Judging
 
@@ -56,7 +55,7 @@ class Worker:
         """
         config, model = self._config, self._model
         with turn_of(model):
-            taken, dropped = asking.take_all(
+            taken, rejected = asking.take_all(
                 model, problems, config.prompt, config.num_samples, self._material.question
             )
             groups = model.generate([one.request for one in taken], config.sampling) if taken else []
@@ -69,9 +68,10 @@ class Worker:
                 if completion.error is None:
                     traces.append(self._trace(one, sample, completion))
                 else:
-                    dropped.append(_failed(one.request.problem, sample, completion.error))
+                    problem, error = one.request.problem, completion.error
+                    rejected.append(Rejected.about(problem, "response", "request failed", error, sample=sample))
         decided, judging = self._decide(traces)
-        return Worked(decided, dropped, sum(bool(one.notes) for one in taken), judging)
+        return Worked(decided, rejected, sum(bool(one.notes) for one in taken), judging)
 
     def _decide(self, traces: Sequence[Trace]) -> tuple[list[Decided], Judging]:
         if self._judge is None:
@@ -106,9 +106,3 @@ class Worker:
             return completion.num_tokens
         end = first_attempt_end(completion.text)
         return 0 if end is None else self._model.count_tokens(completion.text[:end])
-
-
-def _failed(problem: Problem, sample: int, error: str) -> Dropped:
-    return Dropped(
-        where="response", id=problem.id, place=problem.source, sample=sample, reason="request failed", detail=error
-    )

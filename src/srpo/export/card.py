@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from srpo import __version__
-from srpo.core.records import OUTCOMES
+from srpo.core.records import OUTCOMES, Rejected
 from srpo.export import hf, llamafactory
-from srpo.export.samples import LeftOut, Sample
+from srpo.export.samples import Sample
 from srpo.runs.reader import CONFIG, RunReader, read_run_config
 
 _EXAMPLES = 5
@@ -48,9 +48,9 @@ class Counts:
         }
         self.num_text_only = 0
 
-    def take(self, item: Sample | LeftOut) -> None:
+    def take(self, item: Sample | Rejected) -> None:
         """Count one trace."""
-        if isinstance(item, LeftOut):
+        if isinstance(item, Rejected):
             self.left_out[item.reason] += 1
             if len(self.examples) < _EXAMPLES:
                 self.examples.append(f"{item.id}: {item.reason}{item.detail and f' ({item.detail})'}")

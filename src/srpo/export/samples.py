@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from srpo.core.prompts import user_text
-from srpo.core.records import Attempt, FormatError, Problem, Response, Trace
+from srpo.core.records import Attempt, FormatError, Problem, Rejected, Response, Trace
 from srpo.core.response import render, render_attempt
 from srpo.data.images import ImageError
 from srpo.export.pictures import PictureFile, read_picture
@@ -39,15 +39,6 @@ class Sample(NamedTuple):
         return "<image>" * len(self.pictures) + self.prompt
 
 
-class LeftOut(NamedTuple):
-    """A trace that is no sample."""
-
-    id: str
-    reason: str
-    """A short text that repeats, so that it can be counted."""
-    detail: str = ""
-
-
 def trace_files(places: Iterable[str]) -> list[Path]:
     """The trace files of run directories, or the files themselves; ValueError for anything else."""
     files = []
@@ -60,7 +51,7 @@ def trace_files(places: Iterable[str]) -> list[Path]:
     return files
 
 
-def iter_samples(files: Iterable[Path], prompt: str | None) -> Iterator[Sample | LeftOut]:
+def iter_samples(files: Iterable[Path], prompt: str | None) -> Iterator[Sample | Rejected]:
     """One sample for each trace with a right final answer, in order; the others with the reason.
 
     Args:
@@ -75,20 +66,20 @@ def iter_samples(files: Iterable[Path], prompt: str | None) -> Iterator[Sample |
             yield _sample(trace, prompt)
 
 
-def _sample(trace: Trace, prompt: str | None) -> Sample | LeftOut:
+def _sample(trace: Trace, prompt: str | None) -> Sample | Rejected:
     match trace.parsed:
         case Response():
             target = render(trace.parsed)
         case Attempt():
             target = render_attempt(trace.parsed)
         case FormatError():
-            return LeftOut(trace.problem.id, "the format does not parse")
+            return _rejected(trace, "the format does not parse")
     if not trace.final_grade.is_correct:
-        return LeftOut(trace.problem.id, f"the final answer is {trace.final_grade.verdict}")
+        return _rejected(trace, f"the final answer is {trace.final_grade.verdict}")
     try:
         pictures = tuple(read_picture(ref) for ref in trace.problem.images)
     except ImageError as error:
-        return LeftOut(trace.problem.id, "a picture cannot be read", str(error))
+        return _rejected(trace, "a picture cannot be read", str(error))
     text = user_text(trace.problem, prompt or trace.style)
     return Sample(trace, _without_placeholders(text), _without_placeholders(target), pictures)
 
@@ -96,3 +87,7 @@ def _sample(trace: Trace, prompt: str | None) -> Sample | LeftOut:
 def _without_placeholders(text: str) -> str:
     """Trainers count `<image>` in texts and stop when it is not the number of pictures."""
     return _PLACEHOLDER.sub(r"[\1]", text)
+
+
+def _rejected(trace: Trace, reason: str, detail: str = "") -> Rejected:
+    return Rejected.about(trace.problem, "export", reason, detail, sample=trace.sample)

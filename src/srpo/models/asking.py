@@ -4,9 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from srpo.core.prompts import problem_text, prompt_named
-from srpo.core.records import Problem
+from srpo.core.records import Problem, Rejected
 from srpo.models.protocol import InspectingGenerator, Message, Request
-from srpo.runs.rejects import Dropped
 
 Question = Callable[[Problem], str]
 """How a problem is put, before a prompt is put around it."""
@@ -25,7 +24,7 @@ class Taken(NamedTuple):
 
 def take(
     generator: InspectingGenerator, problem: Problem, prompt: str, num_samples: int, question: Question = problem_text
-) -> Taken | Dropped:
+) -> Taken | Rejected:
     """Ask the generator whether it can take `problem`."""
     try:
         text = prompt_named(prompt).template.format(problem=question(problem))
@@ -45,10 +44,10 @@ def take_all(
     prompt: str,
     num_samples: int,
     question: Question = problem_text,
-) -> tuple[list[Taken], list[Dropped]]:
+) -> tuple[list[Taken], list[Rejected]]:
     """`take` for each problem: those that can be asked, and those that cannot."""
     found = [take(generator, problem, prompt, num_samples, question) for problem in problems]
-    return [one for one in found if isinstance(one, Taken)], [one for one in found if isinstance(one, Dropped)]
+    return [one for one in found if isinstance(one, Taken)], [one for one in found if isinstance(one, Rejected)]
 
 
 def check_alive(name: str, num_requests: int, errors: Sequence[str], *, num_problems: int) -> None:
@@ -60,7 +59,5 @@ def check_alive(name: str, num_requests: int, errors: Sequence[str], *, num_prob
         )
 
 
-def _refused(problem: Problem, detail: str) -> Dropped:
-    return Dropped(
-        where="prompt", id=problem.id, place=problem.source, reason="the model cannot take it", detail=detail
-    )
+def _refused(problem: Problem, detail: str) -> Rejected:
+    return Rejected.about(problem, "prompt", "the model cannot take it", detail)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from srpo.core.records import Attempt, FormatError, Grade, Origin, Problem, Record, Trace
+from srpo.core.records import Attempt, FormatError, Grade, Origin, Problem, Record, Rejected, Trace, Where
 from srpo.core.response import parse_attempt, render_attempt
 from srpo.grading import Grader
 from srpo.models import asking
@@ -16,7 +16,6 @@ from srpo.reflect.config import ReflectConfig
 from srpo.reflect.judge import Judge
 from srpo.reflect.models import ReflectModels
 from srpo.reflect.teacher import Asked, Teacher
-from srpo.runs.rejects import Dropped
 
 
 class Difficulty(Record):
@@ -42,7 +41,7 @@ class Worked(NamedTuple):
     """What came of a batch."""
 
     traces: tuple[Trace, ...]
-    dropped: tuple[Dropped, ...]
+    rejected: tuple[Rejected, ...]
     difficulties: tuple[Difficulty, ...]
     counts: Counter[str]
     """attempts, graded, right, asked, requests, verified"""
@@ -67,15 +66,15 @@ class Reflector:
             ValueError: no model answered any of the requests, which is then not the problems' fault.
         """
         asked: list[Asked] = []
-        dropped: list[Dropped] = []
+        rejected: list[Rejected] = []
         difficulties: list[Difficulty] = []
         counts: Counter[str] = Counter()
         errors: list[str] = []
-        for taken, group in self._sample(problems, dropped):
+        for taken, group in self._sample(problems, rejected):
             errors += [one.error for one in group if one.error is not None]
             found = self._attempts(taken, group)
             asked += found.asked
-            dropped += found.dropped
+            rejected += found.rejected
             difficulties.append(found.difficulty)
             counts.update(attempts=len(group), graded=found.difficulty.graded, right=found.difficulty.right)
         asking.check_alive(self._models.policy.name, counts["attempts"], errors, num_problems=len(difficulties))
@@ -84,16 +83,16 @@ class Reflector:
         num_problems = len({one.problem.id for one in asked})
         asking.check_alive(self._models.teacher.name, lessons.num_requests, lessons.errors, num_problems=num_problems)
         counts.update(asked=len(asked), requests=lessons.num_requests, verified=len(lessons.accepted))
-        return Worked(lessons.accepted, (*dropped, *blind, *lessons.dropped), tuple(difficulties), counts)
+        return Worked(lessons.accepted, (*rejected, *blind, *lessons.rejected), tuple(difficulties), counts)
 
     def _sample(
-        self, problems: Sequence[Problem], dropped: list[Dropped]
+        self, problems: Sequence[Problem], rejected: list[Rejected]
     ) -> list[tuple[asking.Taken, list[Completion]]]:
-        """First attempts at the problems that the policy can take; the others go to `dropped`."""
+        """First attempts at the problems that the policy can take; the others go to `rejected`."""
         config, policy = self._config, self._models.policy
         with turn_of(policy):
             taken, refused = asking.take_all(policy, problems, config.prompt, config.num_samples)
-            dropped += refused
+            rejected += refused
             groups = policy.generate([one.request for one in taken], config.sampling) if taken else []
         return list(zip(taken, groups, strict=True))
 
@@ -106,52 +105,51 @@ class Reflector:
         written = sum(one.error is None for one in group)
         difficulty = Difficulty(id=problem.id, place=problem.source, attempts=written, graded=len(graded), right=right)
         asked: list[Asked] = []
-        dropped: list[Dropped] = []
+        rejected: list[Rejected] = []
         seen: set[str] = set()
         for sample, one in enumerate(read):
-            if isinstance(one, Dropped):
-                dropped.append(one)
+            if isinstance(one, Rejected):
+                rejected.append(one)
             elif one.text in seen:
-                reason = "same first attempt as an earlier sample"
-                dropped.append(_dropped(problem, sample, group[sample].text, reason=reason))
+                reason, text = "same first attempt as an earlier sample", group[sample].text
+                rejected.append(Rejected.about(problem, "attempt", reason, sample=sample, text=text))
             else:
                 seen.add(one.text)
                 asked.append(
                     Asked(problem, sample, one.attempt, one.grade, taken.num_prompt_tokens, difficulty.share_right)
                 )
-        return _Attempts(asked, dropped, difficulty)
+        return _Attempts(asked, rejected, difficulty)
 
-    def _read(self, problem: Problem, sample: int, completion: Completion) -> "_Graded | Dropped":
+    def _read(self, problem: Problem, sample: int, completion: Completion) -> "_Graded | Rejected":
+        def rejected(where: Where, reason: str, detail: str) -> Rejected:
+            return Rejected.about(problem, where, reason, detail, sample=sample, text=completion.text)
+
         if completion.error is not None:
-            return _dropped(problem, sample, "", reason="request failed", detail=completion.error)
+            return rejected("attempt", "request failed", completion.error)
         text = blocks_in_tags(completion.text, ATTEMPT_BLOCKS)
         attempt = parse_attempt(text)
         if isinstance(attempt, FormatError):
             reason = "first attempt truncated" if completion.truncated else "first attempt has no think and answer"
-            detail = f"at character {attempt.where}: {attempt.what}"
-            return _dropped(problem, sample, completion.text, reason=reason, detail=detail)
+            return rejected("attempt", reason, f"at character {attempt.where}: {attempt.what}")
         grade = self._grader.grade_response(problem, text, "single").final_grade
         if grade.verdict == "ungradable":
-            found = _dropped(problem, sample, completion.text, reason="gold is ungradable", detail=grade.reason)
-            return found.model_copy(update={"where": "gold"})
+            return rejected("gold", "gold is ungradable", grade.reason)
         return _Graded(attempt, grade, render_attempt(attempt))
 
-    def _with_captions(self, asked: Sequence[Asked]) -> tuple[list[Asked], list[Dropped]]:
+    def _with_captions(self, asked: Sequence[Asked]) -> tuple[list[Asked], list[Rejected]]:
         """Each problem with a description of its pictures where the teacher needs one."""
         problems = {one.problem.id: one.problem for one in asked}
         with turn_of(self._models.policy):
             found = dict(zip(problems, self._captions.describe(list(problems.values())), strict=True))
         seen: list[Asked] = []
-        blind: list[Dropped] = []
+        blind: list[Rejected] = []
         for one in asked:
             problem = found[one.problem.id]
             if isinstance(problem, Problem):
                 seen.append(one._replace(problem=problem))
             else:
-                kind, _, detail = problem.partition(": ")
                 text = render_attempt(one.attempt)
-                lost = _dropped(one.problem, one.sample, text, reason=kind, detail=detail)
-                blind.append(lost.model_copy(update={"where": "teacher"}))
+                blind.append(problem.model_copy(update={"sample": one.sample, "text": text}))
         return seen, blind
 
 
@@ -167,11 +165,5 @@ class _Attempts(NamedTuple):
     """The first attempts at one problem."""
 
     asked: list[Asked]
-    dropped: list[Dropped]
+    rejected: list[Rejected]
     difficulty: Difficulty
-
-
-def _dropped(problem: Problem, sample: int, text: str, *, reason: str, detail: str = "") -> Dropped:
-    return Dropped(
-        where="attempt", id=problem.id, place=problem.source, sample=sample, reason=reason, detail=detail, text=text
-    )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from srpo.core.records import Sampling, Trace
+from srpo.core.records import Rejected, Sampling, Trace
 from srpo.models.protocol import Completion, Generator
 from srpo.models.rubric import read_verdict, request_about
 from srpo.reflect.config import JudgeConfig
@@ -16,18 +16,23 @@ class Judge:
         self._min_score = config.min_score
         self._sampling = Sampling(temperature=0.0, max_tokens=config.max_tokens, seed=seed)
 
-    def objections(self, traces: Sequence[Trace]) -> list[str | None]:
-        """Why each trace is not good enough, None if it is; the words before the colon are the kind of reason."""
+    def objections(self, traces: Sequence[Trace]) -> list[Rejected | None]:
+        """Why each trace is not good enough, None if it is."""
         requests = [request_about(trace) for trace in traces]
         replies = self._generator.generate(requests, self._sampling) if requests else []
-        return [self._objection(reply) for (reply,) in replies]
+        return [self._objection(trace, reply) for trace, (reply,) in zip(traces, replies, strict=True)]
 
-    def _objection(self, reply: Completion) -> str | None:
+    def _objection(self, trace: Trace, reply: Completion) -> Rejected | None:
         if reply.error is not None:
-            return f"judge failed: {reply.error}"
+            return _low(trace, "judge failed", reply.error)
         verdict = read_verdict(reply.text)
         if verdict is None:
-            return "judge unreadable: no score from 0 to 5 in its reply"
+            return _low(trace, "judge unreadable", "no score from 0 to 5 in its reply")
         if verdict.score < self._min_score:
-            return f"judged low: {verdict.score} of 5 points, {self._min_score} are wanted: {verdict.why}"
+            points = f"{verdict.score} of 5 points, {self._min_score} are wanted: {verdict.why}"
+            return _low(trace, "judged low", points)
         return None
+
+
+def _low(trace: Trace, reason: str, detail: str) -> Rejected:
+    return Rejected.about(trace.problem, "teacher", reason, detail, sample=trace.sample)

@@ -5,34 +5,25 @@ its place again by an offset, and goes on with the problems that it began with, 
 """
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from srpo.core.records import DRAWN, Problem, Record
+from srpo.core.records import DRAWN, Problem, Record, Rejected
 from srpo.data.check import Checker
 from srpo.data.leakage import Benchmarks
-from srpo.data.rows import Rejected, stamp
+from srpo.data.rows import stamp
 from srpo.data.sources import iter_problems
 from srpo.reflect.config import ReflectConfig
 from srpo.reflect.near_duplicates import Twins
 from srpo.runs.batched import Batch
 from srpo.runs.files import TEMPORARY, remove_leftovers, write_atomic
 from srpo.runs.progress import note, progress
-from srpo.runs.rejects import REJECTED, Dropped, Ledger
+from srpo.runs.rejects import REJECTED, Ledger
 
 SPOOL, SURVEY = "problems.jsonl", "survey.json"
 SHOWN = 20
 """So many unusable rows are printed; all of them are in the ledger."""
-
-_REASONS = {
-    "gold": "gold is of no use",
-    "image": "picture cannot be used",
-    "duplicate": "id or problem is there already",
-    "benchmark": "in a benchmark",
-}
-"""What `data.check` finds, in words that can be counted."""
 
 
 class Survey(Record):
@@ -67,22 +58,21 @@ def survey(config: ReflectConfig, folder: Path, *, again: bool = False) -> Surve
     reasons: Counter[str] = Counter()
     num_rows = num_problems = 0
     with (
-        Ledger(folder / REJECTED, num_bytes=0) as rejected,
+        Ledger(folder / REJECTED, num_bytes=0) as ledger,
         (folder / f"{TEMPORARY}{SPOOL}").open("wb") as spool,
         Checker(Benchmarks.load(config.benchmarks) if config.benchmarks else None) as checker,
         Twins(folder / f"{TEMPORARY}twins.sqlite") as twins,
         progress(config.limit, "reading problems") as bar,
     ):
-        for item in iter_problems(config.data):
+        for row in iter_problems(config.data):
             num_rows += 1
-            dropped = _refusal(item, checker, None if config.keep_near_duplicates else twins)
-            if dropped is not None:
-                rejected.append([dropped])
+            item = _usable(row, checker, None if config.keep_near_duplicates else twins)
+            if isinstance(item, Rejected):
+                ledger.append([item])
                 if reasons.total() < SHOWN:
-                    note(f"  {dropped.place}: {dropped.detail}")
-                reasons[dropped.reason] += 1
+                    note(f"  {item.place}: {item.detail}")
+                reasons[item.reason] += 1
                 continue
-            assert isinstance(item, Problem)
             spool.write(item.model_dump_json().encode() + b"\n")
             num_problems += 1
             bar.advance(1)
@@ -90,7 +80,7 @@ def survey(config: ReflectConfig, folder: Path, *, again: bool = False) -> Surve
                 break
         spool.flush()
         os.fsync(spool.fileno())
-        found = Survey(num_rows=num_rows, num_problems=num_problems, rejected_bytes=rejected.sync(), source=source)
+        found = Survey(num_rows=num_rows, num_problems=num_problems, rejected_bytes=ledger.sync(), source=source)
     (folder / f"{TEMPORARY}{SPOOL}").replace(folder / SPOOL)
     remove_leftovers(folder)
     _report(found, reasons, label, folder)
@@ -123,20 +113,16 @@ def sample_problems(folder: Path, num_problems: int, count: int) -> list[Problem
         return [Problem.model_validate_json(line) for index, line in enumerate(spool) if index in wanted]
 
 
-def _refusal(item: Problem | Rejected, checker: Checker, twins: Twins | None) -> Dropped | None:
-    """Why a row is not worked on."""
-    if isinstance(item, Rejected):
-        return Dropped(where="source", id="", place=item.place, reason=_kind(item.reason), detail=item.reason)
+def _usable(item: Problem | Rejected, checker: Checker, twins: Twins | None) -> Problem | Rejected:
+    """The row, or why it is not worked on."""
     # Drawn problems are different from each other and from any benchmark, and their answers are computed.
-    if item.images and item.images[0].startswith(DRAWN):
-        return None
+    if isinstance(item, Rejected) or (item.images and item.images[0].startswith(DRAWN)):
+        return item
     if findings := checker.look_at(item):
-        reason, detail = _REASONS[findings[0].problem], "; ".join(finding.reason for finding in findings)
-    elif twins is not None and (place := twins.twin_of(item)) is not None:
-        reason, detail = "near-duplicate", f"reads and looks like {place}"
-    else:
-        return None
-    return Dropped(where="source", id=item.id, place=item.source, reason=reason, detail=detail)
+        return findings[0].model_copy(update={"detail": "; ".join(one.detail for one in findings)})
+    if twins is not None and (place := twins.twin_of(item)) is not None:
+        return Rejected.about(item, "source", "near-duplicate", f"reads and looks like {place}")
+    return item
 
 
 def _report(found: Survey, reasons: Counter[str], label: str, folder: Path) -> None:
@@ -151,8 +137,3 @@ def _report(found: Survey, reasons: Counter[str], label: str, folder: Path) -> N
             f"srpo: {reasons.total()} of {found.num_rows} rows of {label} are not used ({listed}); each is in "
             f"{folder / REJECTED} with its place, and nothing was spent on them"
         )
-
-
-def _kind(reason: str) -> str:
-    """The reason without the picture's name, so that it can be counted."""
-    return re.sub(r"^picture '.*': ", "picture: ", reason.partition(" under ")[0])

@@ -33,7 +33,7 @@ from srpo.runs.batched import Batch, BatchedRun, Recorded
 from srpo.runs.directory import RunDir
 from srpo.runs.origin import make_origin
 from srpo.runs.reader import read_traces
-from srpo.runs.rejects import REJECTED, Dropped, Ledger, count_dropped, read_dropped
+from srpo.runs.rejects import REJECTED, Ledger, count_rejected, read_rejected
 
 VERIFIED, DIFFICULTY = "verified.jsonl", "difficulty.jsonl"
 _SELECTED_AT_ONCE = 1000
@@ -123,7 +123,7 @@ class _Recorder:
 
     def record(self, batch: Batch, worked: Worked) -> Recorded:
         self._counts.update(worked.counts)
-        self._ledgers[REJECTED].append(worked.dropped)
+        self._ledgers[REJECTED].append(worked.rejected)
         self._ledgers[VERIFIED].append(worked.traces)
         self._ledgers[DIFFICULTY].append(worked.difficulties)
         state = {"offset": batch.end, "counts": dict(self._counts)}
@@ -143,11 +143,11 @@ def _select(config: ReflectConfig, run_dir: RunDir, ledgers: Mapping[str, Ledger
     )
     kept: list[Trace] = []
     for position, trace in enumerate(read_traces(path)):
-        refusal = selection.refusal(position)
-        if refusal is None:
+        rejected = selection.rejected(position, trace)
+        if rejected is None:
             kept.append(trace)
         else:
-            ledgers[REJECTED].append([_not_selected(trace, refusal.reason, refusal.detail)])
+            ledgers[REJECTED].append([rejected])
         if len(kept) == _SELECTED_AT_ONCE:
             run_dir.append_traces(kept)
             kept = []
@@ -159,8 +159,8 @@ def _result(config: ReflectConfig, run_dir: RunDir, found: Survey, spend: tuple[
     checkpoint = run_dir.latest_checkpoint()
     assert checkpoint is not None
     counts: Counter[str] = Counter(checkpoint.extra["counts"])
-    dropped = count_dropped(read_dropped(run_dir.path))
-    lost = {where: sum(reasons.values()) for where, reasons in dropped.items()}
+    rejected = count_rejected(read_rejected(run_dir.path))
+    lost = {where: sum(reasons.values()) for where, reasons in rejected.items()}
     selected = Counter(trace.first_grade.is_correct for trace in run_dir.traces())
     result = ReflectResult(
         rows=found.num_rows,
@@ -172,7 +172,7 @@ def _result(config: ReflectConfig, run_dir: RunDir, found: Survey, spend: tuple[
         verified=counts["verified"],
         selected=selected.total(),
         selected_wrong=selected[False],
-        rejected=dropped,
+        rejected=rejected,
         spend=spend,
     )
     answered = found.num_problems - result.refused
@@ -181,17 +181,6 @@ def _result(config: ReflectConfig, run_dir: RunDir, found: Survey, spend: tuple[
     assert result.attempts == answered * config.num_samples == unused + result.verified, result
     assert result.verified == result.selected + lost.get("selection", 0), result
     return result
-
-
-def _not_selected(trace: Trace, reason: str, detail: str) -> Dropped:
-    return Dropped(
-        where="selection",
-        id=trace.problem.id,
-        place=trace.problem.source,
-        sample=trace.sample,
-        reason=reason,
-        detail=detail,
-    )
 
 
 def _metrics(counts: Counter[str]) -> dict[str, float]:

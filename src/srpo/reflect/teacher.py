@@ -5,11 +5,11 @@ alone, and the bare gold becomes the second answer. Attempt and reply together m
 and the judge, if there is one; a reply that does not is asked for again with the reason, a bounded number of times.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from srpo.core.prompts import Form, problem_text, teacher_prompt, teacher_text
-from srpo.core.records import Attempt, Grade, Origin, Problem, Response, Sampling, TokenCounts, Trace
+from srpo.core.records import Attempt, Grade, Origin, Problem, Rejected, Response, Sampling, TokenCounts, Trace
 from srpo.core.response import render, render_attempt
 from srpo.core.selection import verify_trace
 from srpo.grading import Grader
@@ -17,7 +17,6 @@ from srpo.models.protocol import Completion, Generator, InspectingGenerator, Mes
 from srpo.models.structured import TEACHER_BLOCKS, blocks_in_tags
 from srpo.reflect.config import ReflectConfig
 from srpo.reflect.judge import Judge
-from srpo.runs.rejects import Dropped
 
 
 class Asked(NamedTuple):
@@ -36,19 +35,11 @@ class Lessons(NamedTuple):
     """What came back; each `Asked` is in exactly one of the two."""
 
     accepted: tuple[Trace, ...]
-    dropped: tuple[Dropped, ...]
+    rejected: tuple[Rejected, ...]
     num_requests: int
     """Replies that were asked for, retries included."""
     errors: tuple[str, ...]
     """Why some of them were not answered at all."""
-
-
-class _Replied(NamedTuple):
-    """One reply, with what is wrong with it."""
-
-    trace: Trace | None
-    reason: str | None
-    text: str
 
 
 class Teacher:
@@ -81,39 +72,36 @@ class Teacher:
     def teach(self, asked: Sequence[Asked]) -> Lessons:
         """Reflect upon each attempt; the order of the attempts is kept."""
         accepted: dict[int, Trace] = {}
-        dropped: dict[int, Dropped] = {}
-        reasons: dict[int, str] = {}
+        rejected: dict[int, Rejected] = {}
         num_requests = 0
         errors: list[str] = []
         waiting = list(range(len(asked)))
         for number in range(self._rounds):
-            requests = {i: self.request(asked[i], reasons.get(i)) for i in waiting}
-            takes = {i: self._refusal(request) for i, request in requests.items()}
-            dropped.update({i: _dropped(asked[i], why) for i, why in takes.items() if why is not None})
-            ready = [i for i in waiting if takes[i] is None]
+            requests = {i: self.request(asked[i], rejected.get(i)) for i in waiting}
+            refused = {i: why for i in waiting if (why := self._refusal(asked[i], requests[i])) is not None}
+            rejected.update(refused)
+            ready = [i for i in waiting if i not in refused]
             replies = self._ask([requests[i] for i in ready], number)
             num_requests += len(ready)
             errors += [reply.error for reply in replies if reply.error is not None]
             waiting = []
-            examined = self._examine({i: (asked[i], reply) for i, reply in zip(ready, replies, strict=True)})
-            for i, reply in zip(ready, replies, strict=True):
-                found = examined[i]
-                if found.trace is not None and found.reason is None:
-                    accepted[i] = found.trace
+            examined = self._examine([asked[i] for i in ready], replies)
+            for i, reply, found in zip(ready, replies, examined, strict=True):
+                if isinstance(found, Trace):
+                    accepted[i] = found
                     continue
-                reasons[i] = found.reason or ""
-                dropped[i] = _dropped(asked[i], reasons[i], found.text)
+                rejected[i] = found.model_copy(update={"text": reply.text})
                 # The generator has tried as often as it may: another round would only change the seed.
                 if reply.error is None:
                     waiting.append(i)
-        lost = tuple(dropped[i] for i in sorted(dropped.keys() - accepted.keys()))
+        lost = tuple(rejected[i] for i in sorted(rejected.keys() - accepted.keys()))
         return Lessons(tuple(accepted[i] for i in sorted(accepted)), lost, num_requests, tuple(errors))
 
-    def request(self, asked: Asked, reason: str | None = None) -> Request:
-        """What the teacher is asked; `reason` is why its earlier reply was not taken."""
+    def request(self, asked: Asked, rejected: Rejected | None = None) -> Request:
+        """What the teacher is asked; `rejected` is why its earlier reply was not taken."""
         text = teacher_text(asked.problem, first_is_correct=asked.grade.is_correct, form=self._form)
-        if reason is not None:
-            text += f"\n\nAn earlier reply was rejected: {reason}. Write a better one."
+        if rejected is not None:
+            text += f"\n\nAn earlier reply was rejected: {rejected.why}. Write a better one."
         messages = (
             Message(role="user", text=problem_text(asked.problem)),
             Message(role="assistant", text=render_attempt(asked.attempt)),
@@ -127,27 +115,24 @@ class Teacher:
         sampling = self._sampling.model_copy(update={"seed": self._sampling.seed + number})
         return [reply for (reply,) in self._generator.generate(requests, sampling)]
 
-    def _refusal(self, request: Request) -> str | None:
+    def _refusal(self, asked: Asked, request: Request) -> Rejected | None:
         inspect = getattr(self._generator, "inspect", None)
         reason = inspect(request).reason if inspect is not None else None
-        return None if reason is None else f"the teacher cannot take it: {reason}"
+        return None if reason is None else _rejected(asked, "the teacher cannot take it", reason)
 
-    def _examine(self, replies: Mapping[int, tuple[Asked, Completion]]) -> dict[int, _Replied]:
+    def _examine(self, asked: Sequence[Asked], replies: Sequence[Completion]) -> list[Trace | Rejected]:
         """The rules first, then the judge about what they let pass."""
-        found = {i: self._verify(asked, reply) for i, (asked, reply) in replies.items()}
+        found = [self._verify(one, reply) for one, reply in zip(asked, replies, strict=True)]
         if self._judge is None:
             return found
-        good = {i: one.trace for i, one in found.items() if one.trace is not None and one.reason is None}
-        objections = self._judge.objections(list(good.values()))
-        for i, why in zip(good, objections, strict=True):
-            found[i] = found[i]._replace(reason=why)
-        return found
+        objections = iter(self._judge.objections([one for one in found if isinstance(one, Trace)]))
+        return [(next(objections) or one) if isinstance(one, Trace) else one for one in found]
 
-    def _verify(self, asked: Asked, reply: Completion) -> _Replied:
+    def _verify(self, asked: Asked, reply: Completion) -> Trace | Rejected:
         if reply.error is not None:
-            return _Replied(None, f"request failed: {reply.error}", "")
+            return _rejected(asked, "request failed", reply.error)
         if reply.truncated:
-            return _Replied(None, f"truncated: the reply ran into max_tokens {self._sampling.max_tokens}", reply.text)
+            return _rejected(asked, "truncated", f"the reply ran into max_tokens {self._sampling.max_tokens}")
         blocks = blocks_in_tags(reply.text, teacher_blocks(self._form)).strip()
         text = f"{render_attempt(asked.attempt)}\n{blocks}"
         if self._form == "paper":
@@ -170,7 +155,7 @@ class Teacher:
                 first=self._policy.count_tokens(render_attempt(asked.attempt)),
             ),
         )
-        return _Replied(trace, verify_trace(trace), reply.text)
+        return verify_trace(trace) or trace
 
     def _name(self, first_is_correct: bool) -> str:
         if self._scripted:
@@ -183,15 +168,5 @@ def teacher_blocks(form: Form) -> tuple[str, ...]:
     return TEACHER_BLOCKS if form == "full" else TEACHER_BLOCKS[:1]
 
 
-def _dropped(asked: Asked, reason: str, text: str = "") -> Dropped:
-    """`verify_trace` and the judge put the kind of reason before a colon."""
-    kind, _, detail = reason.partition(":")
-    return Dropped(
-        where="teacher",
-        id=asked.problem.id,
-        place=asked.problem.source,
-        sample=asked.sample,
-        reason=kind,
-        detail=detail.strip(),
-        text=text,
-    )
+def _rejected(asked: Asked, reason: str, detail: str) -> Rejected:
+    return Rejected.about(asked.problem, "teacher", reason, detail, sample=asked.sample)

@@ -5,37 +5,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import BaseModel
 
-from srpo.core.records import Record
+from srpo.core.records import Rejected
 from srpo.runs.files import Journal, cut, read_lines
 
 REJECTED = "rejected.jsonl"
-
-Where = Literal["source", "prompt", "attempt", "gold", "teacher", "selection", "response"]
-
-
-class Dropped(Record):
-    """A row, problem or sample that was left out."""
-
-    where: Where
-    """`source`: not a problem; `prompt`: the model cannot take it; `attempt`: the first attempt has no format; `gold`:
-    ungradable; `teacher`: no acceptable reply; `selection`: good, but not wanted; `response`: nothing
-    came of it in an evaluation."""
-    id: str
-    """The problem's id; empty for rows of the source."""
-    place: str
-    """`file:line` of the problem."""
-    sample: int | None = None
-    """Which of the problem's samples; None for all of them."""
-    reason: str
-    """A short text that repeats, so that it can be counted."""
-    detail: str = ""
-    """What exactly was wrong here."""
-    text: str = ""
-    """The generated text that was turned down."""
 
 
 class Ledger:
@@ -68,13 +45,13 @@ class Ledger:
         self._journal.close()
 
 
-def read_dropped(run: Path) -> Iterator[Dropped]:
+def read_rejected(run: Path) -> Iterator[Rejected]:
     """The rows of a run's `rejected.jsonl`."""
     for line in read_lines(run / REJECTED):
-        yield Dropped.model_validate_json(line.text)
+        yield Rejected.model_validate_json(line.text)
 
 
-def count_dropped(rows: Iterable[Dropped]) -> dict[str, dict[str, int]]:
+def count_rejected(rows: Iterable[Rejected]) -> dict[str, dict[str, int]]:
     """{where: {reason: number}}, the most frequent first."""
     found: dict[str, Counter[str]] = {}
     for row in rows:

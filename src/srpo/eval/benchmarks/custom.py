@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
+from srpo.core.records import Rejected
 from srpo.data.config import SourceConfig
 from srpo.data.fields import RowError
-from srpo.data.rows import Rejected, Row
+from srpo.data.rows import Row
 from srpo.data.sources import iter_problems
 from srpo.eval.benchmarks.benchmark import Benchmark, Item
 

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from srpo.core.records import Rejected
 from srpo.data.arrow import is_saved_dataset
 from srpo.data.config import SourceConfig
 from srpo.data.fields import RowError
-from srpo.data.rows import Rejected, Row, read_hub, read_rows
+from srpo.data.rows import Row, read_hub, read_rows
 from srpo.eval.benchmarks.benchmark import Benchmark, Item
 from srpo.eval.benchmarks.custom import Custom
 
@@ -73,11 +74,11 @@ def load_items(benchmark: Benchmark, source: SourceConfig, *, pictures: bool = T
 
 def _item(benchmark: Benchmark, row: Row, source: SourceConfig, *, pictures: bool) -> Item | Rejected:
     if missing := missing_columns(benchmark, row.values):
-        return Rejected(row.place, f"no column {', '.join(map(repr, missing))}")
+        return Rejected.row(row.place, f"no column {', '.join(map(repr, missing))}")
     try:
         return benchmark.item(row, source, pictures=pictures)
     except RowError as error:
-        return Rejected(row.place, str(error))
+        return error.rejected(row.place)
 
 
 def missing_columns(benchmark: Benchmark, values: Mapping[str, Any]) -> tuple[str, ...]:
@@ -112,7 +113,7 @@ def _rows(benchmark: Benchmark, source: SourceConfig) -> Iterator[Row | Rejected
     return _file_rows(path)
 
 
-def _hub_rows(benchmark: Benchmark, source: SourceConfig) -> Iterator[Row | Rejected]:
+def _hub_rows(benchmark: Benchmark, source: SourceConfig) -> Iterator[Row]:
     """All subsets and splits of the benchmark; the authors' own repository at the revision that we name."""
     hub = benchmark.hub
     subsets = (source.subset,) if source.subset or hub is None else hub.subsets
@@ -175,7 +176,7 @@ def _keyed_rows(path: Path) -> Iterator[Row | Rejected]:
         if isinstance(values, dict):
             yield Row(place, f"{path.stem}:{key}", values, path.parent)
         else:
-            yield Rejected(place, f"expected a JSON object, got {type(values).__name__}")
+            yield Rejected.row(place, f"expected a JSON object, got {type(values).__name__}")
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
