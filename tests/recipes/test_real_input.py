@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from srpo.core.records import Problem, Sampling
+from srpo.data.check import BAD_PICTURE
 from srpo.models.fake import FakeGenerator
 from srpo.models.local import LocalGenerator
 from srpo.models.protocol import Message, Request
@@ -150,7 +151,7 @@ def test_pictures_of_every_kind_work_or_are_named(tiny: Path, tmp_path: Path) ->
     assert refused.keys() == {name for name, works in pictures.items() if not works}
     assert all(str(tmp_path / name) in detail for name, detail in refused.items())
     checked = srpo("data", "check", tmp_path, code=1)
-    assert checked["counts"] == {"image": 3}
+    assert checked["counts"] == {BAD_PICTURE: 3}
 
 
 def test_texts_do_not_depend_on_the_process(tiny: Path, tmp_path: Path) -> None:

@@ -109,4 +109,4 @@ def test_data_check_lists_test_problems(
     assert benchmarks.num_problems == 3
     (tmp_path / "train.jsonl").write_text(json.dumps({"id": "t", "question": LONG, "answer": "5"}) + "\n")
     assert run(["check", str(tmp_path / "train.jsonl"), "--benchmarks", str(tmp_path / "test.jsonl")]) == 1
-    assert f"train.jsonl:1: benchmark: same question as {tmp_path / 'test.jsonl'}:1" in capsys.readouterr().out
+    assert f"train.jsonl:1: in a benchmark: same question as {tmp_path / 'test.jsonl'}:1" in capsys.readouterr().out

@@ -72,7 +72,8 @@ def _show(report: "Report", *, as_json: bool) -> None:
         print(json.dumps({**report._asdict(), **rows}, ensure_ascii=False, indent=1))
         return
     for row in report.findings:
-        print(f"{row.place}: {row.detail}")
+        # Of a row that is no problem, the detail says everything.
+        print(f"{row.place}: {row.why if row.id else row.detail}")
     for note in report.notes:
         print(f"{note.place}: note: {note.note}")
     if (more := sum(report.counts.values()) - len(report.findings)) > 0:
