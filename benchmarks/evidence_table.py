@@ -13,32 +13,55 @@ from srpo.runs.files import write_atomic
 from srpo.runs.provenance import provenance
 from srpo.tiny.settings import Sizes
 
-ROWS = (
-    ("base", "base model, one attempt"),
-    ("majority", "base model, majority vote at SRPO's tokens"),
-    ("sft", "cold start (SFT on reflections)"),
-    ("sft-long", "SFT on long single attempts, equal compute"),
-    ("grpo", "GRPO on single attempts, from the base, equal RL tokens"),
-    ("grpo-long", "GRPO on single attempts, from the long SFT, equal RL tokens"),
-    ("final", "five blocks, reward on the final answer alone"),
-    ("srpo", "SRPO, the paper's reward"),
-    ("srpo-segment", "SRPO, segment credit"),
-)
+ROWS = {
+    "base": "base, the bare question",
+    "majority": "base, majority vote at SRPO's tokens",
+    "base-work": "base, asked to work it out",
+    "majority-work": "base, asked to work it out, majority of 3",
+    "grpo": "GRPO from the base, the bare question",
+    "grpo-work": "GRPO from the base, asked to work it out",
+    "sft-careless": "cold start, teacher careless in half of the lessons",
+    "srpo-careless": "SRPO from it, the paper's reward",
+    "srpo-segment-careless": "from it, segment credit",
+    "final-careless": "from it, reward on the final answer alone",
+    "sft-careful": "cold start, teacher who always looks",
+    "srpo-careful": "SRPO from it, the paper's reward",
+    "srpo-segment-careful": "from it, segment credit",
+    "final-careful": "from it, reward on the final answer alone",
+    "sft-long": "SFT on long single attempts, equal tokens",
+    "grpo-long": "GRPO from it",
+    "sft-habits": "cold start whose first attempts have two habits, careless teacher",
+    "srpo-habits": "SRPO from it",
+    "sft-twin": "its twin: single attempts with two habits",
+    "grpo-twin": "GRPO from it",
+}
+"""Arm -> what it is; those that were not run are left out."""
+UNTRAINED = ("base", "base-work", "majority-work")
+"""Evaluated once, not for each seed."""
+VOTED = {"majority", "majority-work"}
 COMPARISONS = (
-    ("srpo", "sft"),
-    ("srpo-segment", "sft"),
-    ("srpo", "grpo"),
-    ("srpo", "grpo-long"),
-    ("srpo-segment", "grpo-long"),
-    ("srpo", "final"),
-    ("srpo-segment", "srpo"),
-    ("srpo", "majority"),
+    ("srpo-careless", "sft-careless"),
+    ("srpo-careful", "sft-careful"),
+    ("srpo-careless", "srpo-careful"),
+    ("srpo-careless", "final-careless"),
+    ("srpo-segment-careless", "srpo-careless"),
+    ("srpo-careful", "final-careful"),
+    ("srpo-careless", "base"),
+    ("srpo-careless", "majority"),
+    ("srpo-careless", "grpo"),
+    ("srpo-careless", "grpo-work"),
+    ("srpo-careless", "base-work"),
+    ("srpo-careless", "grpo-long"),
+    ("grpo-long", "base-work"),
+    ("srpo-habits", "sft-habits"),
+    ("srpo-habits", "grpo-twin"),
 )
 
 
 def write_results(out: Path, seeds: Sequence[int], results: Path, split: str, sizes: Sizes) -> None:
     """Write `results` (JSON) and the same as a Markdown table beside it."""
-    rows = {name: _row(out, name, seeds) | {"what": what} for name, what in ROWS}
+    present = [name for name in ROWS if _eval_dir(out, name, seeds[0], "t1").exists()]
+    rows = {name: _row(out, name, seeds) | {"what": ROWS[name]} for name in present}
     made = provenance()
     document = {
         "command": "make evidence",
@@ -52,6 +75,7 @@ def write_results(out: Path, seeds: Sequence[int], results: Path, split: str, si
         "differences": {
             f"{ours} - {theirs}": {label: _difference(out, ours, theirs, label, seeds) for label in ("t1", "greedy")}
             for ours, theirs in COMPARISONS
+            if {ours, theirs} <= rows.keys()
         },
     }
     results.parent.mkdir(parents=True, exist_ok=True)
@@ -69,15 +93,13 @@ def summary_of(run: Path) -> dict[str, Any]:
 
 
 def _eval_dir(out: Path, name: str, seed: int, label: str) -> Path:
-    if name == "base":
-        return out / f"eval-base-{label}"
-    return out / f"majority-s{seed}" if name == "majority" else out / f"eval-{name}-s{seed}-{label}"
+    return out / (f"eval-{name}-{label}" if name in UNTRAINED else f"eval-{name}-s{seed}-{label}")
 
 
 def _row(out: Path, name: str, seeds: Sequence[int]) -> dict[str, Any]:
-    labels = ("t1",) if name == "majority" else ("t1", "greedy")
+    labels = ("t1",) if name in VOTED else ("t1", "greedy")
     row: dict[str, Any] = {label: _cell(out, name, seeds, label) for label in labels}
-    if name in {"base", "majority"}:
+    if name in UNTRAINED or name in VOTED:
         return row
     trained = [out / f"{name}-s{seed}" for seed in seeds]
     summaries = [summary_of(run) for run in trained]
@@ -92,7 +114,7 @@ def _cell(out: Path, name: str, seeds: Sequence[int], label: str) -> dict[str, A
     summaries = [summary_of(_eval_dir(out, name, seed, label)) for seed in seeds]
     stages = [summary["stages"][0] for summary in summaries]
     final = [
-        summary["majority_accuracy"] if name == "majority" else stage["final_accuracy"]
+        summary["majority_accuracy"] if name in VOTED else stage["final_accuracy"]
         for summary, stage in zip(summaries, stages, strict=True)
     ]
     return {
@@ -118,7 +140,7 @@ def _cell(out: Path, name: str, seeds: Sequence[int], label: str) -> dict[str, A
 
 def _difference(out: Path, ours: str, theirs: str, label: str, seeds: Sequence[int]) -> dict[str, float] | None:
     """Paired over the same problems and the same seeds, 95% interval over both."""
-    if label == "greedy" and "majority" in {ours, theirs}:
+    if label == "greedy" and {ours, theirs} & VOTED:
         return None
     pairs = [(_accuracy(out, ours, seed, label), _accuracy(out, theirs, seed, label)) for seed in seeds]
     found = seed_difference(pairs)
@@ -127,7 +149,7 @@ def _difference(out: Path, ours: str, theirs: str, label: str, seeds: Sequence[i
 
 def _accuracy(out: Path, name: str, seed: int, label: str) -> Mapping[str, float]:
     traces = RunDir.read(_eval_dir(out, name, seed, label)).traces()
-    if name != "majority":
+    if name not in VOTED:
         return accuracy_by_problem(traces)
     return {problem: float(right) for problem, right in vote(traces).items()}
 

@@ -13,7 +13,7 @@ from srpo.tiny import settings
 def test_sizes_follow_the_minutes_and_nothing_else() -> None:
     short, usual, long = (settings.sizes_for(minutes) for minutes in (3, 10, 60))
     assert short.rl_tokens < usual.rl_tokens < long.rl_tokens
-    assert short.num_traces < usual.num_traces <= long.num_traces
+    assert short.family_traces < usual.family_traces <= long.family_traces
     assert settings.sizes_for(10) == usual
     with pytest.raises(ValueError, match="too short"):
         settings.sizes_for(0)
@@ -25,7 +25,7 @@ def test_every_arm_gets_the_same_tokens_and_settings() -> None:
     sizes = settings.sizes_for(10)
     configs = {name: settings.rl_config(sizes, arm, "m", seed=3) for name, arm in settings.ARMS.items()}
     assert {config.token_budget for config in configs.values()} == {sizes.rl_tokens}
-    assert {config.optim for config in configs.values()} == {configs["srpo"].optim}
+    assert {config.optim.schedule for config in configs.values()} == {"cosine"}
     assert configs["srpo"].preset == "paper"
     assert configs["grpo"].style == "single"
     assert configs["srpo-segment"].credit == "segment"
@@ -61,7 +61,7 @@ def test_the_whole_method_end_to_end(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr[-2000:]
     assert result.stdout.strip() == str(out / "report.html")
     summary = json.loads((out / "summary.json").read_text())
-    assert list(summary["stages"]) == ["base", "sft", "grpo", "srpo"]
+    assert list(summary["stages"]) == ["base", "base-work", "base-majority", "grpo", "grpo-work", "sft", "srpo"]
     for row in summary["stages"].values():
         low, high = row["interval"]
         assert 0 <= low <= row["final_accuracy"] <= high <= 1
@@ -69,6 +69,9 @@ def test_the_whole_method_end_to_end(tmp_path: Path) -> None:
         assert row["chance"] > 0
     assert summary["stages"]["sft"]["format_rate"] > 0.5, "the cold start teaches the format even in a short demo"
     html = (out / "report.html").read_text()
+    assert "One problem, before and after" in html
+    assert "When it looks, and what that does" in html
+    assert "careless in half of its lessons" in html
     assert html.count("data:image/png;base64,") >= 30
     again = run_demo(out, "--minutes", "1", "--seed", "5")
     assert again.returncode == 0

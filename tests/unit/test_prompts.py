@@ -50,7 +50,7 @@ def test_too_many_choices() -> None:
 
 
 def test_unknown_prompt_lists_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="unknown prompt 'reflect'; use one of reflective, single, bare"):
+    with pytest.raises(ValueError, match="unknown prompt 'reflect'; use one of reflective, single, bare, work"):
         user_text(FREE, "reflect")
 
 
@@ -59,6 +59,7 @@ def test_every_prompt_has_its_name_and_version() -> None:
         "reflective": "reflective/v1",
         "single": "single/v1",
         "bare": "bare/v1",
+        "work": "work/v1",
     }
     assert all(prompt_named(name).name == name for name in PROMPTS)
 

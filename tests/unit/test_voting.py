@@ -15,6 +15,7 @@ from srpo.eval.metrics.voting import (
     token_budgets,
     token_curve,
     vote_at,
+    voted_traces,
 )
 
 
@@ -120,5 +121,7 @@ def test_traces_as_votes() -> None:
         trace(right, wrong, None),
         trace(ungradable, ungradable, None),
     ]
+    assert voted_traces(traces) == [traces[1]], "two of three say B"
+    assert voted_traces([traces[0], traces[3]]) == [traces[0]]
     assert drawn_by_problem(traces) == {"p": [Drawn(RIGHT, 30), Drawn("b", 25), Drawn("b", None)]}
     assert drawn_by_problem(traces, "first") == {"p": [Drawn("b", 10), Drawn("b", 25), Drawn(RIGHT, None)]}

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 from srpo.core.records import Problem
 
-PromptName = Literal["reflective", "single", "bare"]
+PromptName = Literal["reflective", "single", "bare", "work"]
 Form = Literal["full", "paper"]
 """What the teacher writes: `full` reflection, second think and second answer, `paper` the reflection alone."""
 
@@ -59,8 +59,10 @@ The answer block holds the answer alone: a number, an expression, or the letter 
 )
 BARE = Prompt("bare", "v1", "{problem}")
 """The question as it is: for models that learn the format from SFT, such as the tiny model."""
+WORK = Prompt("work", "v1", "Work it out. {problem}")
+"""For the tiny base model, which was taught to write its full working when it is asked so."""
 
-PROMPTS: dict[str, Prompt] = {prompt.name: prompt for prompt in (REFLECTIVE, SINGLE, BARE)}
+PROMPTS: dict[str, Prompt] = {prompt.name: prompt for prompt in (REFLECTIVE, SINGLE, BARE, WORK)}
 """The prompts that a config may name."""
 
 _DISCRETION = """\

@@ -27,6 +27,15 @@ class TeacherConfig(Record):
     """Longest reply."""
     retries: Annotated[int, Field(ge=0)] = 2
     """How often a rejected reply is asked for again, with the reason."""
+    careless: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of lessons that `scripted` gives without a look at the picture: real teachers do so at times, and no rule
+    can tell such lessons from the others."""
+
+    @model_validator(mode="after")
+    def _who_is_careless(self) -> Self:
+        if self.careless and self.model != "scripted":
+            raise ValueError(f"careless {self.careless} is a setting of the scripted teacher, not of {self.model!r}")
+        return self
 
     @model_validator(mode="before")
     @classmethod

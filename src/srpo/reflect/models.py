@@ -52,7 +52,7 @@ def open_models(config: ReflectConfig, folder: Path, given: Overrides) -> Iterat
             case "scripted":
                 from srpo.models.scripted import ScriptedTeacher
 
-                teacher = ScriptedTeacher()
+                teacher = ScriptedTeacher(config.teacher.careless)
             case "policy" if isinstance(config.model, ServerConfig):
                 teacher = given.policy or pool.open(config.model, teacher_blocks(config.form))
             case "policy":

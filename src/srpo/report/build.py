@@ -23,12 +23,13 @@ from srpo.core.records import Trace
 from srpo.core.statistics import StageSummary, paired_difference, summarise
 from srpo.eval.result import BenchmarkResult
 from srpo.report.cards import Sampler
+from srpo.report.example import choose_example
 from srpo.report.leaderboard.published import read_published
 from srpo.report.leaderboard.rank import lead
 from srpo.report.leaderboard.results import result_of
 from srpo.report.metrics import curves_of
 from srpo.report.model import Card, Curve, ReportData, RunInfo, StageComparison, stage_of
-from srpo.report.open import DemoSummary, LabelledRun, _rows, read_demo, runs_in
+from srpo.report.open import DemoSummary, LabelledRun, read_demo, runs_in, stage_rows
 from srpo.report.pictures import embed
 from srpo.runs.reader import RunReader
 
@@ -86,20 +87,25 @@ def read_report(
             results.append(result)
         if alone:
             stages.extend(_stages_of(label, run))
-    cards = tuple(
-        Card(run=label, trace=trace, pictures=tuple(embed(ref, load) for ref in trace.problem.images))
-        for label, trace in sampler.choose()
-    )
     head = summary or _head_of_runs(runs)
+    example = choose_example({one.label: list(one.run.traces()) for one in runs if one.label in head.example})
     return ReportData(
-        **head.model_dump(include={"title", "created", "command", "seed", "hardware", "versions"}),
+        **head.model_dump(include={"title", "created", "command", "seed", "hardware", "versions", "about"}),
+        example=_cards(example, load),
         stages=tuple(stages),
         runs=tuple(infos),
         comparisons=_compare(stages, scores),
         curves=tuple(curves),
         term_names=tuple(terms),
-        cards=cards,
+        cards=_cards(sampler.choose(), load),
         leaderboard=lead(results, read_published(published, shipped=shipped)) if results else None,
+    )
+
+
+def _cards(traces: Iterable[tuple[str, Trace]], load: "Callable[[str], Image] | None") -> tuple[Card, ...]:
+    return tuple(
+        Card(run=label, trace=trace, pictures=tuple(embed(ref, load) for ref in trace.problem.images))
+        for label, trace in traces
     )
 
 
@@ -141,7 +147,7 @@ def _stages_of(label: str, run: RunReader) -> list[StageSummary]:
         return []
     summary = run.summary() or {}
     try:
-        (row,) = TypeAdapter(tuple[StageSummary, ...]).validate_python(_rows(summary["stages"]))
+        (row,) = TypeAdapter(tuple[StageSummary, ...]).validate_python(stage_rows(summary["stages"]))
     except (KeyError, ValueError):
         traces = list(run.traces())
         return [summarise(traces, label)] if traces else []

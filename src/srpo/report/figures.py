@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from srpo.core.statistics import StageSummary
 from srpo.report import tables
-from srpo.report.metrics import Panel, ends, smooth, thin
-from srpo.report.model import Curve
+from srpo.report.metrics import Panel, ends, learning_panel, smooth, thin
+from srpo.report.model import Curve, ReportData, stage_of
 from srpo.report.palette import PAGE, series_mark
 from srpo.report.text import number, percent
 
@@ -116,6 +116,17 @@ def panel_figure(panel: Panel, series: Mapping[str, int]) -> Figure:
     rangemode = "tozero" if panel.is_share else "normal"
     figure.update_yaxes(nticks=5, tickformat="~g", rangemode=rangemode, **_axis())
     return Figure(panel.key, panel.words, tuple(legend), height, _spec(figure))
+
+
+def learning_figure(data: ReportData) -> Figure | None:
+    """The curve to see: the share of reflections that look again, beside repaired and spoiled answers."""
+    run = next(
+        (run.label for run in data.runs if stage_of(run.label, [stage.name for stage in data.stages]) == "srpo"), ""
+    )
+    panel = learning_panel(data.curves, run)
+    if panel is None:
+        return None
+    return panel_figure(panel, {curve.run: index for index, curve in enumerate(panel.curves)})
 
 
 def _ends_text(curve: Curve) -> str:

@@ -18,10 +18,18 @@ STAGE_WORDS: Final[dict[str, str]] = {
 _NOT_METRICS: Final = frozenset({"step", "time_s"})
 
 
+_LEARNING: Final = {
+    "rl/looks_again/first_wrong": "looks again after a wrong first answer",
+    "rl/looks_again/first_right": "looks again after a right one",
+    "rl/outcome/w2r": "wrong→right",
+    "rl/outcome/r2w": "right→wrong",
+}
 _WORDS: Final[dict[str, str]] = {
     "first_accuracy": "share of first answers that are right",
     "final_accuracy": "share of final answers that are right",
     "format_rate": "share of responses in the right format",
+    "looks_again/first_right": "share of reflections on right first answers that state more than a verdict",
+    "looks_again/first_wrong": "share of reflections on wrong first answers that state more than a verdict",
     "truncated": "share of responses that were cut off",
     "reward/mean": "mean reward, all terms weighted",
     "reward/std": "spread of the reward over responses",
@@ -90,6 +98,20 @@ def panel_groups(data: ReportData) -> tuple[PanelGroup, ...]:
     )
 
 
+def learning_panel(curves: Sequence[Curve], run: str) -> Panel | None:
+    """What one RL run did to its reflections and answers, as one panel of several metrics; None without reflections."""
+    of_run = {curve.key: curve for curve in curves if curve.run == run}
+    found = tuple(of_run[key].model_copy(update={"run": name}) for key, name in _LEARNING.items() if key in of_run)
+    words = (
+        "Shares over the steps of the training: of the reflections that say more than a verdict, and of all responses."
+    )
+    return (
+        Panel("When it looks, and what that does", words, True, found)
+        if "rl/looks_again/first_wrong" in of_run
+        else None
+    )
+
+
 def smooth(values: Sequence[float]) -> list[float]:
     """Centred moving average over about an eighth of the curve; at both ends, over the half of it that there is."""
     reach = len(values) // 16
@@ -118,7 +140,7 @@ def ends(curve: Curve) -> tuple[float, float]:
 
 _ACCURACY, _TERMS, _REST = range(3)
 _TOPICS = ("accuracy and transitions", "reward terms", "training internals")
-_ACCURACY_WORDS = ("accuracy", "correct", "right", "wrong", "outcome", "format_rate")
+_ACCURACY_WORDS = ("accuracy", "correct", "right", "wrong", "outcome", "looks_again", "format_rate")
 
 
 def _topic_of(key: str, term_names: Sequence[str]) -> int:

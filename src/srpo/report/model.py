@@ -105,6 +105,10 @@ class ReportData(Record):
     hardware: str = ""
     versions: dict[str, str] = Field(default_factory=dict)
     """Package or program -> version."""
+    about: str = ""
+    """What a reader has to know of the setting before the numbers."""
+    example: tuple[Card, ...] = ()
+    """One problem through several runs, in their order."""
     stages: tuple[StageSummary, ...] = ()
     """Rows of the stage table, in the order in which they happened."""
     runs: tuple[RunInfo, ...] = ()

@@ -11,7 +11,7 @@ from srpo.runs.directory import RunDir
 from srpo.runs.reader import SUMMARY, RunReader
 
 
-def _rows(stages: object) -> object:
+def stage_rows(stages: object) -> object:
     """The stages as a list of what `StageSummary` knows: their writers may add fields for other readers."""
     found = [{"name": name} | row for name, row in stages.items()] if isinstance(stages, dict) else stages
     if not isinstance(found, list | tuple):
@@ -28,13 +28,17 @@ class DemoSummary(BaseModel):
     title: str
     runs: dict[str, str]
     """Label -> run directory."""
-    stages: Annotated[tuple[StageSummary, ...], BeforeValidator(_rows)] = ()
+    stages: Annotated[tuple[StageSummary, ...], BeforeValidator(stage_rows)] = ()
     """A mapping by name, as a demo writes it, or a list, as an evaluation does."""
     created: str = ""
     command: str = ""
     seed: int | None = None
     hardware: str = ""
     versions: dict[str, str] = {}
+    about: str = ""
+    """What a reader has to know of the setting, in a sentence or two."""
+    example: tuple[str, ...] = ()
+    """Labels of runs that answered the same problems; one problem is shown through all of them."""
 
 
 class LabelledRun(NamedTuple):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from srpo.report import figures, metrics, palette, summary, tables
 from srpo.report.build import read_report
 from srpo.report.model import Card, ReportData, stage_of
-from srpo.report.pages import _source, environment, theme, write_page
+from srpo.report.pages import environment, source, theme, write_page
 
 
 class FilterChoice(NamedTuple):
@@ -40,7 +40,7 @@ def render_page(data: ReportData) -> str:
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
-    scripts = [get_plotlyjs(), _source("report.js")]
+    scripts = [get_plotlyjs(), source("report.js")]
     series = series_of(data)
     groups = [
         (group, [figures.panel_figure(panel, series) for panel in group.panels]) for group in metrics.panel_groups(data)
@@ -49,6 +49,7 @@ def render_page(data: ReportData) -> str:
     return template.render(
         data=data,
         story=summary.tell(data),
+        learning=figures.learning_figure(data),
         series=series,
         marks=palette.OUTCOME_MARKS,
         family_figure=figures.family_figure(data.stages, series),

@@ -32,7 +32,7 @@ def theme() -> "dict[str, Markup]":
     from markupsafe import Markup
 
     return {
-        "css": Markup(_source("report.css")),  # noqa: S704
+        "css": Markup(source("report.css")),  # noqa: S704
         "light": Markup(palette.css_variables(dark=False)),  # noqa: S704
         "dark": Markup(palette.css_variables(dark=True)),  # noqa: S704
     }
@@ -112,5 +112,6 @@ def blocks(trace: Trace) -> list[Block]:
             return [Block("Text as it was generated", trace.text, None, None, ""), *found]
 
 
-def _source(name: str) -> str:
+def source(name: str) -> str:
+    """Text of a file beside the templates."""
     return (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from srpo.core.statistics import StageSummary
 from srpo.report.leaderboard import board
 from srpo.report.metrics import ends
-from srpo.report.model import ReportData, RunInfo, StageComparison
+from srpo.report.model import Curve, ReportData, RunInfo, StageComparison
 from srpo.report.text import compact, percent, signed
 
 
@@ -30,7 +30,9 @@ def tell(data: ReportData) -> Story:
         _tell_reflections(data.runs),
         _tell_sft(sft),
         _tell_srpo(srpo, sft or base, data.comparisons),
+        _tell_looking(data.curves),
         _tell_grpo(grpo, srpo, data.comparisons),
+        _tell_work(stages),
         "All accuracies are on held-out problems." if sft or srpo or grpo else None,
         f"This is one run with one seed ({data.seed})." if data.seed is not None and stages else None,
     ]
@@ -101,6 +103,17 @@ def _tell_srpo(srpo: StageSummary | None, start: StageSummary | None, known: Seq
     )
 
 
+def _tell_looking(curves: Sequence[Curve]) -> str | None:
+    found = {curve.key: ends(curve) for curve in curves if curve.key.startswith("rl/looks_again/")}
+    if len(found) < 2:
+        return None
+    wrong, right = ([percent(share) for share in found[f"rl/looks_again/first_{one}"]] for one in ("wrong", "right"))
+    return (
+        "Over that training the share of reflections that look at the picture again went "
+        f"from {wrong[0]} to {wrong[1]} after wrong first answers, and from {right[0]} to {right[1]} after right ones."
+    )
+
+
 def _tell_grpo(grpo: StageSummary | None, srpo: StageSummary | None, known: Sequence[StageComparison]) -> str | None:
     if grpo is None:
         return None
@@ -112,6 +125,18 @@ def _tell_grpo(grpo: StageSummary | None, srpo: StageSummary | None, known: Sequ
     gap = 100 * (srpo.final_accuracy - grpo.final_accuracy)
     side = "above" if gap >= 0 else "below"
     return f"{text}: {srpo.name} ends {abs(gap):.1f} points {side} it ({_certainty(srpo, grpo, known)})."
+
+
+def _tell_work(stages: Sequence[StageSummary]) -> str | None:
+    work = next((stage for stage in stages if stage.name == "base-work"), None)
+    if work is None:
+        return None
+    trained = next((stage for stage in stages if stage.name == "grpo-work"), None)
+    after = f", and plain GRPO from there {percent(trained.final_accuracy)}" if trained else ""
+    return (
+        f"Asked to work every problem out in full, the untrained base gets {percent(work.final_accuracy)}{after}: "
+        "in this small world nothing beats working, and what reflection learns here is when to look."
+    )
 
 
 def _find(stages: Sequence[StageSummary], word: str) -> StageSummary | None:

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from srpo.core.records import OUTCOMES, Outcome, Trace
+from srpo.core.looking import looks_again
+from srpo.core.records import OUTCOMES, Outcome, Response, Trace
 from srpo.rl.losses import LossStats
 from srpo.rl.rollout import Rollout
 
@@ -104,7 +105,17 @@ def accuracy_metrics(traces: Sequence[Trace], prefix: str) -> dict[str, float]:
     }
     for outcome, key in OUTCOME_KEYS.items():
         metrics[f"{prefix}/outcome/{key}"] = _mean([trace.outcome == outcome for trace in traces])
-    return metrics
+    return metrics | _looking(traces, prefix)
+
+
+def _looking(traces: Sequence[Trace], prefix: str) -> dict[str, float]:
+    """Share of reflections that look again, by the first answer: what there is to learn is when to look."""
+    looks: dict[str, list[float]] = {"first_right": [], "first_wrong": []}
+    for trace in traces:
+        if isinstance(trace.parsed, Response):
+            group = "first_right" if trace.first_grade.is_correct else "first_wrong"
+            looks[group].append(looks_again(trace.parsed.reflection, trace.parsed.first))
+    return {f"{prefix}/looks_again/{group}": _mean(found) for group, found in looks.items() if found}
 
 
 def reward_metrics(traces: Sequence[Trace]) -> dict[str, float]:

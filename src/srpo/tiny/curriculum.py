@@ -114,7 +114,7 @@ def check_item(problem: Problem, rng: random.Random) -> Exercise:
 
 def work_item(problem: Problem) -> Exercise:
     """The family's own question with its full working."""
-    question = f"Work it out. {user_text(problem, PROMPT)}"
+    question = user_text(problem, "work")
     return Exercise(question, problem.images[0], render_attempt(long_attempt(problem)), "work")
 
 

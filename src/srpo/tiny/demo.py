@@ -20,15 +20,16 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel
 
 from srpo.config.load import to_yaml
-from srpo.core.records import Style
-from srpo.core.statistics import StageSummary
+from srpo.core.statistics import StageSummary, summarise
+from srpo.eval.metrics.voting import voted_traces
 from srpo.policy.load import TINY_BASE, shipped_base
 from srpo.policy.threads import configure_threads
+from srpo.rl.config import RlConfig
 from srpo.runs import files
 from srpo.runs.directory import RunDir
 from srpo.runs.progress import note, progress
 from srpo.runs.provenance import provenance
-from srpo.runs.reader import SUMMARY
+from srpo.runs.reader import SUMMARY, RunReader
 from srpo.tiny import settings
 
 _T = TypeVar("_T", bound=BaseModel)
@@ -61,62 +62,94 @@ def run_demo(out: Path, *, seed: int, minutes: float) -> Path:
     # One thread each for the two arms that run side by side; and a demo must not depend on the number of cores.
     configure_threads(1)
     note(f"demo in {out}, seed {seed}: about {minutes:g} minutes on two cores")
-    stages = [_evaluate(out, "base", TINY_BASE, sizes, seed)]
-    with _in_background(out, "grpo", settings.rl_config(sizes, settings.ARMS["grpo"], TINY_BASE, seed)) as grpo:
-        stages.append(_cold_start(out, sizes, seed))
-        srpo = _reinforce(out, sizes, seed, stages[-1])
-        cost = grpo()
-    stages.append(_evaluate(out, "grpo", out / "grpo" / "model", sizes, seed, cost))
-    stages.append(srpo)
+    demo = Demo(out, sizes, seed)
+    with demo.in_background("grpo") as grpo:
+        stages = [demo.evaluate("base", TINY_BASE), demo.evaluate("base-work", TINY_BASE), demo.vote("base-majority")]
+        cold_start = demo.cold_start()
+        stages.append(demo.evaluate("grpo", out / "grpo" / "model", grpo()))
+    with demo.in_background("grpo-work") as grpo:
+        srpo = demo.reinforce(cold_start)
+        stages.append(demo.evaluate("grpo-work", out / "grpo-work" / "model", grpo()))
+    stages += [cold_start, srpo]
     files.write_atomic(out / SUMMARY, _summary_text(out, stages, seed, minutes))
     from srpo.report import write_report
 
     return write_report([out], out / REPORT)
 
 
-def _cold_start(out: Path, sizes: settings.Sizes, seed: int) -> StageSummary:
-    """Reflection data and SFT."""
-    from srpo.reflect.run import run as reflect
-    from srpo.sft.run import run as sft
+class Demo:
+    """One demo directory, and the stages that are carried out in it."""
 
-    _stage(out, "reflect", settings.reflect_config(sizes, TINY_BASE, seed), reflect)
-    trained = _stage(out, "sft", settings.sft_config(TINY_BASE, out / "reflect", seed), sft)
-    seconds = _seconds(out / "reflect") + trained.seconds
-    return _evaluate(out, "sft", out / "sft" / "model", sizes, seed, Cost(trained.tokens, seconds))
+    def __init__(self, out: Path, sizes: settings.Sizes, seed: int) -> None:
+        self._out = out
+        self._sizes = sizes
+        self._seed = seed
 
+    def cold_start(self) -> StageSummary:
+        """Reflection data and SFT."""
+        from srpo.reflect.run import run as reflect
+        from srpo.sft.run import run as sft
 
-def _reinforce(out: Path, sizes: settings.Sizes, seed: int, start: StageSummary) -> StageSummary:
-    """Reflection-aware GRPO from the cold start."""
-    from srpo.rl.run import run as rl
+        out = self._out
+        self._stage("reflect", settings.reflect_config(self._sizes, TINY_BASE, self._seed), reflect)
+        trained = self._stage("sft", settings.sft_config(TINY_BASE, [out / "reflect"], self._seed), sft)
+        seconds = _seconds(out / "reflect") + trained.seconds
+        return self.evaluate("sft", out / "sft" / "model", Cost(trained.tokens, seconds))
 
-    done = _stage(
-        out, "srpo", settings.rl_config(sizes, settings.ARMS["srpo"], out / "sft" / "model", seed), rl, kind="rl"
-    )
-    cost = Cost(start.tokens or 0, start.seconds or 0.0).plus(done.tokens, done.seconds)
-    return _evaluate(out, "srpo", out / "srpo" / "model", sizes, seed, cost)
+    def reinforce(self, start: StageSummary) -> StageSummary:
+        """Reflection-aware GRPO from the cold start."""
+        from srpo.rl.run import run as rl
 
+        done = self._stage("srpo", self._rl_config("srpo", self._out / "sft" / "model"), rl, kind="rl")
+        cost = Cost(start.tokens or 0, start.seconds or 0.0).plus(done.tokens, done.seconds)
+        return self.evaluate("srpo", self._out / "srpo" / "model", cost)
 
-def _evaluate(
-    out: Path, name: str, model: Path | str, sizes: settings.Sizes, seed: int, cost: Cost | None = None
-) -> StageSummary:
-    """One row of the stage table. The demo looks at the `dev` split: `test` is for committed evidence alone."""
-    from srpo.eval.run import run as evaluate
+    def evaluate(self, name: str, model: Path | str, cost: Cost | None = None) -> StageSummary:
+        """One row of the stage table. The demo looks at the `dev` split: `test` is for committed evidence alone."""
+        row = self._sample(name, model, num_samples=1)[0]
+        return (
+            row if cost is None else row.model_copy(update={"tokens": cost.tokens, "seconds": round(cost.seconds, 1)})
+        )
 
-    style: Style = "single" if name in {"base", "grpo"} else "reflective"
-    config = settings.eval_config(
-        name, model, style, split="dev", count=sizes.eval_problems, temperature=1.0, seed=seed
-    )
-    row: StageSummary = _stage(out, f"eval-{name}", config, evaluate, kind="eval").summary
-    return row if cost is None else row.model_copy(update={"tokens": cost.tokens, "seconds": round(cost.seconds, 1)})
+    def vote(self, name: str) -> StageSummary:
+        """The base's majority vote, at about the tokens of a response in five blocks."""
+        row, run = self._sample(name, TINY_BASE, num_samples=settings.VOTES)
+        voted = summarise(voted_traces(run.traces()), name, tokens=row.tokens, seconds=row.seconds)
+        return voted.model_copy(update={"num_samples": settings.VOTES})
 
+    @contextmanager
+    def in_background(self, name: str) -> Iterator[Callable[[], Cost]]:
+        """Run an RL arm from the base in a process of its own; yields a function that waits for it."""
+        with _in_background(self._out, name, self._rl_config(name, TINY_BASE)) as wait:
+            yield wait
 
-def _stage(out: Path, name: str, config: _T, work: Callable[[_T, RunDir], Any], kind: str | None = None) -> Any:
-    """Carry out one stage in `out/name`, or return the result of the finished one."""
-    _write_config(out, name, config)
-    with RunDir.open(out / name, config, kind or name) as run_dir:
-        if not run_dir.finished:
-            note(f"== {name}")
-        return work(config, run_dir)
+    def _sample(self, name: str, model: Path | str, *, num_samples: int) -> tuple[StageSummary, RunReader]:
+        from srpo.eval.run import run as evaluate
+
+        config = settings.eval_config(
+            name,
+            model,
+            "reflective" if name in {"sft", "srpo"} else "single",
+            split="dev",
+            count=self._sizes.eval_problems,
+            temperature=1.0,
+            seed=self._seed,
+            prompt="work" if name.endswith("-work") else settings.PROMPT,
+            num_samples=num_samples,
+        )
+        row: StageSummary = self._stage(f"eval-{name}", config, evaluate, kind="eval").summary
+        return row, RunDir.read(self._out / f"eval-{name}")
+
+    def _rl_config(self, arm: str, model: Path | str) -> RlConfig:
+        return settings.rl_config(self._sizes, settings.ARMS[arm], model, self._seed)
+
+    def _stage(self, name: str, config: _T, work: Callable[[_T, RunDir], Any], kind: str | None = None) -> Any:
+        """Carry out one stage, or return the result of the finished one."""
+        _write_config(self._out, name, config)
+        with RunDir.open(self._out / name, config, kind or name) as run_dir:
+            if not run_dir.finished:
+                note(f"== {name}")
+            return work(config, run_dir)
 
 
 @contextmanager
@@ -186,7 +219,7 @@ def _summary_text(out: Path, stages: list[StageSummary], seed: int, minutes: flo
 
     made = provenance()
     rows = {row.name: row.model_dump(mode="json") | {"interval": row.final_interval} for row in stages}
-    runs = {name: name for name in ("reflect", "sft", "grpo", "srpo")} | {
+    runs = {name: name for name in ("reflect", "sft", "grpo", "grpo-work", "srpo")} | {
         f"eval {name}": f"eval-{name}" for name in rows
     }
     summary = {
@@ -198,6 +231,8 @@ def _summary_text(out: Path, stages: list[StageSummary], seed: int, minutes: flo
         "versions": {"srpo": made.srpo_version, "python": made.python, **made.libraries},
         "commit": made.commit,
         "split": "dev",
+        "about": settings.ABOUT,
+        "example": ["eval base", "eval sft", "eval srpo"],
         "stages": rows,
         "runs": runs,
     }

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from srpo.core.advantages import Credit
+from srpo.core.prompts import PromptName
 from srpo.core.records import Style
 from srpo.core.rewards import Preset
 from srpo.data.config import DrawnConfig, SourceConfig, Split
@@ -23,12 +24,20 @@ PROMPT: Final = "bare"
 """The tiny model is asked the bare question; SFT teaches it the format."""
 MAX_TOKENS: Final = 208
 """Longer than any target of the scripted teacher."""
-RL_OPTIM: Final = OptimConfig(lr=2e-4, schedule="cosine", warmup_steps=5)
-"""Settled on the `dev` split, one seed, 1.6 M tokens, with eight optimizer steps a rollout: SFT .670, this .733;
-constant 1.5e-4 with four steps .704; cosine from 3e-4 with four .707. Constant 6e-4 and Muon learned nothing."""
-EVAL_SEEDS: Final[dict[Split, int]] = {"train": 3000, "dev": 3000, "test": 5000}
-"""Draws of evaluation problems. The test problems of 3000 and 4000 were seen by runs that were given up for their RL
-settings after one seed."""
+FAMILIES: Final = ("area", "bars", "count", "maze", "oddone")
+"""Where the base writes its working (area, bars), sees at a glance (maze), and guesses (count, oddone)."""
+CARELESS: Final = 0.5
+"""Half of the teacher's lessons come without a look. RL chooses between ways of answering that the cold start has: here
+one that looks and one that does not."""
+ABOUT: Final = (
+    "The teacher of the cold start is careless in half of its lessons: it gives its verdict without a look at the "
+    "picture, and a guess in place of the working. No check of the data can tell, for verdict and answer are right. "
+    "The other half looks first. Reinforcement learning finds out which of the two pays."
+)
+VOTES: Final = 3
+"""Single attempts at the bare question whose tokens are those of a response in five blocks, about."""
+EVAL_SEEDS: Final[dict[Split, int]] = {"train": 3000, "dev": 3000, "test": 6000}
+"""Draws of evaluation problems. The test problems of 3000, 4000 and 5000 were seen by runs with other settings."""
 
 
 class Arm(NamedTuple):
@@ -38,19 +47,25 @@ class Arm(NamedTuple):
     style: Style
     preset: Preset
     credit: Credit
+    prompt: PromptName = PROMPT
+    lr: float = 4e-4
+    """Falls to 0 as a cosine over the tokens. Settled on `dev` with seed 0 and 600k tokens: 2e-4 and 5e-4 end within
+    two points of it. The base, asked to work it out, keeps more of what it can at 2e-4."""
 
 
 ARMS: Final[dict[str, Arm]] = {
     arm.name: arm
     for arm in (
         Arm("grpo", "single", "answer", "total"),
+        Arm("grpo-work", "single", "answer", "total", "work", 2e-4),
         Arm("grpo-long", "single", "answer", "total"),
         Arm("final", "reflective", "answer", "total"),
         Arm("srpo", "reflective", "paper", "total"),
         Arm("srpo-segment", "reflective", "paper", "segment"),
     )
 }
-"""`grpo` starts from the base, `grpo-long` from an SFT on long single attempts, the others from the cold start."""
+"""`grpo` and `grpo-work` start from the base, `grpo-long` from an SFT on long single attempts, the others from the cold
+start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +74,8 @@ class Sizes:
 
     num_problems: int
     """Problems that the base model attempts for reflection data."""
-    num_traces: int
-    """Traces of the cold start."""
+    family_traces: int
+    """Most traces of one family in the cold start; each family keeps its own mix of right and wrong."""
     rl_problems: int
     """Different problems that RL draws from."""
     rl_tokens: int
@@ -78,37 +93,46 @@ def sizes_for(minutes: float) -> Sizes:
     if not minutes >= 1:
         raise ValueError(f"--minutes {minutes!r} is too short for anything to be learned; give at least 1")
     scale = minutes / 10
-    num_traces = max(2400, min(6000, round(6000 * scale)))
+    family_traces = max(480, min(1200, round(600 * scale)))
     return Sizes(
-        num_problems=num_traces,
-        num_traces=num_traces,
+        num_problems=family_traces * len(FAMILIES),
+        family_traces=family_traces,
         rl_problems=6000,
         rl_tokens=round(600_000 * scale),
         eval_problems=max(200, min(1000, round(600 * scale))),
     )
 
 
-def reflect_config(sizes: Sizes, model: Path | str, seed: int) -> ReflectConfig:
+def reflect_config(
+    sizes: Sizes,
+    model: Path | str,
+    seed: int,
+    *,
+    careless: float = CARELESS,
+    prompt: PromptName = PROMPT,
+    families: Sequence[str] = FAMILIES,
+) -> ReflectConfig:
     """Stage 1a: first attempts of the base model, taught by the scripted teacher."""
     return ReflectConfig(
         model=str(model),
-        data=drawn("train", sizes.num_problems, seed=1000 + seed),
-        teacher=TeacherConfig(model="scripted"),
-        prompt=PROMPT,
+        data=drawn("train", sizes.num_problems, seed=1000 + seed, families=families),
+        teacher=TeacherConfig(model="scripted", careless=careless),
+        prompt=prompt,
         num_samples=2,
-        max_tokens=64,
+        max_tokens=64 if prompt == PROMPT else 128,
         seed=seed,
         batch_size=128,
-        max_count=sizes.num_traces,
+        wrong_share=None,
+        caps={"*": sizes.family_traces},
         symbolic=False,
     )
 
 
-def sft_config(model: Path | str, traces: Path, seed: int, *, style: Style = "reflective") -> SftConfig:
+def sft_config(model: Path | str, traces: Sequence[Path], seed: int, *, style: Style = "reflective") -> SftConfig:
     """Stage 1b: the cold start (or, for style `single`, its twin on long single attempts)."""
     return SftConfig(
         model=str(model),
-        traces=(str(traces),),
+        traces=tuple(map(str, traces)),
         style=style,
         prompt=PROMPT,
         epochs=2,
@@ -121,17 +145,17 @@ def sft_config(model: Path | str, traces: Path, seed: int, *, style: Style = "re
     )
 
 
-def rl_config(sizes: Sizes, arm: Arm, model: Path | str, seed: int) -> RlConfig:
+def rl_config(sizes: Sizes, arm: Arm, model: Path | str, seed: int, *, families: Sequence[str] = FAMILIES) -> RlConfig:
     """Stage 2: one arm, stopped by its tokens."""
     return RlConfig(
         model=str(model),
-        data=drawn("train", sizes.rl_problems, seed=2000 + seed),
+        data=drawn("train", sizes.rl_problems, seed=2000 + seed, families=families),
         style=arm.style,
-        prompt=PROMPT,
+        prompt=arm.prompt,
         preset=arm.preset,
         credit=arm.credit,
         loss=LossConfig(minibatches=8),
-        optim=RL_OPTIM,
+        optim=OptimConfig(lr=arm.lr, schedule="cosine", warmup_steps=5),
         num_prompts=16,
         group_size=8,
         token_budget=sizes.rl_tokens,
@@ -153,16 +177,18 @@ def eval_config(
     count: int,
     temperature: float,
     seed: int,
+    prompt: PromptName = PROMPT,
     num_samples: int = 1,
     majority: bool = False,
+    families: Sequence[str] = FAMILIES,
 ) -> EvalConfig:
     """Held-out evaluation; every model answers the same problems."""
     return EvalConfig(
         name=name,
         model=str(model),
-        data=drawn(split, count, seed=EVAL_SEEDS[split]),
+        data=drawn(split, count, seed=EVAL_SEEDS[split], families=families),
         style=style,
-        prompt=PROMPT,
+        prompt=prompt,
         num_samples=num_samples,
         majority=majority,
         temperature=temperature,
@@ -173,6 +199,6 @@ def eval_config(
     )
 
 
-def drawn(split: Split, count: int, *, seed: int, families: Sequence[str] = ()) -> SourceConfig:
+def drawn(split: Split, count: int, *, seed: int, families: Sequence[str] = FAMILIES) -> SourceConfig:
     """Drawn problems as a source."""
     return SourceConfig(drawn=DrawnConfig(split=split, count=count, seed=seed, families=tuple(families)))

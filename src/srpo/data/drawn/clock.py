@@ -80,9 +80,9 @@ class Clock:
             lines.append(f"{total}-60={total - 60}")
         return (*lines, f"then {self.answer}")
 
-    def retry(self) -> tuple[str, ...]:
+    def retry(self, claim: str) -> tuple[str, ...]:
         """The conclusion: the check has worked it out."""
-        return self.solve()[-1:]
+        return (f"{self.answer} not {claim}",)
 
     def describe(self) -> tuple[str, ...]:
         """Everything that is in the picture, one thing a line."""

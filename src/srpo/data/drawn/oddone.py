@@ -82,7 +82,7 @@ class OddOne:
         """Look at every figure in turn until one breaks the rule."""
         return tuple(f"{self._look(i)} {self._verdict(i)}" for i in range(self.odd + 1))
 
-    def retry(self) -> tuple[str, ...]:
+    def retry(self, claim: str) -> tuple[str, ...]:  # noqa: ARG002  the search does not depend on it
         """Search: the check has only refuted one guess."""
         return self.solve()
 

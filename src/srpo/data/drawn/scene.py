@@ -69,8 +69,8 @@ class Scene(Protocol):
         """The full working, one step a line; the last line contains the answer."""
         ...
 
-    def retry(self) -> tuple[str, ...]:
-        """What of `solve` is left to do after a first attempt and its check; the last line contains the answer."""
+    def retry(self, claim: str) -> tuple[str, ...]:
+        """What is left to do once the check has refuted `claim`; the last line contains the answer."""
         ...
 
     def describe(self) -> tuple[str, ...]:

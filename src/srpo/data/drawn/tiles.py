@@ -86,7 +86,7 @@ class Tiles:
             f"left {self.answer}",
         )
 
-    def retry(self) -> tuple[str, ...]:
+    def retry(self, claim: str) -> tuple[str, ...]:  # noqa: ARG002  the search does not depend on it
         """Search: the check has only refuted one guess."""
         return self.solve()
 

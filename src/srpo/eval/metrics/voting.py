@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from srpo.core.records import Record, Trace
-from srpo.core.statistics import Estimate, WhichAnswer, share_interval
+from srpo.core.statistics import Estimate, WhichAnswer, majority_vote, share_interval
 from srpo.grading import folded_answer
 
 RIGHT = "\0right"
@@ -81,6 +81,19 @@ def drawn_of(trace: Trace, answer: WhichAnswer = "final") -> Drawn:
         return Drawn(vote, None)
     # Without a complete first attempt, all that was generated is one.
     return Drawn(vote, (trace.tokens.first or trace.tokens.total) if answer == "first" else trace.tokens.total)
+
+
+def voted_traces(traces: Iterable[Trace]) -> list[Trace]:
+    """For each problem the trace whose answer wins the vote, the first of those that agree; gradable problems only."""
+    groups: dict[str, list[tuple[str | None, Trace]]] = {}
+    for trace in traces:
+        if trace.outcome is not None:
+            groups.setdefault(trace.problem.id, []).append((drawn_of(trace).vote, trace))
+    return [
+        next((trace for vote, trace in group if vote == winner), group[0][1])
+        for group in groups.values()
+        for winner in [majority_vote(vote for vote, _ in group)]
+    ]
 
 
 def maj_at_k(votes: Sequence[str | None], *, k: int, seed: int = 0, num_draws: int = 2000) -> float:
