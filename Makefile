@@ -9,7 +9,7 @@ PYTEST := $(BIN)/pytest -q -n 2 --dist loadfile
 ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 CODE := src tests benchmarks scripts .ci
 
-.PHONY: install demo test unit check evidence base vllm-reflect clean
+.PHONY: install demo test unit examples check evidence base vllm-reflect clean
 .DEFAULT_GOAL := install
 
 install: $(STAMP)
@@ -25,11 +25,15 @@ $(STAMP): requirements.lock pyproject.toml
 demo: install
 	$(BIN)/srpo demo $(ARGS)
 
-test: unit
+test: unit examples
 	$(ONE_THREAD) $(PYTEST) -m "not gpu" --ignore tests/unit tests
 
 unit: install
 	$(ONE_THREAD) $(PYTEST) --dist worksteal tests/unit
+
+# The examples in docstrings: what stands behind >>> is true.
+examples: install
+	$(ONE_THREAD) $(BIN)/pytest -q --doctest-modules src
 
 check: install
 	$(BIN)/ruff check $(wildcard $(CODE))

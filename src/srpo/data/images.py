@@ -1,6 +1,6 @@
 """Pictures in: whatever file a user has becomes an RGB picture that a Qwen-VL processor accepts, or a named error.
 
->>> load_image("drawn:pairs/1/7").mode                      # doctest: +SKIP
+>>> load_image("drawn:pairs/1/7").mode
 'RGB'
 >>> check_image("missing.png")
 'missing.png: no such file'

@@ -1,8 +1,7 @@
 """Training problems that are test problems: found by picture and by question, before anything is spent on them.
 
->>> benchmarks = Benchmarks.load(["mathvista/test.jsonl", "mmk12/test.jsonl"])               # doctest: +SKIP
->>> benchmarks.found_in(problem)                                                             # doctest: +SKIP
-'same question as mmk12/test.jsonl:17'
+    benchmarks = Benchmarks.load(["mathvista/test.jsonl", "mmk12/test.jsonl"])
+    benchmarks.found_in(problem)  # 'same question as mmk12/test.jsonl:17'
 
 Three rules, in this order; each is deterministic and none needs the network:
 

@@ -1,7 +1,7 @@
 """Recorded responses of any model: a JSONL file of `{id, response}`, one row at a time, each with its place.
 
 for one in iter_responses("gpt.jsonl.gz"):
-one.id, one.text, one.place
+    one.id, one.text, one.place
 """
 
 import gzip

@@ -1,6 +1,6 @@
 """What a benchmark says about a model: the one record that `srpo score`, `srpo eval`, reports and tables share.
 
-result = BenchmarkResult.model_validate(json.loads(path.read_text())["benchmark"])      # of a run's summary.json
+result = BenchmarkResult.model_validate(json.loads(path.read_text())["benchmark"])  # of a run's summary.json
 result.accuracy, result.interval, result.headline
 """
 

@@ -1,6 +1,6 @@
 """`srpo export`: traces in, folders out that other trainers load as they are.
 
-result = export(["runs/reflect"], Path("reflection-data"))
+    result = export(["runs/reflect"], Path("reflection-data"))
 
 The folder appears as a whole or not at all; samples stream through, so that memory does not grow with their number.
 """

@@ -5,7 +5,7 @@ for as long as it is let. So it runs in child processes without any alarm, and t
 that has not answered in time is killed, counted, and replaced when the next question comes. Nothing is started before
 it is needed.
 
-    >>> with SymbolicPool() as symbolic:  # doctest: +SKIP
+    >>> with SymbolicPool() as symbolic:
     ...     symbolic.verify(r"\sum_{k=1}^{3} k", "6")
     True
 """

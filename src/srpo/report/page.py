@@ -3,8 +3,7 @@
 The content security policy names the hash of each inlined script and forbids every request, so that neither a text of
 a model nor a mistake of ours can run code or reach the network from the page.
 
-    >>> write_report([Path("runs/demo")], Path("report.html"))  # doctest: +SKIP
-    PosixPath('report.html')
+    write_report([Path("runs/demo")], Path("report.html"))
 """
 
 import base64

@@ -1,8 +1,8 @@
 """Records in a file as a sequence: what a run passes over several times and must not hold in memory.
 
 with RecordFile(folder / "items.jsonl", Item) as items:
-items.append(item)
-items[0], len(items), [one.problem.id for one in items]
+    items.append(item)
+    items[0], len(items), [one.problem.id for one in items]
 """
 
 from array import array

@@ -1,7 +1,7 @@
 """A benchmark's rows in, from a file, a folder in the published layout or the hub; every row an item or a `Rejected`.
 
-load_items(bench, SourceConfig(path="MathVista/data"))          # folder in the published layout
-load_items(bench, published(bench))                             # the hub, at the revision that the adapter names
+load_items(bench, SourceConfig(path="MathVista/data"))     # folder in the published layout
+load_items(bench, published(bench))                        # the hub, at the revision that the adapter names
 """
 
 import itertools

@@ -1,7 +1,9 @@
 """Words without their endings, the words of a text that carry meaning, and the sentence of a question that asks.
 
->>> sorted(content("Are there fewer metallic fighters than rubber objects?"))
-['fewer', 'fight', 'metallic', 'object', 'rubber']
+>>> sorted(content("Are there fewer metallic fighters than wooden objects?"))
+['fewer', 'fight', 'metallic', 'object', 'wooden']
+>>> stem("rubber")  # stems are compared with stems, and need not be words
+'rubb'
 >>> asked("The figure shows a car. If it has four wheels, how many wheels are hidden?")
 'how many wheels are hidden?'
 """

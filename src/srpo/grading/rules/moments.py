@@ -1,7 +1,7 @@
 """Times of day and compass bearings.
 
 >>> read_clock("quarter past three")
-ClockTime(hour=3, minute=15, second=0, half='')
+ClockTime(hour=3, minute=15, second=0, half='', all_day=False)
 >>> read_bearing("N34°W").azimuth
 Fraction(326, 1)
 """

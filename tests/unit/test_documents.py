@@ -1,0 +1,52 @@
+"""What README and docs show as Python runs, and gives what the comment behind it says."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "AGENTS.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    """All fenced blocks of a language, each with its place."""
+    fence = re.compile(rf"^```{language}\n(.*?)^```$", re.M | re.S)
+    return [
+        (f"{page.name}:{text.count(chr(10), 0, match.start()) + 1}", match[1])
+        for page in PAGES
+        for text in [page.read_text(encoding="utf-8")]
+        for match in fence.finditer(text)
+    ]
+
+
+def run(source: str) -> list[tuple[str, str]]:
+    """Run a block; for each expression with a comment behind it, its value and the comment."""
+    lines, names, shown = source.splitlines(), dict[str, object](), list[tuple[str, str]]()
+    for statement in ast.parse(source).body:
+        code = ast.unparse(statement)
+        if isinstance(statement, ast.Expr):
+            value = eval(code, names)
+            _, _, comment = lines[(statement.end_lineno or 1) - 1].rpartition("  # ")
+            if comment:
+                shown.append((str(value), comment.strip()))
+        else:
+            exec(code, names)
+    return shown
+
+
+@pytest.mark.parametrize(("place", "source"), blocks("python"))
+def test_python_in_documents_runs(place: str, source: str) -> None:
+    for value, comment in run(source):
+        assert value == comment, place
+
+
+@pytest.mark.parametrize(("place", "source"), blocks("yaml"))
+def test_yaml_in_documents_can_be_read(place: str, source: str) -> None:
+    assert yaml.safe_load(source), place
+
+
+def test_a_comment_that_is_wrong_is_seen() -> None:
+    assert run("x = 3\nx + 4  # 7\nx  # 4\n") == [("7", "7"), ("3", "4")]
