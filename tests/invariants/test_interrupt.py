@@ -78,7 +78,7 @@ import sys, time
 from pathlib import Path
 import srpo.cli.main
 from srpo.core.records import Record
-from srpo.cli.stage import run_stage
+from srpo.cli.stage import Stage
 from srpo.runs.interrupt import Stopped, stop_signal
 
 class Config(Record):
@@ -97,16 +97,16 @@ def work(config, run):
     run.finish({"steps": config.steps})
 
 def dispatch(argv):
-    return run_stage(argv, stage="toy", config_class=Config, work=work, limit_field="steps")
+    return Stage("toy", Config, work).run("srpo toy", argv)
 
-srpo.cli.main._dispatch = dispatch
+srpo.cli.main.run_command = dispatch
 sys.exit(srpo.cli.main.main())
 """
 
 
 def test_a_stage_stops_cleanly_and_goes_on(tmp_path: Path) -> None:
     (tmp_path / "srpo").write_text(STAGE)
-    command = [sys.executable, str(tmp_path / "srpo"), "--out", str(tmp_path / "a run"), "--limit", "60"]
+    command = [sys.executable, str(tmp_path / "srpo"), "--out", str(tmp_path / "a run"), "--steps", "60"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as stage:
         assert stage.stdout is not None
         assert stage.stdout.readline() == "step\n"

@@ -75,7 +75,7 @@ def test_bad_rows_are_reported_before_the_first_request(tmp_path: Path) -> None:
     assert srpo("data", "check", data, errors=errors) == 1
     check_report(errors.read_text(), data)
     with FaultServer(answer) as server:
-        assert srpo(*reflect(server, data, out), "--dry-run", errors=errors) == 0
+        assert srpo(*reflect(server, data, out), "--dry_run", errors=errors) == 0
         check_report(errors.read_text(), data)
         assert "problems: 1 (of 5 rows read)" in errors.read_text()
         assert not server.received

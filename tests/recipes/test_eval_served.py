@@ -185,9 +185,9 @@ def test_recorded_responses_with_a_judge(
     responses.write_text("".join(json.dumps(row) + "\n" for row in rows))
     with FaultServer(answer) as server:
         (tmp_path / "judge.yaml").write_text(f"model: {json.dumps(served(server, 'judge'))}\n")
-        words = ["score", "custom", "--data", data(tmp_path), "--responses", str(responses), "--no-symbolic", "--json"]
+        words = ["score", "custom", "--data", data(tmp_path), "--responses", str(responses), "--no_symbolic", "--json"]
         words += ["--judge", str(tmp_path / "judge.yaml")]
-        assert main([*words, "--max-usd", "0.000001"]) == 130
+        assert main([*words, "--max_usd", "0.000001"]) == 130
         assert "what was judged is kept" in capsys.readouterr().err
         assert main(words) == 0
         found = BenchmarkResult.model_validate_json(capsys.readouterr().out)
@@ -196,4 +196,4 @@ def test_recorded_responses_with_a_judge(
         assert main([*words, "--out", str(tmp_path / "run")]) == 0
         assert main(words) == 0
         assert (len(server.answered), server.num_paid_twice) == (before, 4)  # the run directory has a cache of its own
-        assert main([*words, "--max-usd", "0.000001"]) == 0
+        assert main([*words, "--max_usd", "0.000001"]) == 0

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from srpo.cli import grade as command
+from srpo.cli.main import run_command
 
 
 def _write(tmp_path: Path, *rows: object) -> str:
@@ -23,7 +23,7 @@ def test_json_rows_come_out_in_order(tmp_path: Path, capsys: pytest.CaptureFixtu
         {"id": "d", "gold": 7, "prediction": None, "kind": None, "choices": None, "extra": 1},
         '{"id": "e", "gold": "5", "prediction": "\\ud800"}',
     )
-    assert command.run([path, "--json"]) == 0
+    assert run_command(["grade", path, "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["verdict"] for row in rows] == ["correct", "incorrect", "ungradable", "incorrect", "incorrect"]
     assert [row["id"] for row in rows] == ["a", "2", "c", "d", "e"]
@@ -32,7 +32,7 @@ def test_json_rows_come_out_in_order(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_table_and_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = _write(tmp_path, {"id": "a", "gold": "5", "prediction": "5"}, {"id": "b", "gold": "5", "prediction": "6"})
-    assert command.run([path, "--no-symbolic"]) == 0
+    assert run_command(["grade", path, "--no_symbolic"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split()[:2] == ["a", "correct"]
     assert lines[-1] == "2 rows: 1 correct, 1 incorrect, 0 ungradable; accuracy on gradable rows 50.0%"
@@ -41,7 +41,7 @@ def test_table_and_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     text = '\ufeff{"id": "a", "gold": "5", "prediction": "5"}\n'
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
-    assert command.run(["-", "--json"]) == 0
+    assert run_command(["grade", "-", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["verdict"] == "correct"
 
 
@@ -60,12 +60,15 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 def test_errors_name_the_line(tmp_path: Path, row: object, message: str) -> None:
     path = _write(tmp_path, {"id": "a", "gold": "5", "prediction": "5"}, row)
     with pytest.raises(ValueError, match=message.replace("[", r"\[")):
-        command.run([path])
+        run_command(["grade", path])
 
 
 def test_missing_file_and_wrong_flags(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match="cannot read"):
-        command.run([str(tmp_path / "absent.jsonl")])
-    assert command.run(["--no-such-flag"]) == 2
-    assert command.run(["--help"]) == 0
-    assert "JSONL" in capsys.readouterr().out
+        run_command(["grade", str(tmp_path / "absent.jsonl")])
+    with pytest.raises(ValueError, match="--symbolik: unknown field; did you mean 'symbolic'"):
+        run_command(["grade", "rows.jsonl", "--symbolik"])
+    with pytest.raises(ValueError, match=r"FILE\.jsonl: is missing"):
+        run_command(["grade"])
+    assert run_command(["grade", "--help"]) == 0
+    assert "FILE.jsonl" in capsys.readouterr().out

@@ -163,6 +163,8 @@ def test_unreadable_files(tmp_path: Path) -> None:
         (["--note", "1e-4"], "note", "1e-4"),
         (["--note", "a: b #c"], "note", "a: b #c"),
         (["--note", "#5"], "note", "#5"),
+        (["--note", "-"], "note", "-"),
+        (["--note", "- a"], "note", "- a"),
         (["--note", "5 # five"], "note", "5 # five"),
         (["--note", "[x"], "note", "[x"),
         (["--note", "*x"], "note", "*x"),
@@ -201,7 +203,7 @@ def test_flag_errors(tmp_path: Path, flags: list[str], expected: str) -> None:
 
 def test_without_a_file() -> None:
     assert load_config(Config, None, ["--model", "m"]) == Config(model="m")
-    with pytest.raises(ConfigError, match="command line: model: is missing"):
+    with pytest.raises(ConfigError, match="command line: --model: is missing"):
         load_config(Config, None)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from srpo.cli.data import run
+from srpo.cli.main import run_command
 from srpo.core.records import Problem
 from srpo.data.check import BAD_PICTURE, REPEATED, check_gold, check_source
 from srpo.data.config import SourceConfig
@@ -69,10 +69,10 @@ def test_golds_must_grade_themselves() -> None:
 
 def test_exit_codes_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good = write(tmp_path, {"id": "1", "question": "q", "answer": "3"})
-    assert run(["check", good]) == 0
+    assert run_command(["data", "check", good]) == 0
     assert "1 rows, 1 usable" in capsys.readouterr().out
     bad = write(tmp_path, {"id": "1", "question": "q", "answer": ""}, {"id": "2", "question": "q", "answer": "1"})
-    assert run(["check", bad, "--json"]) == 1
+    assert run_command(["data", "check", bad, "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert (found["num_rows"], found["num_bad"], found["counts"]) == (2, 1, {"column 'answer': no answer": 1})
     reason = "column 'answer': no answer"
@@ -81,12 +81,12 @@ def test_exit_codes_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 def test_mapping_and_limit_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(tmp_path, *({"q": f"q{i}", "a": "1"} for i in range(3)))
-    assert run(["check", path, "--mapping.question", "q", "--mapping.answer", "a", "--limit", "2"]) == 0
+    assert run_command(["data", "check", path, "--mapping.question", "q", "--mapping.answer", "a", "--limit", "2"]) == 0
     assert "2 rows, 2 usable" in capsys.readouterr().out
     with pytest.raises(ValueError, match="columns are q, a"):
-        run(["check", path])
+        run_command(["data", "check", path])
 
 
 def test_drawn_problems_are_sound(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["check", "drawn", "--limit", "60"]) == 0
+    assert run_command(["data", "check", "drawn", "--limit", "60"]) == 0
     assert "60 usable" in capsys.readouterr().out

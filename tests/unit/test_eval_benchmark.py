@@ -171,7 +171,7 @@ def test_a_judge(tmp_path: Path) -> None:
 
 
 def test_a_dry_run_asks_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["eval", "--benchmark", "custom", "--data", data(tmp_path), "--dry-run"]
+    words = ["eval", "--benchmark", "custom", "--data", data(tmp_path), "--dry_run"]
     assert main([*words, "--model", "nowhere"]) == 0
     out = capsys.readouterr().out
     for part in ("problems: 8 (of 8 rows read)", "  0+1?", "<reflection>", "no server is asked, so it costs nothing"):
@@ -179,7 +179,7 @@ def test_a_dry_run_asks_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str
     server = '{"model": "m", "base_url": "http://127.0.0.1:9/v1", "usd_per_million_in": 1, "usd_per_million_out": 10}'
     path = tmp_path / "eval.yaml"
     path.write_text(f"model: {server}\nbenchmark: custom\ndata: {data(tmp_path)}\njudge: {{model: {server}}}\n")
-    assert main(["eval", str(path), "--dry-run", "--json"]) == 0
+    assert main(["eval", str(path), "--dry_run", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)["plan"]
     assert [(share["role"], share["requests"]) for share in plan["shares"]] == [("model", 8), ("judge of answers", 16)]
     assert plan["estimate"]["usd"] > 8 * 2048 * 10 / 1e6

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from srpo.cli.export import run as run_cli
+from srpo.cli.main import run_command
 from srpo.core.records import FormatError, Response
 from srpo.core.response import parse
 from srpo.data.images import load_image
@@ -120,7 +120,7 @@ def test_what_is_no_sample_is_left_out_and_counted(tmp_path: Path, capsys: pytes
     broken = good.model_copy(update={"parsed": FormatError(where=0, what="no think")})
     traces = [good, broken, make_trace(problem, first=RIGHT, final=WRONG), make_trace(missing)]
     path = write_traces(tmp_path / "t.jsonl", traces)
-    assert run_cli([str(path), "--out", str(tmp_path / "out"), "--format", "trl", "--json"]) == 1
+    assert run_command(["export", str(path), "--out", str(tmp_path / "out"), "--format", "trl", "--json"]) == 1
     result = json.loads(capsys.readouterr().out)
     assert (result["num_traces"], result["num_samples"], result["formats"]) == (4, 1, ["trl"])
     assert result["left_out"] == {
@@ -142,8 +142,8 @@ def test_refusals_name_the_cure(tmp_path: Path) -> None:
         export([str(tmp_path / "none")], tmp_path / "out")
     with pytest.raises(ValueError, match="is not an empty directory; choose another --out"):
         export([str(path)], tmp_path)
-    with pytest.raises(ValueError, match="'csv' is not known; use llamafactory, trl, verl, hf"):
-        run_cli([str(path), "--out", str(tmp_path / "out"), "--format", "csv"])
+    with pytest.raises(ValueError, match="'csv' is not allowed: should be 'llamafactory', 'trl', 'verl', 'hf'"):
+        run_command(["export", str(path), "--out", str(tmp_path / "out"), "--format", "csv"])
     good = write_traces(tmp_path / "g.jsonl", [make_trace(problem)])
     with pytest.raises(ValueError, match="unknown prompt 'x'"):
         export([str(good)], tmp_path / "out", prompt="x")

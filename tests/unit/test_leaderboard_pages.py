@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from srpo.cli import leaderboard as leaderboard_command
-from srpo.cli import report as report_command
+from srpo.cli.main import run_command
 from srpo.core.statistics import summarise
 from srpo.eval.result import BenchmarkResult
 from srpo.report.leaderboard.board import as_markdown, leaderboard_json, render_leaderboard
@@ -105,17 +104,17 @@ def write_run(path: Path, made: BenchmarkResult | None) -> Path:
 def test_command_writes_a_page_and_prints_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = write_run(tmp_path / "run", benchmark_result("mmstar", "ours", 900, 1500))
     plain = write_run(tmp_path / "plain", None)
-    assert leaderboard_command.run([str(run), str(plain)]) == 0
+    assert run_command(["leaderboard", str(run), str(plain)]) == 0
     said = capsys.readouterr()
     page = Path(said.out.strip())
     assert page == (run / "leaderboard.html").resolve()
     assert "'" + str(plain) + "' has no benchmark result and is left out" in said.err
     assert "MMStar" in page.read_text()
-    assert leaderboard_command.run([str(run), "--markdown", "--no-published"]) == 0
+    assert run_command(["leaderboard", str(run), "--markdown", "--no_published"]) == 0
     assert "| 60.0 (57.5 – 62.5) | 1 of 1 |" in capsys.readouterr().out
     own = tmp_path / "own.yaml"
     own.write_text(OWN)
-    assert leaderboard_command.run([str(run), "--json", "--no-published", "--published", str(own)]) == 0
+    assert run_command(["leaderboard", str(run), "--json", "--no_published", "--published", str(own)]) == 0
     (standing,) = json.loads(capsys.readouterr().out)["standings"]
     assert (standing["rank"], standing["num_ranked"]) == (1, 3)
 
@@ -125,11 +124,11 @@ def test_command_refuses_what_has_nothing_to_show(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match=r"plain' has no benchmark result; `srpo eval` with a benchmark and `srpo score"
     ):
-        leaderboard_command.run([str(plain)])
+        run_command(["leaderboard", str(plain)])
     with pytest.raises(ValueError, match="nothing to show"):
-        leaderboard_command.run(["--no-published"])
+        run_command(["leaderboard", "--no_published"])
     with pytest.raises(ValueError, match="is a directory; name the file"):
-        leaderboard_command.run(["--out", str(tmp_path)])
+        run_command(["leaderboard", "--out", str(tmp_path)])
 
 
 def test_damaged_result_is_named(tmp_path: Path) -> None:
@@ -138,19 +137,19 @@ def test_damaged_result_is_named(tmp_path: Path) -> None:
     summary["benchmark"]["accuracy"] = "most"
     (run / "summary.json").write_text(json.dumps(summary))
     with pytest.raises(ValueError, match=r"summary\.json' has no benchmark result: benchmark\.accuracy: .*number"):
-        leaderboard_command.run([str(run)])
+        run_command(["leaderboard", str(run)])
 
 
 def test_report_holds_the_tables_of_runs_with_a_benchmark(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = write_run(tmp_path / "run", benchmark_result("mmstar", "ours", 900, 1500))
-    assert report_command.run([str(run), "--out", str(tmp_path / "r.html")]) == 0
+    assert run_command(["report", str(run), "--out", str(tmp_path / "r.html")]) == 0
     capsys.readouterr()
     html = (tmp_path / "r.html").read_text()
     assert html.index('id="stages"') < html.index('id="standings"') < html.index('id="results"')
     assert "Qwen3-VL-8B-Instruct" in html
-    assert report_command.run([str(run), "--json", "--no-published"]) == 0
+    assert run_command(["report", str(run), "--json", "--no_published"]) == 0
     (standing,) = json.loads(capsys.readouterr().out)["leaderboard"]["standings"]
     assert standing["rank"] == 1
     plain = write_run(tmp_path / "plain", None)
-    assert report_command.run([str(plain), "--json"]) == 0
+    assert run_command(["report", str(plain), "--json"]) == 0
     assert "leaderboard" not in json.loads(capsys.readouterr().out)

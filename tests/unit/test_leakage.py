@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from srpo.cli.data import run
+from srpo.cli.main import run_command
 from srpo.core.records import Problem
 from srpo.data.images import ImageError
 from srpo.data.leakage import Benchmarks, look, question_key
@@ -108,5 +108,6 @@ def test_data_check_lists_test_problems(
 ) -> None:
     assert benchmarks.num_problems == 3
     (tmp_path / "train.jsonl").write_text(json.dumps({"id": "t", "question": LONG, "answer": "5"}) + "\n")
-    assert run(["check", str(tmp_path / "train.jsonl"), "--benchmarks", str(tmp_path / "test.jsonl")]) == 1
+    train, test = str(tmp_path / "train.jsonl"), str(tmp_path / "test.jsonl")
+    assert run_command(["data", "check", train, "--benchmarks", test]) == 1
     assert f"train.jsonl:1: in a benchmark: same question as {tmp_path / 'test.jsonl'}:1" in capsys.readouterr().out

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from srpo.cli import show as show_command
+from srpo.cli.main import run_command
 from srpo.core.records import Response, Sampling
 from srpo.interop import lmms_eval as ours
 from srpo.models.config import ServerConfig
@@ -94,7 +94,7 @@ def test_lmms_eval_gets_the_bare_answer_and_we_keep_the_text(
     assert len({trace.problem.images for trace in traces}) == 1, "one picture, stored once"
     with Image.open(traces[0].problem.images[0]) as picture:
         assert picture.size == (4, 4)
-    assert show_command.run([str(tmp_path / "run"), "--limit", "1", "--json"]) == 0
+    assert run_command(["show", str(tmp_path / "run"), "--limit", "1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["text"] == REPLIES["How long"]
 
 

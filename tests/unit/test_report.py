@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from srpo.cli import report as report_command
+from srpo.cli.main import run_command
 from srpo.core.records import OUTCOMES, Trace
 from srpo.core.statistics import summarise
 from srpo.report import write_report
@@ -226,18 +226,18 @@ def test_words_for_durations_and_long_texts() -> None:
 def test_command_writes_beside_the_run_and_prints_the_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     demo = tmp_path / "run"
     write_run(demo, "eval", traces(3, 0.5, 0.5, 0, 1))
-    assert report_command.run([str(demo)]) == 0
+    assert run_command(["report", str(demo)]) == 0
     path = Path(capsys.readouterr().out.strip())
     assert path == demo.resolve() / "report.html"
     assert path.stat().st_size < 6_500_000
-    assert report_command.run([str(demo), "--out", str(demo / "x.html"), "--open-path"]) == 0
+    assert run_command(["report", str(demo), "--out", str(demo / "x.html"), "--open_path"]) == 0
     assert capsys.readouterr().out.strip() == (demo.resolve() / "x.html").as_uri()
     with pytest.raises(ValueError, match="is a directory; name the file"):
-        report_command.run([str(demo), "--out", str(demo)])
+        run_command(["report", str(demo), "--out", str(demo)])
 
 
 def test_command_prints_the_summary_as_json(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert report_command.run([str(demo), "--json"]) == 0
+    assert run_command(["report", str(demo), "--json"]) == 0
     value = json.loads(capsys.readouterr().out)
     assert [stage["name"] for stage in value["stages"]] == ["base", "sft", "grpo", "srpo"]
     assert value["num_cards"] >= 30

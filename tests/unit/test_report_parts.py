@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from srpo.cli import show as show_command
+from srpo.cli.main import run_command
 from srpo.core.statistics import StageSummary, summarise
 from srpo.report import metrics
 from srpo.report.console import parse_outcome, print_card
@@ -167,7 +167,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def test_show_prints_plain_cards(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert show_command.run([str(run), "--outcome", "w2r", "--family", "clock", "--limit", "2"]) == 0
+    assert run_command(["show", str(run), "--outcome", "w2r", "--family", "clock", "--limit", "2"]) == 0
     out = capsys.readouterr().out
     assert out.count("✗✓ wrong→right (repaired)  run · clock · level") == 2
     assert "\x1b[" not in out
@@ -185,20 +185,20 @@ def test_show_prints_plain_cards(run: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_show_as_json_gives_traces_back(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert show_command.run([str(run), "--outcome", "wrong-right", "--limit", "3", "--json"]) == 0
+    assert run_command(["show", str(run), "--outcome", "wrong-right", "--limit", "3", "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["problem"]["id"] for row in rows] == ["clock-1", "weights-3", "clock-5"]
 
 
 def test_show_says_when_nothing_matches(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert show_command.run([str(run), "--family", "mazes"]) == 0
+    assert run_command(["show", str(run), "--family", "mazes"]) == 0
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "no trace matches" in captured.err
-    with pytest.raises(ValueError, match="--limit 0"):
-        show_command.run([str(run), "--limit", "0"])
+    with pytest.raises(ValueError, match="--limit: 0 is not allowed"):
+        run_command(["show", str(run), "--limit", "0"])
     with pytest.raises(ValueError, match="is not a directory"):
-        show_command.run([str(run / "nowhere")])
+        run_command(["show", str(run / "nowhere")])
 
 
 def test_console_card_neither_reads_markup_nor_obeys_control_characters(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from srpo.cli.reward import Row, count_tokens, read_rows, reward_row, run
+from srpo.cli.main import run_command
+from srpo.cli.reward import Row, count_tokens, read_rows, reward_row
 from srpo.core.records import Attempt, Grade, GradedText, Problem, Response, Style, TokenCounts
 from srpo.core.response import parse_style, pieces
 
@@ -155,7 +156,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_the_command_with_json(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run([str(file), "--preset", "paper", "--json"]) == 0
+    assert run_command(["reward", str(file), "--preset", "paper", "--json"]) == 0
     found = {row["id"]: row for row in map(json.loads, capsys.readouterr().out.splitlines())}
     assert {key: row["total"] for key, row in found.items()} == {"rr": 1.6, "wr": 1.35, "none": None, "hostile": 0.0}
     assert found["wr"]["outcome"] == "wrong→right"
@@ -163,7 +164,7 @@ def test_the_command_with_json(file: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_the_command_with_a_table(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run([str(file), "--preset", "release-openrlhf"]) == 0
+    assert run_command(["reward", str(file), "--preset", "release-openrlhf"]) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[0].split()[:3] == ["rr", "1.35", "right→right"]
     assert out[1].split()[:3] == ["wr", "1.60", "wrong→right"]
@@ -174,8 +175,7 @@ def test_the_command_with_a_table(file: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_unknown_preset_and_missing_file(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        run(["x.jsonl", "--preset", "papper"])
-    assert stop.value.code == 2
+    with pytest.raises(ValueError, match=r"--preset: 'papper' is not allowed: .*; did you mean 'paper'"):
+        run_command(["reward", "x.jsonl", "--preset", "papper"])
     with pytest.raises(FileNotFoundError):
-        run(["no-such-file.jsonl"])
+        run_command(["reward", "no-such-file.jsonl"])

@@ -53,7 +53,7 @@ def answers(**given: object) -> list[dict[str, object]]:
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    code = main(["score", "custom", "--no-symbolic", *words])
+    code = main(["score", "custom", "--no_symbolic", *words])
     captured = capsys.readouterr()
     return code, captured.out, captured.err
 
@@ -170,7 +170,7 @@ def test_command_lines_that_make_no_sense(tmp_path: Path, capsys: pytest.Capture
     words = ("--data", data(tmp_path), "--responses", responses)
     code, _, err = run(capsys, *words, "--rows", str(tmp_path / "no" / "rows.jsonl"))
     assert (code, "there is no folder" in err) == (2, True)
-    code, _, err = run(capsys, *words, "--max-usd", "1")
+    code, _, err = run(capsys, *words, "--max_usd", "1")
     assert (code, "give --judge" in err) == (2, True)
 
 
@@ -267,7 +267,7 @@ def test_the_authors_own_code_stands_beside_our_rule(tmp_path: Path, capsys: pyt
     )
     out = tmp_path / "rows.jsonl"
     files = ["--data", write(tmp_path / "mmmu.jsonl", questions), "--responses", write(tmp_path / "r.jsonl", given)]
-    assert main(["score", "mmmu", "--no-symbolic", *files, "--rows", str(out), "--json"]) == 0
+    assert main(["score", "mmmu", "--no_symbolic", *files, "--rows", str(out), "--json"]) == 0
     found = BenchmarkResult.model_validate_json(capsys.readouterr().out)
     assert found.accuracy == 1.0
     assert found.official is not None
@@ -276,7 +276,7 @@ def test_the_authors_own_code_stands_beside_our_rule(tmp_path: Path, capsys: pyt
     assert {row["id"]: row["official_correct"] for row in rows} == {
         "choice": False, "box": False, "open": True, "tags": True,
     }  # fmt: skip
-    assert main(["score", "mmmu", "--no-symbolic", *files]) == 0
+    assert main(["score", "mmmu", "--no_symbolic", *files]) == 0
     assert re.search(r"by the authors' eval_utils.py\W+0\.5000", capsys.readouterr().out)
 
 

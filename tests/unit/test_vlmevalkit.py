@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from srpo.cli import export as export_command
+from srpo.cli.main import run_command
 from srpo.core.records import FormatError, Grade, Origin, Problem, Trace
 from srpo.eval.result import BenchmarkResult
 from srpo.interop.vlmevalkit import NO_ANSWER, export_predictions, prediction_text
@@ -166,14 +166,14 @@ def test_bad_places_are_named(tmp_path: Path) -> None:
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, tsv = write_run(tmp_path / "run"), write_tsv(tmp_path / "MathVista_MINI.tsv", THEIRS)
-    common = [str(run), "--format", "vlmevalkit", "--tsv", str(tsv), "--model-name", "m"]
-    assert export_command.run([*common, "--out", str(tmp_path / "a")]) == 0
+    common = [str(run), "--format", "vlmevalkit", "--tsv", str(tsv), "--model_name", "m"]
+    assert run_command(["export", *common, "--out", str(tmp_path / "a")]) == 0
     said = capsys.readouterr().out
     assert said.startswith(f"{tmp_path / 'a' / 'm_MathVista_MINI.tsv'}: 4 predictions; 1 without a final answer")
     assert "1 rows of the data file without a prediction left out" in said
-    assert export_command.run([*common, "--out", str(tmp_path / "b"), "--json"]) == 0
+    assert run_command(["export", *common, "--out", str(tmp_path / "b"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["num_predictions"] == 4
     with pytest.raises(ValueError, match="stands alone, and takes one run"):
-        export_command.run([*common, "--out", str(tmp_path / "c"), "--format", "vlmevalkit", "trl"])
+        run_command(["export", *common, "--out", str(tmp_path / "c"), "--format", "vlmevalkit", "trl"])
     with pytest.raises(ValueError, match="belong to --format vlmevalkit"):
-        export_command.run([str(run), "--out", str(tmp_path / "c"), "--tsv", str(tsv)])
+        run_command(["export", str(run), "--out", str(tmp_path / "c"), "--tsv", str(tsv)])

@@ -1,25 +1,34 @@
 """`srpo compare`: two evaluation runs on the problems that both answered."""
 
-import argparse
 from pathlib import Path
+from typing import Annotated
 
-HELP = "compare two evaluation runs, problem by problem (difference, interval, exact test)"
+from srpo.config.command import Command
+from srpo.config.fields import Positional, Spelling
+from srpo.core.records import Record
 
 
-def run(argv: list[str]) -> int:
-    """Print the comparison, second run less first run, as tables or with `--json` as one object."""
-    parser = argparse.ArgumentParser(prog="srpo compare", description=HELP)
-    parser.add_argument("first", type=Path, metavar="RUN", help="run directory: what is compared with, e.g. the base")
-    parser.add_argument(
-        "second", type=Path, metavar="RUN", help="run directory: what is compared, e.g. the trained model"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="seeds the bootstrap (default 0)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    arguments = parser.parse_args(argv)
+class CompareOptions(Record):
+    """Compare two evaluation runs problem by problem, second run less first run: difference, interval, exact test."""
 
+    first: Annotated[Path, Positional("RUN")]
+    """Run directory: what is compared with, e.g. the base."""
+    second: Annotated[Path, Positional("RUN")]
+    """Run directory: what is compared, e.g. the trained model."""
+    seed: int = 0
+    """Seeds the bootstrap."""
+    as_json: Annotated[bool, Spelling("json")] = False
+    """Print one JSON object."""
+
+
+def print_comparison(options: CompareOptions) -> int:
+    """Print the comparison."""
     from srpo.eval.compare import compare, render
     from srpo.runs.directory import RunDir
 
-    found = compare(RunDir.read(arguments.first), RunDir.read(arguments.second), seed=arguments.seed)
-    print(found.model_dump_json(indent=2) if arguments.json else render(found))
+    found = compare(RunDir.read(options.first), RunDir.read(options.second), seed=options.seed)
+    print(found.model_dump_json(indent=2) if options.as_json else render(found))
     return 0
+
+
+COMMAND = Command(CompareOptions, print_comparison)

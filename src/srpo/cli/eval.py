@@ -2,29 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from srpo.cli.stage import Planned, run_stage
+from srpo.cli.stage import Planned, Stage
 from srpo.eval.config import MAY_CHANGE, EvalConfig
 
 if TYPE_CHECKING:
     from srpo.eval.result import EvalResult
     from srpo.runs.directory import RunDir
     from srpo.runs.reader import RunReader
-
-HELP = "answer problems or a benchmark with a checkpoint or a server; accuracy of first and final answer"
-
-
-def run(argv: list[str]) -> int:
-    """Evaluate as the configuration says."""
-    return run_stage(
-        argv,
-        stage="eval",
-        config_class=EvalConfig,
-        work=_work,
-        limit_field="limit",
-        show=_show,
-        plan=_plan,
-        may_change=MAY_CHANGE,
-    )
 
 
 def _work(config: EvalConfig, run_dir: "RunDir") -> "EvalResult":
@@ -45,3 +29,6 @@ def _show(run_dir: "RunReader") -> str:
     from srpo.eval.table import render
 
     return render(EvalResult.model_validate(run_dir.summary()), str(run_dir.path))
+
+
+COMMAND = Stage("eval", EvalConfig, _work, show=_show, plan=_plan, may_change=MAY_CHANGE)

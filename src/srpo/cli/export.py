@@ -1,47 +1,63 @@
 """`srpo export`: reflection data for LLaMA-Factory, TRL, verl and `datasets`; predictions for VLMEvalKit."""
 
-import argparse
 from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import model_validator
+
+from srpo.config.command import Command
+from srpo.config.fields import Positional, Spelling
+from srpo.core.records import Record
 
 VLMEVALKIT = "vlmevalkit"
-HELP = "write traces for other trainers: LLaMA-Factory, TRL, verl, plain datasets; predictions for VLMEvalKit"
 
 
-def run(argv: list[str]) -> int:
+class ExportOptions(Record):
+    """Write traces for other trainers: LLaMA-Factory, TRL, verl, plain datasets; predictions for VLMEvalKit.
+
+    Exit code 1 when some traces had to be left out.
+    """
+
+    runs: Annotated[tuple[str, ...], Positional("RUN")]
+    """Run directories of `srpo reflect`, or `traces.jsonl` files."""
+    out: Path
+    """A new directory."""
+    format: tuple[Literal["llamafactory", "trl", "verl", "hf", "vlmevalkit"], ...] = ()
+    """What to write (default: the four for trainers); vlmevalkit is predictions for VLMEvalKit to mark."""
+    tsv: Path | None = None
+    """For vlmevalkit: its own file of the data set."""
+    model_name: str = ""
+    """For vlmevalkit: the model in the file's name (default: the run's)."""
+    prompt: str | None = None
+    """Prompt to train with: reflective, single, bare (null: as the traces' style)."""
+    as_json: Annotated[bool, Spelling("json")] = False
+    """Print the counts as JSON."""
+
+    @model_validator(mode="after")
+    def _for_one_kind(self) -> Self:
+        if VLMEVALKIT not in self.format:
+            if self.tsv or self.model_name:
+                raise ValueError("--tsv and --model_name belong to --format vlmevalkit")
+        elif len(self.format) > 1 or len(self.runs) > 1:
+            raise ValueError("--format vlmevalkit stands alone, and takes one run")
+        elif self.prompt is not None:
+            raise ValueError("--prompt belongs to the formats that one trains with, not to --format vlmevalkit")
+        return self
+
+
+def export_runs(options: ExportOptions) -> int:
     """Export the traces of runs; exit code 1 when some of them had to be left out."""
-    parser = argparse.ArgumentParser(prog="srpo export", description=HELP)
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="run directory of `srpo reflect`, or a traces.jsonl")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new directory")
-    parser.add_argument(
-        "--format",
-        nargs="+",
-        metavar="FORMAT",
-        help="llamafactory, trl, verl, hf (default: these four); or vlmevalkit: predictions for it to mark",
-    )
-    parser.add_argument("--tsv", type=Path, metavar="FILE.tsv", help="vlmevalkit: its own file of the data set")
-    parser.add_argument(
-        "--model-name", default="", help="vlmevalkit: the model in the file's name (default: the run's)"
-    )
-    parser.add_argument(
-        "--prompt", help="prompt to train with: reflective, single, bare (default: as the traces' style)"
-    )
-    parser.add_argument("--json", action="store_true", help="print the counts as JSON")
-    arguments = parser.parse_args(argv)
+    return _export_predictions(options) if VLMEVALKIT in options.format else _export_traces(options)
 
-    if VLMEVALKIT in (arguments.format or ()):
-        return _export_predictions(arguments)
-    if arguments.tsv or arguments.model_name:
-        raise ValueError("--tsv and --model-name belong to --format vlmevalkit")
 
+def _export_traces(options: ExportOptions) -> int:
     from srpo.export.run import FORMATS, export
     from srpo.runs.progress import progress
 
-    formats = [name for name in FORMATS if name in (arguments.format or FORMATS)]
-    if unknown := sorted({*(arguments.format or ())} - {*FORMATS}):
-        raise ValueError(f"--format {unknown[0]!r} is not known; use {', '.join((*FORMATS, VLMEVALKIT))}")
+    formats = [name for name in FORMATS if name in (options.format or FORMATS)]
     with progress(None, "export") as bar:
-        result = export(arguments.runs, arguments.out, formats=formats, prompt=arguments.prompt, advance=bar.advance)
-    if arguments.json:
+        result = export(options.runs, options.out, formats=formats, prompt=options.prompt, advance=bar.advance)
+    if options.as_json:
         print(result.model_dump_json(indent=1))
     else:
         for example in result.examples:
@@ -51,16 +67,12 @@ def run(argv: list[str]) -> int:
     return 1 if result.left_out else 0
 
 
-def _export_predictions(arguments: argparse.Namespace) -> int:
+def _export_predictions(options: ExportOptions) -> int:
     from srpo.interop.vlmevalkit import export_predictions
 
-    if len(arguments.format) > 1 or len(arguments.runs) > 1:
-        raise ValueError("--format vlmevalkit stands alone, and takes one run")
-    if arguments.prompt is not None:
-        raise ValueError("--prompt belongs to the formats that one trains with, not to --format vlmevalkit")
-    run = Path(arguments.runs[0])
-    result = export_predictions(run, arguments.out, tsv=arguments.tsv, name=arguments.model_name)
-    if arguments.json:
+    run = Path(options.runs[0])
+    result = export_predictions(run, options.out, tsv=options.tsv, name=options.model_name)
+    if options.as_json:
         print(result.model_dump_json(indent=1))
         return 0
     counts = {
@@ -74,3 +86,6 @@ def _export_predictions(arguments: argparse.Namespace) -> int:
     for note in result.notes:
         print(f"note: {note}")
     return 0
+
+
+COMMAND = Command(ExportOptions, export_runs)

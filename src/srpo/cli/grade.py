@@ -5,21 +5,33 @@ answer or a whole response. Output: one verdict per row, as a table or with `--j
 `{id, verdict, extracted, reason}`.
 """
 
-import argparse
 import json
 import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from srpo.core.records import Grade, Problem
-from srpo.grading import Grader
-
-HELP = "grade predictions against gold answers (JSONL in, verdicts out)"
+from srpo.config.command import Command
+from srpo.config.fields import Positional, Spelling
+from srpo.core.records import Grade, Problem, Record
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class GradeOptions(Record):
+    """Grade predictions against gold answers, row by row.
+
+    A prediction is an answer or a whole response. Prints one verdict per row, as a table or as JSON lines.
+    """
+
+    file: Annotated[str, Positional("FILE.jsonl")]
+    """Rows {id, gold, prediction, kind?, choices?, question?}; - reads standard input."""
+    symbolic: bool = True
+    """Let math-verify, in a worker process, decide what the rules cannot."""
+    as_json: Annotated[bool, Spelling("json")] = False
+    """Print one JSON object {id, verdict, extracted, reason} per row."""
 
 
 class Row(NamedTuple):
@@ -109,20 +121,6 @@ def _load(path: str) -> list[Row]:
         raise ValueError(f"cannot read {path!r}: {error.strerror}") from None
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="srpo grade", description=HELP, epilog="Exit code 0, or 2 when the input is wrong."
-    )
-    parser.add_argument(
-        "file", help="JSONL file with rows {id, gold, prediction, kind?, choices?}; - reads standard input"
-    )
-    parser.add_argument(
-        "--json", action="store_true", help="print one JSON object {id, verdict, extracted, reason} per row"
-    )
-    parser.add_argument("--no-symbolic", action="store_true", help="never start math-verify; the rules alone decide")
-    return parser
-
-
 def _print_table(graded: list[tuple[Row, Grade]]) -> None:
     width = min(32, max((len(row.problem.id) for row, _ in graded), default=2))
     for row, result in graded:
@@ -139,19 +137,17 @@ def _print_table(graded: list[tuple[Row, Grade]]) -> None:
     )
 
 
-def run(argv: list[str]) -> int:
-    """Entry point; raises ValueError for wrong input."""
-    try:
-        options = _parser().parse_args(argv)
-    except SystemExit as stop:
-        return 0 if stop.code in (0, None) else 2
+def grade_file(options: GradeOptions) -> int:
+    """Print a verdict on each row; raises ValueError for wrong input."""
+    from srpo.grading import Grader
+
     rows = _load(options.file)
     graded: list[tuple[Row, Grade]] = []
-    with Grader(symbolic=not options.no_symbolic) as grader:
+    with Grader(symbolic=options.symbolic) as grader:
         for row in rows:
             result = grader.grade(row.problem, row.prediction)
             graded.append((row, result))
-            if options.json:
+            if options.as_json:
                 shown = {
                     "id": row.problem.id,
                     "verdict": result.verdict,
@@ -159,6 +155,9 @@ def run(argv: list[str]) -> int:
                     "reason": result.reason,
                 }
                 print(json.dumps(shown))
-    if not options.json:
+    if not options.as_json:
         _print_table(graded)
     return 0
+
+
+COMMAND = Command(GradeOptions, grade_file)

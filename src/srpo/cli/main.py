@@ -1,21 +1,33 @@
-"""`srpo`: find the subcommand, run it, turn errors into messages and exit codes.
+"""`srpo`: find the command, run it, turn errors into messages and exit codes.
 
-Exit codes: 0 fine, 1 problems were found, 2 bad input or configuration, 130 interrupted. A subcommand is a module with
-`HELP`, one line, and `run(argv) -> int`; it is imported only when it runs, so that `srpo --help` stays instant.
-Set SRPO_TRACEBACK=1 to see the Python traceback behind an error message.
+Exit codes: 0 fine, 1 problems were found, 2 bad input or configuration, 130 interrupted. A command is a module with a
+`COMMAND`; it is imported only when it runs, so that `srpo --help` stays instant. Set SRPO_TRACEBACK=1 to see the Python
+traceback behind an error message.
 """
 
-import ast
 import difflib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
-from pathlib import Path
 
-COMMANDS = ("demo", "reflect", "sft", "rl", "eval", "score", "compare", "grade", "reward", "data", "show", "report",
-            "leaderboard", "export")  # fmt: skip
-"""Each is the module `srpo.cli.<name>`; in the order of the help text."""
+COMMANDS = {
+    "demo": "the whole method on a laptop CPU: reflect, sft, rl, eval, report",
+    "reflect": "make reflection data: first attempts, a teacher's reflections, verified and selected",
+    "sft": "teach a model the reflective format from the traces of `srpo reflect` (stage 1b)",
+    "rl": "train with GRPO and a reflection-aware reward (stage 2)",
+    "eval": "answer problems or a benchmark with a checkpoint or a server; accuracy of first and final answer",
+    "score": "grade recorded responses of any model to a benchmark; accuracy, official tables, self-correction",
+    "compare": "compare two evaluation runs, problem by problem (difference, interval, exact test)",
+    "grade": "grade predictions against gold answers (JSONL in, verdicts out)",
+    "reward": "what recorded responses earn under a reward preset, term by term",
+    "data check": "gold answers that do not grade themselves, broken pictures, duplicates, test problems",
+    "show": "print the traces of a run: question, first attempt, reflection, second attempt, reward",
+    "report": "write one self-contained HTML report from run directories or a demo directory",
+    "leaderboard": "rank the benchmark results of runs among published ones: one HTML file, Markdown or JSON",
+    "export": "write traces for other trainers: LLaMA-Factory, TRL, verl, plain datasets; predictions for VLMEvalKit",
+}
+"""Name -> line in the help text. `data check` is the module `srpo.cli.data_check`."""
 TRAINING = frozenset({"demo", "reflect", "sft", "rl", "eval"})
 """Commands that compute with torch, whose threads have to be configured before it is imported."""
 TRAIN_EXTRA = frozenset({"torch", "transformers", "safetensors", "jaxtyping"})
@@ -28,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run `srpo` with these arguments (by default the process's own) and return the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = _dispatch(arguments)
+        code = run_command(arguments)
         # What does not fit into a closed pipe must fail here, not in the interpreter's last breath.
         sys.stdout.flush()
         return code
@@ -48,50 +60,50 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"{error.filename!r}: {error.strerror}" if isinstance(error, OSError) else str(error))
 
 
-def _dispatch(arguments: list[str]) -> int:
+def run_command(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code; what is wrong is raised."""
     if not arguments or arguments[0] in {"-h", "--help", "help"}:
-        print(_usage())
+        print(_usage(COMMANDS))
         return OK if arguments else BAD_INPUT
-    name, rest = arguments[0], arguments[1:]
-    if name in {"-V", "--version"}:
+    if arguments[0] in {"-V", "--version"}:
         from srpo import __version__
 
         print(f"srpo {__version__}")
         return OK
+    num_words = 2 if " ".join(arguments[:2]) in COMMANDS else 1
+    name, rest = " ".join(arguments[:num_words]), arguments[num_words:]
     if name not in COMMANDS:
-        meant = difflib.get_close_matches(name, COMMANDS, n=1)
-        return _fail(f"unknown command {name!r}; " + (f"did you mean {meant[0]!r}?" if meant else "see `srpo --help`"))
+        return _no_command(name, rest)
     if name in TRAINING:
         from srpo.policy.threads import configure_threads
 
         configure_threads()
-    code = import_module(f"srpo.cli.{name}").run(rest)
-    assert isinstance(code, int), f"srpo.cli.{name}.run returned {code!r}"
+    code = import_module(f"srpo.cli.{name.replace(' ', '_')}").COMMAND.run(f"srpo {name}", rest)
+    assert isinstance(code, int), f"`srpo {name}` returned {code!r}"
     return code
 
 
-def _usage() -> str:
+def _no_command(name: str, rest: Sequence[str]) -> int:
+    """Name what is alike, or list the commands that begin so."""
+    if begun := [command for command in COMMANDS if command.startswith(f"{name} ")]:
+        print(_usage(begun))
+        return BAD_INPUT if {"-h", "--help"}.isdisjoint(rest) else OK
+    meant = difflib.get_close_matches(name, COMMANDS, n=1)
+    return _fail(f"unknown command {name!r}; " + (f"did you mean {meant[0]!r}?" if meant else "see `srpo --help`"))
+
+
+def _usage(names: Iterable[str]) -> str:
     width = max(map(len, COMMANDS)) + 2
     lines = [
         "usage: srpo COMMAND ...",
         "",
         "Teach a multimodal LLM to reason, reflect on its own answer and correct it.",
         "",
-        *(f"  {name:<{width}}{_help_line(name)}" for name in COMMANDS),
+        *(f"  {name:<{width}}{COMMANDS[name]}" for name in names),
         "",
         "`srpo COMMAND --help` explains a command, `srpo --version` prints the version.",
     ]
     return "\n".join(lines)
-
-
-def _help_line(name: str) -> str:
-    """The module's HELP, read without running the module: ten imports would cost more than the help is worth."""
-    path = Path(__file__).with_name(f"{name}.py")
-    for statement in ast.parse(path.read_bytes()).body:
-        target = statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target", None)
-        if isinstance(target, ast.Name) and target.id == "HELP":
-            return str(ast.literal_eval(statement.value))  # type: ignore[attr-defined]
-    raise AssertionError(f"{path} has no HELP")
 
 
 def _fail(message: str) -> int:

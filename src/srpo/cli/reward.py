@@ -10,23 +10,25 @@ letters or digits, a CJK sign and any other visible character is one token each.
 only their ratio matters.
 """
 
-import argparse
 import json
 import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, get_args
+from typing import Annotated, Any, NamedTuple, NoReturn
 
-from pydantic import ValidationError
+from pydantic import ValidationError, field_validator
 
+from srpo.config.command import Command
+from srpo.config.fields import Positional, Spelling
 from srpo.core.records import (
     OUTCOMES,
     FormatError,
     GradedText,
     Outcome,
     Problem,
+    Record,
     Response,
     Reward,
     Style,
@@ -37,12 +39,32 @@ from srpo.core.response import first_attempt_end, parse
 from srpo.core.rewards import Preset, reward
 from srpo.rl.config import current_preset
 
-HELP = "what recorded responses earn under a reward preset, term by term"
-
 Score = Callable[[Problem, str, Style], GradedText]
 
 _CJK = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _TOKEN = re.compile(rf"</?(?:think|answer|reflection)>|[{_CJK}]|[^\W{_CJK}]+|[^\w\s]")
+
+
+class RewardOptions(Record):
+    """What recorded responses earn under a reward preset, term by term.
+
+    The length term needs lengths in tokens. Rows may bring them (num_tokens of the whole response and first_tokens of
+    its first think and answer); others are counted by a simple rule.
+    """
+
+    file: Annotated[str, Positional("FILE.jsonl")]
+    """Rows {id, gold, response, kind?, choices?, question?, num_tokens?, first_tokens?}; - reads standard input."""
+    preset: Preset = "paper"
+    """Which reward."""
+    style: Style | None = None
+    """Wanted format (null: reflective, and for preset answer single unless the text has the five blocks)."""
+    as_json: Annotated[bool, Spelling("json")] = False
+    """Print one JSON object {id, terms, total, outcome, note} per row."""
+
+    @field_validator("preset", mode="before")
+    @classmethod
+    def _todays_preset(cls, value: Any) -> Any:
+        return current_preset(value)
 
 
 class Row(NamedTuple):
@@ -76,26 +98,14 @@ class Result(NamedTuple):
         }
 
 
-def run(argv: list[str]) -> int:
-    """Entry of `srpo reward`; exit code 0, ungradable golds included. ValueError names file and line of a bad row."""
-    parser = argparse.ArgumentParser(prog="srpo reward", description=HELP)
-    parser.add_argument("file", metavar="FILE.jsonl", help="rows {id, gold, response, kind?, choices?}; - reads stdin")
-    parser.add_argument(
-        "--preset", choices=get_args(Preset), type=current_preset, default="paper", help="which reward (default: paper)"
-    )
-    parser.add_argument(
-        "--style",
-        choices=get_args(Style),
-        help="wanted format; default: reflective, and for preset answer single unless the text has the five blocks",
-    )
-    parser.add_argument("--json", action="store_true", help="one JSON object per row instead of a table")
-    options = parser.parse_args(argv)
+def reward_file(options: RewardOptions) -> int:
+    """Print what each row earns, ungradable golds included. ValueError names file and line of a bad row."""
     rows = list(_read(options.file))
-    # Graders are loaded when they are needed; neither `--help` nor a bad row needs them.
+    # Graders are loaded when they are needed; a bad row does not need them.
     from srpo.grading import RULES_ONLY
 
     results = [reward_row(row, options.preset, options.style, RULES_ONLY.grade_response) for row in rows]
-    if options.json:
+    if options.as_json:
         for result in results:
             print(json.dumps(result.as_json(), ensure_ascii=False))
     else:
@@ -220,3 +230,6 @@ def _table(results: Sequence[Result]) -> Iterator[str]:
     shares = ", ".join(f"{outcome} {outcomes[outcome]}" for outcome in OUTCOMES)
     mean = f"mean total {sum(totals) / len(totals):.3f}, " if totals else ""
     yield f"{len(results)} rows: {mean}{shares}, ungradable {len(results) - len(totals)}"
+
+
+COMMAND = Command(RewardOptions, reward_file)

@@ -2,24 +2,15 @@
 
 from typing import TYPE_CHECKING
 
-from srpo.cli.stage import run_stage
+from srpo.cli.stage import Stage
+from srpo.rl.config import RlConfig
 
 if TYPE_CHECKING:
-    from srpo.rl.config import RlConfig
     from srpo.runs.directory import RunDir
     from srpo.runs.reader import RunReader
 
-HELP = "train with GRPO and a reflection-aware reward (stage 2)"
 
-
-def run(argv: list[str]) -> int:
-    """Run the command and return its exit code."""
-    from srpo.rl.config import RlConfig
-
-    return run_stage(argv, stage="rl", config_class=RlConfig, work=_work, limit_field="steps", show=_show)
-
-
-def _work(config: "RlConfig", run_dir: "RunDir") -> None:
+def _work(config: RlConfig, run_dir: "RunDir") -> None:
     from srpo.rl.run import run as train
 
     train(config, run_dir)
@@ -36,3 +27,6 @@ def _show(reader: "RunReader") -> str:
         f"final {row['rl/final_accuracy']:.1%}\n"
         f"{summary['model']}"
     )
+
+
+COMMAND = Stage("rl", RlConfig, _work, show=_show)

@@ -4,53 +4,48 @@ Rows: `{"id", "response"}`; other keys are ignored, null is an empty response. N
 known to be right.
 """
 
-import argparse
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Annotated
 
-from srpo.core.records import MarkStyle
-from srpo.data.config import SourceConfig
-from srpo.eval.benchmarks.named import BENCHMARK_NAMES, benchmark_named
+from srpo.config.command import Command
+from srpo.config.fields import Spelling
+from srpo.eval.config import ScoreConfig
 
 if TYPE_CHECKING:
-    from srpo.eval.config import EvalJudgeConfig, ScoreConfig
     from srpo.eval.result import BenchmarkResult
 
-HELP = "grade recorded responses of any model to a benchmark; accuracy, official tables, self-correction"
 
-_EPILOG = f"""\
-BENCHMARK is one of {", ".join(BENCHMARK_NAMES)}.
-Exit code 0, or 2 when the input is wrong: an id that is unknown, given twice or missing, a response that is no text.
-"""
+class ScoreOptions(ScoreConfig):
+    """Grade recorded responses of any model to a benchmark: accuracy, official tables, self-correction.
+
+    Exit code 0, or 2 when the input is wrong: an id that is unknown, given twice or missing, a response that is no
+    text.
+    """
+
+    rows: Path | None = None
+    """Write the verdict on each response to this JSONL file."""
+    out: Path | None = None
+    """Leave a run directory that `srpo report`, `show` and `compare` read."""
+    as_json: Annotated[bool, Spelling("json")] = False
+    """Print the result as JSON."""
+
+    @property
+    def config(self) -> ScoreConfig:
+        """What is graded and how, with the name and the content of the responses filled in."""
+        from srpo.eval.score import sha256_of
+
+        sha256 = sha256_of(self.responses) if self.out or self.judge or self.responses_sha256 else ""
+        if self.responses_sha256 not in {"", sha256}:
+            raise ValueError(f"{self.responses!r} is not the file of --responses_sha256: its SHA-256 is {sha256!r}")
+        filled = {"name": self.name or _stem(self.responses), "responses_sha256": sha256}
+        return ScoreConfig(**{name: filled.get(name, getattr(self, name)) for name in ScoreConfig.model_fields})
 
 
-def run(argv: list[str]) -> int:
-    """Entry point; raises ValueError for wrong input."""
-    try:
-        options = _parser().parse_args(argv)
-    except SystemExit as stop:
-        return 0 if stop.code in (0, None) else 2
-    benchmark_named(options.benchmark)  # a wrong name is told before anything is read
-
-    from srpo.eval.config import ScoreConfig
-    from srpo.eval.score import sha256_of
-
-    judge = _judge(options.judge, options.max_usd)
-    config = ScoreConfig(
-        benchmark=options.benchmark,
-        data=SourceConfig(path=options.data),
-        responses=options.responses,
-        responses_sha256=sha256_of(options.responses) if options.out or judge else "",
-        style=options.style,
-        name=options.model or _stem(options.responses),
-        judge=judge,
-        max_usd=options.max_usd,
-        symbolic=not options.no_symbolic,
-    )
-    result = _score(config, options.rows, options.out)
-    if options.json:
+def score_responses(options: ScoreOptions) -> int:
+    """Print the result; raises ValueError for wrong input."""
+    result = _score(options.config, options.rows, options.out)
+    if options.as_json:
         print(json.dumps(result.model_dump(mode="json"), indent=1, ensure_ascii=False))
     else:
         from srpo.eval.table import render_benchmark
@@ -61,7 +56,7 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def _score(config: "ScoreConfig", rows: Path | None, out: Path | None) -> "BenchmarkResult":
+def _score(config: ScoreConfig, rows: Path | None, out: Path | None) -> "BenchmarkResult":
     from srpo.eval.config import SCORE_MAY_CHANGE
     from srpo.eval.result import EvalResult
     from srpo.eval.score import score
@@ -82,17 +77,6 @@ def _score(config: "ScoreConfig", rows: Path | None, out: Path | None) -> "Bench
         return found
 
 
-def _judge(path: str | None, max_usd: float | None) -> "EvalJudgeConfig | None":
-    if path is None:
-        if max_usd is not None:
-            raise ValueError(f"--max-usd {max_usd}: only a judge costs money; give --judge, or leave it out")
-        return None
-    from srpo.config.load import load_config
-    from srpo.eval.config import EvalJudgeConfig
-
-    return load_config(EvalJudgeConfig, Path(path), [])
-
-
 def _stem(path: str) -> str:
     """The file's name without its endings: `gpt-4o.jsonl.gz` is gpt-4o."""
     if path == "-":
@@ -103,38 +87,4 @@ def _stem(path: str) -> str:
     return name
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="srpo score",
-        description=HELP,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    styles: Sequence[str] = get_args(MarkStyle)
-    parser.add_argument("benchmark", metavar="BENCHMARK", help="name of the benchmark, see below")
-    parser.add_argument(
-        "--data", required=True, metavar="PATH", help="its questions: a file, or a folder in the published layout"
-    )
-    parser.add_argument(
-        "--responses",
-        required=True,
-        metavar="FILE.jsonl",
-        help="rows {id, response}; .jsonl or .jsonl.gz, - reads standard input",
-    )
-    parser.add_argument("--rows", type=Path, metavar="OUT.jsonl", help="write the verdict on each response")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parser.add_argument(
-        "--style",
-        choices=styles,
-        default="auto",
-        help="auto (default): a response with a reflection block is reflective, every other one is single",
-    )
-    parser.add_argument("--model", default="", metavar="NAME", help="name in tables (default: that of the file)")
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="leave a run directory that `srpo report`, `show` and `compare` read"
-    )
-    parser.add_argument("--judge", metavar="CONFIG.yaml", help="let a model decide what the rule is not sure of")
-    parser.add_argument("--max-usd", type=float, metavar="X", help="most that the judge may cost")
-    parser.add_argument("--no-symbolic", action="store_true", help="do not ask math-verify when rules cannot decide")
-    return parser
+COMMAND = Command(ScoreOptions, score_responses)

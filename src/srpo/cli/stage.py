@@ -1,9 +1,6 @@
 """What `srpo reflect | sft | rl | eval` have in common: a configuration, a run directory, and what is printed.
 
-def run(argv: list[str]) -> int:
-    from srpo.sft.config import SftConfig
-
-    return run_stage(argv, stage="sft", config_class=SftConfig, work=_work, limit_field="max_steps")
+COMMAND = Stage("sft", SftConfig, _work)
 
 
 def _work(config: SftConfig, run: RunDir) -> None:
@@ -14,30 +11,36 @@ def _work(config: SftConfig, run: RunDir) -> None:
 
 import json
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Annotated, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
+from srpo.config.command import asks_for_help
+from srpo.config.fields import Positional, Spelling
 from srpo.config.flags import parse_arguments
-from srpo.config.help import render_fields
-from srpo.config.load import ConfigError, load_config, to_yaml
+from srpo.config.help import render_doc, render_fields, usage_line
+from srpo.config.load import fill_config, to_yaml
+from srpo.core.records import Record
 from srpo.runs.directory import RunDir
 from srpo.runs.progress import note
 from srpo.runs.reader import RunReader
 
-T = TypeVar("T", bound=BaseModel)
+_T = TypeVar("_T", bound=BaseModel)
 
 
-class StageArguments(NamedTuple):
-    """The command line of a stage, taken apart."""
+class StageOptions(Record):
+    """What is the same for every stage, beside its configuration."""
 
-    config: Path | None
-    overrides: list[str]
-    dry_run: bool
-    as_json: bool
-    show_help: bool
-    out: Path | None
+    config: Annotated[Path | None, Positional("CONFIG.yaml")] = None
+    """File with the configuration."""
+    out: Path | None = None
+    """Run directory (null: runs/<folder of CONFIG.yaml>/<its name>); one that was stopped goes on."""
+    dry_run: bool = False
+    """Print the resolved configuration, and for stages that ask servers what the run would do and cost; then stop."""
+    as_json: Annotated[bool, Spelling("json")] = False
+    """Print the result as JSON."""
 
 
 class Planned(NamedTuple):
@@ -49,92 +52,53 @@ class Planned(NamedTuple):
     """For programs."""
 
 
-def run_stage(
-    argv: Sequence[str],
-    *,
-    stage: str,
-    config_class: type[T],
-    work: Callable[[T, RunDir], object],
-    limit_field: str,
-    show: Callable[[RunReader], str] | None = None,
-    plan: Callable[[T], "Planned"] | None = None,
-    may_change: Collection[str] = (),
-) -> int:
-    """Run one stage from its command line and return the exit code.
+@dataclass(frozen=True, slots=True)
+class Stage(Generic[_T]):
+    """One stage as a command."""
 
-    Args:
-        argv: Arguments after the stage's name.
-        stage: Its name.
-        config_class: Its configuration tree.
-        work: The stage itself. It must end with `run.finish(summary)`; for an interrupt it raises `Stopped`.
-        limit_field: Dotted field that `--limit N` sets.
-        show: Renders a finished run for people; without it only the directory is named.
-        plan: What a dry run finds out beyond the configuration.
-        may_change: Dotted fields that a stopped run may go on with other values of.
+    name: str
+    config_class: type[_T]
+    work: Callable[[_T, RunDir], object]
+    """The stage itself. It must end with `run.finish(summary)`; for an interrupt it raises `Stopped`."""
+    show: Callable[[RunReader], str] | None = None
+    """Renders a finished run for people; without it only the directory is named."""
+    plan: Callable[[_T], Planned] | None = None
+    """What a dry run finds out beyond the configuration."""
+    may_change: Collection[str] = ()
+    """Dotted fields that a stopped run may go on with other values of."""
 
-    Raises:
-        ValueError: bad configuration, or a run directory that belongs to something else.
-    """
-    arguments = parse_stage(argv, config_class, limit_field)
-    if arguments.show_help:
-        print(_help(stage, config_class, limit_field, has_plan=plan is not None))
+    def run(self, program: str, argv: Sequence[str]) -> int:
+        """Run the stage from its command line and return the exit code; `program` is how it is called.
+
+        Raises:
+            ValueError: bad configuration, or a run directory that belongs to something else.
+        """
+        if asks_for_help(argv):
+            print(_help(program, self.config_class))
+            return 0
+        ours, theirs = parse_arguments(argv, StageOptions, self.config_class)
+        options = fill_config(StageOptions, None, ours)
+        config = fill_config(self.config_class, options.config, theirs)
+        if options.dry_run:
+            _print_plan(config, self.plan(config) if self.plan else None, as_json=options.as_json)
+        else:
+            self._run(config, options)
         return 0
-    config = load_config(config_class, arguments.config, arguments.overrides)
-    if arguments.dry_run:
-        _print_plan(config, plan(config) if plan else None, as_json=arguments.as_json)
-        return 0
-    out = arguments.out or default_out(stage, arguments.config)
-    with RunDir.open(out, config, stage, may_change=may_change) as run:
-        if run.finished:
-            note(f"{run.path} is finished already; --out starts another run")
-        else:
-            checkpoint = run.latest_checkpoint()
-            note(f"{run.path}: going on after step {checkpoint.step}" if checkpoint else f"{run.path}: starting")
-            work(config, run)
-            assert run.finished, f"stage {stage!r} returned without run.finish"
-        if arguments.as_json:
-            print(json.dumps(run.summary(), indent=1, ensure_ascii=False))
-        else:
-            print(show(run) if show else run.path)
-    return 0
 
-
-def parse_stage(argv: Sequence[str], config_class: type[BaseModel], limit_field: str) -> StageArguments:
-    """Take a stage's command line apart.
-
-    Raises:
-        ConfigError: more than one configuration file, or a flag without its value.
-    """
-    switches = {"--dry-run": False, "--json": False, "--help": False}
-    values: dict[str, str] = {}
-    rest: list[str] = []
-    tokens = iter(argv)
-    for token in tokens:
-        name, equals, value = token.partition("=")
-        name = "--help" if name == "-h" else name
-        if name in switches and not equals:
-            switches[name] = True
-        elif name in {"--out", "--limit"}:
-            given = value if equals else next(tokens, "")
-            if not given or given.startswith("--"):
-                raise ConfigError(f"{name}: needs a value")
-            values[name] = given
-        else:
-            rest.append(token)
-    # Whoever asks for help may not know yet how to write the rest.
-    positionals, _, overrides = parse_arguments(config_class, [] if switches["--help"] else rest)
-    if len(positionals) > 1:
-        raise ConfigError(f"one configuration file is expected, not {' and '.join(map(repr, positionals))}")
-    if "--limit" in values:
-        overrides += [f"--{limit_field}", values["--limit"]]
-    return StageArguments(
-        config=Path(positionals[0]) if positionals else None,
-        overrides=overrides,
-        dry_run=switches["--dry-run"],
-        as_json=switches["--json"],
-        show_help=switches["--help"],
-        out=Path(values["--out"]) if "--out" in values else None,
-    )
+    def _run(self, config: _T, options: StageOptions) -> None:
+        out = options.out or default_out(self.name, options.config)
+        with RunDir.open(out, config, self.name, may_change=self.may_change) as run:
+            if run.finished:
+                note(f"{run.path} is finished already; --out starts another run")
+            else:
+                checkpoint = run.latest_checkpoint()
+                note(f"{run.path}: going on after step {checkpoint.step}" if checkpoint else f"{run.path}: starting")
+                self.work(config, run)
+                assert run.finished, f"stage {self.name!r} returned without run.finish"
+            if options.as_json:
+                print(json.dumps(run.summary(), indent=1, ensure_ascii=False))
+            else:
+                print(self.show(run) if self.show else run.path)
 
 
 def default_out(stage: str, config: Path | None) -> Path:
@@ -154,16 +118,12 @@ def _print_plan(config: BaseModel, planned: Planned | None, *, as_json: bool) ->
         print(f"\n{planned.text}")
 
 
-def _help(stage: str, config_class: type[BaseModel], limit_field: str, *, has_plan: bool) -> str:
-    doc = " ".join((config_class.__doc__ or "").split())
-    return f"""usage: srpo {stage} [CONFIG.yaml] [--field value ...] [--out DIR] [--limit N] [--dry-run] [--json]
+def _help(program: str, config_class: type[BaseModel]) -> str:
+    return f"""{usage_line(program, StageOptions)}
 
-{doc}
+{render_doc(config_class)}
 
-  --out DIR    run directory (default: runs/<folder of CONFIG.yaml>/<its name>); one that was stopped goes on
-  --limit N    short for --{limit_field} N
-  --dry-run    print the resolved configuration{" and what the run would do and cost" if has_plan else ""}, and stop
-  --json       print the result as JSON
+{render_fields(StageOptions)}
 
 Fields, in CONFIG.yaml or as flags (flags win; relative paths count from the current directory):
 

@@ -1,13 +1,37 @@
 """The fields of a configuration tree, flat: for help texts, flags and suggestions."""
 
+import difflib
 import re
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+
+_LISTS = frozenset({tuple, list, Sequence})
+
+
+@dataclass(frozen=True, slots=True)
+class Positional:
+    """Marks a field that a command line gives by its place: `Annotated[Path, Positional("RUN")]`.
+
+    A field that holds a list takes all words. In a tree inside another tree the mark means nothing.
+    """
+
+    word: str
+    """What usage texts call it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """Marks a field whose flag is not its name: `Annotated[bool, Spelling("json")]`."""
+
+    flag: str
+    also: str = ""
+    """Another flag that is understood."""
 
 
 class Field(NamedTuple):
@@ -27,14 +51,38 @@ class Field(NamedTuple):
         return " ".join((self.info.description or "").split())
 
     @property
+    def flags(self) -> tuple[str, ...]:
+        """What it is called on the command line; the first one is the way to write it."""
+        head, dot, name = self.path.rpartition(".")
+        mark = next((mark for mark in self.info.metadata if isinstance(mark, Spelling)), Spelling(name))
+        return tuple(f"{head}{dot}{flag}" for flag in (mark.flag, mark.also) if flag)
+
+    @property
+    def positional(self) -> str:
+        """The word that usage texts have for it; empty for fields that are given by flag."""
+        marks = (mark.word for mark in self.info.metadata if isinstance(mark, Positional))
+        return "" if "." in self.path else next(marks, "")
+
+    @property
     def is_switch(self) -> bool:
         """True for fields that are on or off, which need no value on the command line."""
         return bool in (_members(self.info.annotation) or (self.info.annotation,))
 
     @property
+    def is_list(self) -> bool:
+        """True for fields that take several values."""
+        annotation = self.info.annotation
+        return any(get_origin(member) in _LISTS for member in (*_members(annotation), annotation))
+
+    @property
+    def is_mapping(self) -> bool:
+        """True for fields whose keys the user chooses."""
+        return get_origin(self.info.annotation) is dict
+
+    @property
     def takes_text(self) -> bool:
         """True for fields that take a text as well as a tree."""
-        return str in _members(self.info.annotation)
+        return str in _members(self.info.annotation) or hasattr(self.model, "short_form")
 
 
 def fields_of(cls: type[BaseModel], prefix: str = "", defaults: BaseModel | None = None) -> Iterator[Field]:
@@ -63,7 +111,7 @@ def model_of(annotation: Any) -> type[BaseModel] | None:
 
 def item_model_of(annotation: Any) -> type[BaseModel] | None:
     """The tree that each item of a list of this type holds, if it is one."""
-    is_list = get_origin(annotation) in {tuple, list, Sequence}
+    is_list = get_origin(annotation) in _LISTS
     return model_of(get_args(annotation)[0]) if is_list and get_args(annotation) else None
 
 
@@ -94,7 +142,7 @@ def type_text(annotation: Any) -> str:
         return "|".join(str(value) for value in get_args(annotation))
     if members := _members(annotation):
         return "|".join(type_text(member) for member in members)
-    if get_origin(annotation) in {tuple, list, Sequence, set, frozenset}:
+    if get_origin(annotation) in {*_LISTS, set, frozenset}:
         items = ["..." if item is Ellipsis else type_text(item) for item in get_args(annotation)]
         return f"[{', '.join(items if get_origin(annotation) is tuple else [*items, '...'])}]"
     if get_origin(annotation) is dict:
@@ -110,6 +158,20 @@ def limits_text(info: FieldInfo) -> str:
     return ", ".join(
         f"{sign} {getattr(limit, name)}" for limit in info.metadata for name, sign in signs if hasattr(limit, name)
     )
+
+
+def unknown_text(name: str, here: Sequence[str], everywhere: Iterable[str]) -> str:
+    """Say that there is no such field, and which one may be meant.
+
+    Args:
+        name: What was given.
+        here: The names that may stand there.
+        everywhere: Dotted paths of all fields; those that end in `name` may be meant when nothing here is alike.
+    """
+    elsewhere = [path for path in everywhere if path.rpartition(".")[2] == name]
+    meant = difflib.get_close_matches(name.replace("-", "_"), here, n=1) or elsewhere
+    hint = f"; did you mean {' or '.join(map(repr, meant))}?" if meant else ""
+    return f"unknown field{hint}" + (f" (fields here: {', '.join(here)})" if here and not meant else "")
 
 
 def first_sentence(text: str) -> str:

@@ -1,5 +1,6 @@
-"""The help text of a stage: every field with its type, default and docstring, straight from the tree."""
+"""Help texts: every field with its type, default and docstring, straight from the tree."""
 
+import inspect
 import shutil
 import textwrap
 from typing import Any
@@ -11,9 +12,32 @@ from srpo.config.nodes import dump_yaml
 
 
 def render_fields(cls: type[BaseModel], *, width: int | None = None) -> str:
-    """List all fields of a tree as flags, for `--help`."""
-    width = min(width or shutil.get_terminal_size().columns, 100)
-    return "\n".join(_render(field, width) for field in fields_of(cls))
+    """List all fields of a tree for `--help`: what is given by its place, then the flags."""
+    fields = sorted(fields_of(cls), key=lambda field: not field.positional)
+    return "\n".join(_render(field, _width(width)) for field in fields)
+
+
+def render_doc(cls: type[BaseModel], *, width: int | None = None) -> str:
+    """The docstring of a tree, its paragraphs filled."""
+    paragraphs = inspect.cleandoc(cls.__doc__ or "").split("\n\n")
+    return "\n\n".join(textwrap.fill(" ".join(text.split()), _width(width)) for text in paragraphs)
+
+
+def usage_line(program: str, cls: type[BaseModel]) -> str:
+    """How a command is called: what is given by its place, the flags that it needs, and that there are others."""
+    words = [_usage_word(field) for field in fields_of(cls) if field.positional]
+    needed = (field for field in fields_of(cls) if field.info.is_required() and "." not in field.path)
+    words += [f"--{field.path} ..." for field in needed if not field.positional]
+    return " ".join(["usage:", program, *words, "[--field value ...]"])
+
+
+def _usage_word(field: Field) -> str:
+    word = f"{field.positional}..." if field.is_list else field.positional
+    return word if field.info.is_required() else f"[{word}]"
+
+
+def _width(wanted: int | None) -> int:
+    return min(wanted or shutil.get_terminal_size().columns, 100)
 
 
 def _render(field: Field, width: int) -> str:
@@ -23,12 +47,17 @@ def _render(field: Field, width: int) -> str:
         required = "  (required)" if field.info.is_required() else ""
         return "\n".join(line for line in (f"  {field.path}:{required}{optional}", doc) if line)
     limits = limits_text(field.info)
-    kind = "text, or the fields below" if field.model is not None else type_text(field.info.annotation)
+    short_form = getattr(field.model, "short_form", "text")
+    kind = f"{short_form}, or the fields below" if field.model is not None else type_text(field.info.annotation)
     kind += f" {limits}" if limits else ""
     default = "required" if field.info.is_required() else f"default: {_default_text(field.default)}"
-    head = f"  --{field.path} {kind}  ({default})"
+    flag, *others = field.flags
+    default += "".join(f"; also --{other}" for other in others)
+    name = field.positional or f"--{flag}"
+    head = f"  {name} {kind}  ({default})"
     if len(head) > width:
-        head = f"  --{field.path}  ({default})\n" + textwrap.indent(textwrap.fill(f"one of {kind}", width - 8), " " * 8)
+        kinds = textwrap.fill(f"one of {kind.replace('|', ' | ')}", width - 8, break_on_hyphens=False)
+        head = f"  {name}  ({default})\n" + textwrap.indent(kinds, " " * 8)
     return "\n".join(line for line in (head, doc) if line)
 
 

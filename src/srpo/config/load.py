@@ -8,8 +8,10 @@ Flags beat the file, the file beats the defaults. Where only some fields of a tr
 keep the values of that tree's own default (`optim: {lr: 1e-5}` changes the learning rate of the stage's default
 optimizer and nothing else). Relative paths count from the current directory, wherever the file is.
 
-Why not tyro, which DESIGN names: a parser generated from the tree knows neither places in a file nor trees that are
-filled from two sources; with both written here, it would only be left to print the help, which `config/help.py` does.
+A tree inside the tree may be the name of a YAML file that holds it (`judge: judge.yaml`).
+
+Why not tyro: a parser generated from the tree knows neither places in a file nor trees that are filled from two
+sources; with both written here, it would only be left to print the help, which `config/help.py` does.
 """
 
 import difflib
@@ -22,11 +24,11 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from srpo.config.fields import fields_of, first_sentence, model_at, model_of
-from srpo.config.flags import parse_arguments, put
-from srpo.config.nodes import ConfigError, Node, dump_yaml, read_yaml
+from srpo.config.fields import fields_of, first_sentence, model_at, model_of, unknown_text
+from srpo.config.flags import Flag, parse_arguments, put
+from srpo.config.nodes import COMMAND_LINE, ConfigError, Node, dump_yaml, problems_text, read_yaml
 
-__all__ = ["ConfigError", "load_config", "to_yaml"]
+__all__ = ["ConfigError", "fill_config", "load_config", "to_yaml"]
 
 _T = TypeVar("_T", bound=BaseModel)
 
@@ -43,16 +45,19 @@ def load_config(cls: type[_T], path: Path | None, overrides: Sequence[str] = ())
     Args:
         cls: A frozen pydantic tree that forbids unknown fields.
         path: YAML file; None when everything comes from flags and defaults.
-        overrides: `--a.b value`, `--a.b=value`, `--switch` or `--no-switch`, as words.
+        overrides: `--a.b value`, `--a.b=value`, `--switch`, `--no_switch` or words of positional fields.
 
     Raises:
         ConfigError: everything that is wrong, each with its place, field, value and what is allowed there.
     """
-    root = read_yaml(path) if path is not None else Node(value={}, place="command line")
-    arguments = parse_arguments(cls, overrides)
-    if arguments.positionals:
-        raise ConfigError(f"{arguments.positionals[0]!r} is not a flag; settings look like --field value")
-    for flag in arguments.flags:
+    (flags,) = parse_arguments(overrides, cls)
+    return fill_config(cls, path, flags)
+
+
+def fill_config(cls: type[_T], path: Path | None, flags: Sequence[Flag]) -> _T:
+    """As `load_config`, from a command line that was taken apart before."""
+    root = read_yaml(path) if path is not None else Node(value={}, place=COMMAND_LINE)
+    for flag in flags:
         root = put(root, flag)
     while True:
         try:
@@ -107,7 +112,9 @@ def _find(root: Node, location: Sequence[int | str]) -> tuple[Node, list[int | s
 
 
 def _mend(root: Node, details: Sequence[ErrorDetails]) -> Node:
-    """Take numbers as texts where texts are wanted, and one flag's value as a list of one where a list is wanted."""
+    """Take numbers as texts where texts are wanted, one flag's value as a list of one where a list is wanted, and the
+    name of a YAML file as the tree in it.
+    """
     for detail in details:
         node, way = _find(root, detail["loc"])
         is_flag_scalar = node.place.startswith("--") and isinstance(node.value, str | int | float)
@@ -115,6 +122,8 @@ def _mend(root: Node, details: Sequence[ErrorDetails]) -> Node:
             root = _replaced(root, way, replace(node, value=node.raw, raw=None))
         elif detail["type"] in {"tuple_type", "list_type", "set_type"} and is_flag_scalar:
             root = _replaced(root, way, replace(node, value=[node], raw=None))
+        elif detail["type"] == "model_type" and isinstance(node.value, str) and node.value.endswith((".yaml", ".yml")):
+            root = _replaced(root, way, replace(read_yaml(Path(node.value)), key_place=node.key_place))
     return root
 
 
@@ -142,9 +151,7 @@ def _message(cls: type[BaseModel], root: Node, details: Sequence[ErrorDetails], 
         )
         for (place, field), texts in sorted(problems.items(), key=lambda item: _order(item[0][0]))
     ]
-    if len(lines) == 1:
-        return lines[0]
-    return "\n  ".join([f"{path or 'configuration'}: {len(lines)} problems", *lines])
+    return problems_text(str(path or "configuration"), lines)
 
 
 def _names(place: str, field: str) -> bool:
@@ -175,20 +182,17 @@ def _problem(cls: type[BaseModel], root: Node, detail: ErrorDetails) -> _Problem
 
 def _missing(cls: type[BaseModel], node: Node, way: Sequence[int | str], name: str) -> _Problem:
     dotted = ".".join([*map(str, way), name])
-    model = model_at(cls, [str(part) for part in way])
-    info = model.model_fields.get(name) if model else None
-    doc = " ".join((info.description or "").split()) if info else ""
-    return _Problem(node.place, dotted, f"is missing, and it has no default. {first_sentence(doc)}".strip())
+    field = next((one for one in fields_of(cls) if one.path == re.sub(r"\.\d+\.", ".N.", dotted)), None)
+    if field is not None and node.place == COMMAND_LINE:
+        dotted = field.positional or f"--{field.flags[0]}"
+    doc = first_sentence(field.doc) if field is not None else ""
+    return _Problem(node.place, dotted, f"is missing, and it has no default. {doc}".strip())
 
 
 def _unknown(cls: type[BaseModel], way: Sequence[int | str]) -> str:
     keys = [str(part) for part in way]
     model = model_at(cls, keys[:-1])
-    here = list(model.model_fields) if model else []
-    elsewhere = [field.path for field in fields_of(cls) if field.path.rpartition(".")[2] == keys[-1]]
-    meant = difflib.get_close_matches(keys[-1].replace("-", "_"), here, n=1) or elsewhere
-    hint = f"; did you mean {' or '.join(map(repr, meant))}?" if meant else ""
-    return f"unknown field{hint}" + (f" (fields here: {', '.join(here)})" if here and not meant else "")
+    return unknown_text(keys[-1], list(model.model_fields) if model else [], (field.path for field in fields_of(cls)))
 
 
 def _meant_value(node: Node, detail: ErrorDetails) -> str:

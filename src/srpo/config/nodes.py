@@ -5,11 +5,15 @@ YAML is read with the rules of YAML 1.2 (its core schema), not with PyYAML's 1.1
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+COMMAND_LINE = "command line"
+"""The place of what no flag gave."""
 
 
 class ConfigError(ValueError):
@@ -107,6 +111,11 @@ def parse_yaml(text: str, name: str, *, place: str | None = None) -> Node | None
         raise ConfigError(f"{where}: not valid YAML: {what}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{place or name}: not valid YAML: {' '.join(str(error).split())}") from error
+
+
+def problems_text(name: str, lines: Sequence[str]) -> str:
+    """One problem as it is, several below a line that counts them."""
+    return lines[0] if len(lines) == 1 else "\n  ".join([f"{name}: {len(lines)} problems", *lines])
 
 
 def dump_yaml(tree: Any) -> str:

@@ -7,10 +7,11 @@ data: {hub: hiyouga/geometry3k, split: train}
 data: {drawn: {split: test, families: [pairs], count: 512}}
 """
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
+from srpo.config.fields import Positional
 from srpo.core.records import Record
 
 Split = Literal["train", "dev", "test"]
@@ -58,9 +59,11 @@ class FieldMapping(Record):
 class SourceConfig(Record):
     """One set of problems: a JSONL, JSON or parquet file, a folder, a data set of `datasets`, or drawn problems."""
 
-    path: str = ""
+    short_form: ClassVar = "path, drawn or drawn:<split>"
+
+    path: Annotated[str, Positional("PATH")] = ""
     """`x.jsonl`, `x.json`, `x.parquet`, a folder with one of these or with pictures and a JSON file beside each, or a
-    folder that `datasets` wrote with `save_to_disk`."""
+    folder that `datasets` wrote with `save_to_disk`; `drawn` and `drawn:<split>` stand for problems that we draw."""
     hub: str = ""
     """Name of a data set on the hub, `owner/name`; needs the package `datasets` and a network."""
     subset: str = ""
@@ -83,15 +86,16 @@ class SourceConfig(Record):
     @model_validator(mode="before")
     @classmethod
     def _from_text(cls, value: Any) -> Any:
-        """Accept the short form: a path, `drawn`, or `drawn:<split>`."""
-        if not isinstance(value, str):
-            return value
-        head, _, split = value.partition(":")
-        if head != "drawn":
-            return {"path": value}
+        """Accept the short form: a path, `drawn`, or `drawn:<split>`; the latter two in place of a path too."""
+        fields: Any = {"path": value} if isinstance(value, str) else value
+        path = fields.get("path") if isinstance(fields, dict) else None
+        if not isinstance(path, str) or path.partition(":")[0] != "drawn":
+            return fields
+        split = path.partition(":")[2]
         if split and split not in get_args(Split):
-            raise ValueError(f"{value!r}: the splits of drawn problems are {', '.join(get_args(Split))}")
-        return {"drawn": {"split": split} if split else {}}
+            raise ValueError(f"{path!r}: the splits of drawn problems are {', '.join(get_args(Split))}")
+        others = {name: field for name, field in fields.items() if name != "path"}
+        return {**others, "drawn": {**({"split": split} if split else {}), **(others.get("drawn") or {})}}
 
     @model_validator(mode="after")
     def _one_origin(self) -> "SourceConfig":

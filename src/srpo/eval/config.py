@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from srpo.config.fields import Positional, Spelling
 from srpo.core.prompts import PromptName
 from srpo.core.records import MarkStyle, Record, Sampling
 from srpo.data.config import SourceConfig
@@ -132,17 +133,17 @@ class EvalConfig(Record):
 class ScoreConfig(Record):
     """Grade recorded responses to a benchmark."""
 
-    benchmark: BenchmarkName
+    benchmark: Annotated[BenchmarkName, Positional("BENCHMARK")]
     """Benchmark whose items the responses answer."""
     data: SourceConfig
     """Where its items are."""
     responses: str
-    """JSONL file with rows `{id, response}`; `-` for standard input."""
+    """File with rows `{id, response}`, .jsonl or .jsonl.gz; `-` for standard input."""
     responses_sha256: str = ""
-    """What was in it, so that a run directory is not taken for that of other responses."""
+    """SHA-256 of that file, checked when it is given; so a run directory is not taken for that of other responses."""
     style: MarkStyle = "auto"
-    """How the responses are read."""
-    name: str = ""
+    """How the responses are read; `auto`: one with a reflection block is reflective, every other one is single."""
+    name: Annotated[str, Spelling("name", "model")] = ""
     """Name of the row in tables; empty means that of the file."""
     judge: EvalJudgeConfig | None = None
     """A model that decides what the rules cannot."""
@@ -150,6 +151,12 @@ class ScoreConfig(Record):
     """Most that the judge may cost."""
     symbolic: bool = True
     """Let math-verify, in a worker process, decide what the rules cannot."""
+
+    @model_validator(mode="after")
+    def _money_is_for_a_judge(self) -> Self:
+        if self.max_usd is not None and self.judge is None:
+            raise ValueError(f"max_usd {self.max_usd}: only a judge costs money; give --judge, or leave max_usd out")
+        return self
 
     @property
     def servers(self) -> tuple[ServerConfig, ...]:

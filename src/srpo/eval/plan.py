@@ -1,4 +1,4 @@
-"""`srpo eval --dry-run`: what an evaluation would ask and cost, with nothing sent and nothing written."""
+"""`srpo eval --dry_run`: what an evaluation would ask and cost, with nothing sent and nothing written."""
 
 from collections import Counter
 from collections.abc import Iterator

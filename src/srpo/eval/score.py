@@ -212,7 +212,7 @@ class _Output:
                 for cases in self._batches(_AT_ONCE * pool.window):
                     self._write(cases, judge, marks, sinks)
             except BudgetSpent as error:
-                raise Stopped(f"at --max-usd ({error}); what was judged is kept, give more with --max-usd") from error
+                raise Stopped(f"at --max_usd ({error}); what was judged is kept, give more with --max_usd") from error
             self._spend = pool.spend()
         result = self._tally.result(self._benchmark, marks, self._facts())
         if self._run is not None:

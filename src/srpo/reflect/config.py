@@ -5,7 +5,7 @@ teacher: {model: local:checkpoints/large, temperature: 0.7, retries: 2}
 teacher: {model: {model: gpt-5.1, concurrency: 64}}     # any OpenAI-compatible server, see config/server.py
 """
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -17,6 +17,8 @@ from srpo.models.config import BudgetConfig, Model, ServerConfig, check_local
 
 class TeacherConfig(Record):
     """Who writes reflection and second attempt."""
+
+    short_form: ClassVar = "scripted, policy or local:<checkpoint>"
 
     model: Model = "scripted"
     """`scripted`: knows the solution steps of drawn problems; `policy`: the model itself; `local:<checkpoint>`; or a
@@ -83,6 +85,8 @@ class ReflectConfig(Record):
     """Files or folders of benchmarks; problems that share a question or a picture with them are left out."""
     teacher: TeacherConfig = TeacherConfig()
     """Who writes reflection and second attempt."""
+
+    short_form: ClassVar = "scripted, policy or local:<checkpoint>"
     form: Form = "full"
     """`full`: the teacher writes reflection, second think and second answer; `paper`: the reflection alone, and the
     second attempt is the bare gold answer."""

@@ -1,4 +1,4 @@
-"""`srpo reflect --dry-run`: what a run would do and cost, with nothing sent and nothing written."""
+"""`srpo reflect --dry_run`: what a run would do and cost, with nothing sent and nothing written."""
 
 import tempfile
 from collections.abc import Iterator, Sequence

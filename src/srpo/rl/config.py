@@ -1,10 +1,11 @@
 """Settings of `srpo rl`, reflection-aware GRPO (stage 2; paper section 3.3)."""
 
 import functools
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from srpo.config.fields import Spelling
 from srpo.core.advantages import Credit
 from srpo.core.prompts import PromptName
 from srpo.core.records import Record, Style
@@ -74,7 +75,7 @@ class RlConfig(Record):
     """Problems per step (groups)."""
     group_size: int = Field(default=8, ge=2)
     """Responses per problem, G."""
-    steps: int | None = Field(default=None, ge=1)
+    steps: Annotated[int | None, Spelling("steps", "limit")] = Field(default=None, ge=1)
     """Stop after this many steps."""
     token_budget: int | None = Field(default=None, ge=1)
     """Stop when this many tokens have been generated, dropped groups included: for comparisons at equal tokens."""

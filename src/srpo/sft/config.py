@@ -1,9 +1,10 @@
 """Settings of `srpo sft`, the cold start (stage 1b; paper section 3.2)."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from srpo.config.fields import Spelling
 from srpo.core.prompts import PromptName
 from srpo.core.records import Record, Style
 from srpo.policy.config import OptimConfig
@@ -33,7 +34,7 @@ class SftConfig(Record):
     """Traces per optimizer step."""
     micro_batch_size: int | None = Field(default=None, ge=1)
     """Traces per forward and backward pass; None takes the whole batch at once. It changes memory, not the result."""
-    max_steps: int | None = Field(default=None, ge=1)
+    max_steps: Annotated[int | None, Spelling("max_steps", "limit")] = Field(default=None, ge=1)
     """Stop after this many optimizer steps even if an epoch is not over."""
     max_tokens: int = Field(default=2048, ge=1)
     """Targets with more tokens than this are left out and counted; they are never cut."""

@@ -15,13 +15,19 @@ the recipe from random weights has been run for 2,000 steps only.
 
 import itertools
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
+from pydantic import Field, model_validator
+
+from srpo.config.command import Command
+from srpo.config.load import ConfigError
+from srpo.core.records import Record
 from srpo.data.drawn import drawn_problems, render_ref
 from srpo.tiny.curriculum import (
     Exercise,
@@ -239,33 +245,50 @@ def load_pictures(item: Exercise) -> "list[Image]":
     return [render_ref(item.image)] if item.image else []
 
 
-def main() -> None:
-    """Make the base model, or measure one."""
-    import argparse
+class BaseOptions(Record):
+    """Make the tiny base model, or print the skills of a checkpoint."""
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--out", type=Path, help="checkpoint directory to write")
-    what.add_argument("--measure", metavar="MODEL", help="print the skills of a checkpoint on 1,000 dev problems")
-    parser.add_argument("--family", choices=["qwen2_5_vl", "qwen3_vl"], default="qwen2_5_vl")
-    parser.add_argument("--start", metavar="MODEL", help="go on from a checkpoint, with the last stage's mix alone")
-    parser.add_argument("--steps", type=int, default=BaseConfig().steps)
-    parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
-    arguments = parser.parse_args()
-    if arguments.measure:
+    out: Path | None = None
+    """Checkpoint directory to write."""
+    measure: str | None = None
+    """Checkpoint whose skills on 1,000 dev problems are printed; nothing is made."""
+    family: Literal["qwen2_5_vl", "qwen3_vl"] = "qwen2_5_vl"
+    """Architecture."""
+    start: str | None = None
+    """Checkpoint to go on from, with the last stage's mix alone."""
+    steps: Annotated[int, Field(ge=1)] = BaseConfig().steps
+    """Training steps."""
+    workers: Annotated[int, Field(ge=1)] = min(2, os.cpu_count() or 1)
+    """Processes that share each batch."""
+
+    @model_validator(mode="after")
+    def _one_thing(self) -> Self:
+        if (self.out is None) == (self.measure is None):
+            raise ValueError("give one of --out, which makes a model, and --measure, which looks at one")
+        return self
+
+
+def make_base(options: BaseOptions) -> int:
+    """Make the base model, or measure one."""
+    if options.measure is not None:
         from srpo.policy.load import load_policy
 
-        print(show_skills(measure_skills(load_policy(arguments.measure), num_problems=1000)))
-        return
-    config = BaseConfig(tiny=TinyConfig(family=arguments.family), steps=arguments.steps)
-    if arguments.start:
+        print(show_skills(measure_skills(load_policy(options.measure), num_problems=1000)))
+        return 0
+    assert options.out is not None, "the options are checked"
+    config = BaseConfig(tiny=TinyConfig(family=options.family), steps=options.steps)
+    if options.start:
         practice = Phase(0.08, Mix(practice=0.7, describe=0.2, check=0.1))
         config = replace(config, stages=(practice, config.stages[-1]), lr=1.5e-3, muon_lr=0.012)
-    print(pretrain(config, arguments.out, start=arguments.start, workers=arguments.workers))
+    print(pretrain(config, options.out, start=options.start, workers=options.workers))
+    return 0
 
 
 if __name__ == "__main__":
     from srpo.policy.threads import configure_threads
 
     configure_threads(1)
-    main()
+    try:
+        sys.exit(Command(BaseOptions, make_base).run("python -m srpo.tiny.base", sys.argv[1:]))
+    except ConfigError as error:
+        sys.exit(f"error: {error}")
