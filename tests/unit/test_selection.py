@@ -6,15 +6,8 @@ import pytest
 
 from srpo.core.records import Attempt, FormatError, Grade, Origin, Problem, Response, Trace, Verdict
 from srpo.core.response import render
-from srpo.core.selection import (
-    Selection,
-    leaks_gold,
-    names_something,
-    normalised,
-    select,
-    source_of,
-    verify_trace,
-)
+from srpo.core.selection import Balance, Selection, difficulty_of, select, source_of
+from srpo.core.verification import leaks_gold, names_something, normalised, verify_trace
 
 GRADES = {v: Grade(verdict=v, extracted=None, reason=f"because {v}") for v in get_args(Verdict)}
 
@@ -265,6 +258,44 @@ def test_a_capped_source_fills_up_with_what_it_has() -> None:
     traces = [*sourced(2, 50, "a"), *sourced(60, 0, "b")]
     found = kept(traces, select(traces, caps={"a": 10}))
     assert Counter((t.problem.family, t.first_grade.is_correct) for t in found)[("a", True)] == 8
+
+
+@pytest.mark.parametrize(
+    ("wrong_share", "expected"),
+    [
+        (None, {("a", False): 10, ("b", False): 1, ("b", True): 9, ("c", False): 5, ("c", True): 5}),
+        (0.7, {("a", False): 10, ("b", False): 4, ("b", True): 6, ("c", False): 7, ("c", True): 3}),
+    ],
+)
+def test_every_family_gets_as_many_as_the_smallest_and_keeps_its_mix(
+    wrong_share: float | None, expected: dict[tuple[str, bool], int]
+) -> None:
+    traces = [*sourced(10, 0, "a"), *sourced(4, 36, "b"), *sourced(20, 20, "c")]
+    selection = select(traces, wrong_share=wrong_share, balance="family")
+    found = kept(traces, selection)
+    assert Counter((t.problem.family, t.first_grade.is_correct) for t in found) == expected
+    assert len(refusals(traces, selection)) == len(traces) - 30
+
+
+def test_a_limit_is_shared_out_evenly_over_families() -> None:
+    traces = [*sourced(3, 0, "a"), *sourced(4, 36, "b"), *sourced(20, 20, "c")]
+    found = kept(traces, select(traces, wrong_share=None, max_count=24, balance="family"))
+    assert Counter(t.problem.family for t in found) == {"a": 3, "b": 11, "c": 10}
+
+
+def test_every_difficulty_gets_as_many() -> None:
+    shares = [0.0] * 30 + [0.25] * 5 + [1.0] * 10
+    traces = [
+        trace(str(i), first="correct" if share else "incorrect").model_copy(update={"share_right": share})
+        for i, share in enumerate(shares)
+    ]
+    found = kept(traces, select(traces, wrong_share=None, balance="difficulty"))
+    assert Counter(map(difficulty_of, found)) == {"never": 5, "seldom": 5, "always": 5}
+
+
+def test_balance_of_nothing_is_nothing() -> None:
+    choices: list[Balance] = ["none", "family", "difficulty"]
+    assert [select([], balance=choice).num_wrong for choice in choices] == [0, 0, 0]
 
 
 @pytest.mark.parametrize(

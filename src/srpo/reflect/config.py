@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from srpo.core.prompts import Form, PromptName
 from srpo.core.records import Record, Sampling
+from srpo.core.selection import Balance
 from srpo.data.config import SourceConfig
 from srpo.models.config import BudgetConfig, Model, ServerConfig, check_local
 
@@ -116,6 +117,9 @@ class ReflectConfig(Record):
     caps: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
     """Keep at most so many traces of a source: the problem's family, or its data file where it has none; `*` stands for
     every source that is not named."""
+    balance: Balance = "none"
+    """`family`: as many traces of every family, `difficulty`: of every difficulty for the policy; `wrong_share` is then
+    held in each by itself, as far as it can be, so that the cold start does not unlearn what the policy is good at."""
     budget: BudgetConfig = BudgetConfig()
     """How much money the run may spend."""
     max_pixels: Annotated[int, Field(ge=1)] | None = None

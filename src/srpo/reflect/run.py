@@ -139,6 +139,7 @@ def _select(config: ReflectConfig, run_dir: RunDir, ledgers: Mapping[str, Ledger
         wrong_share=config.wrong_share,
         max_count=config.max_count,
         caps=config.caps,
+        balance=config.balance,
         seed=config.seed,
     )
     kept: list[Trace] = []

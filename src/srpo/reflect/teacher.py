@@ -11,7 +11,7 @@ from typing import NamedTuple
 from srpo.core.prompts import Form, problem_text, teacher_prompt, teacher_text
 from srpo.core.records import Attempt, Grade, Origin, Problem, Rejected, Response, Sampling, TokenCounts, Trace
 from srpo.core.response import render, render_attempt
-from srpo.core.selection import verify_trace
+from srpo.core.verification import verify_trace
 from srpo.grading import Grader
 from srpo.models.protocol import Completion, Generator, InspectingGenerator, Message, Request
 from srpo.models.structured import TEACHER_BLOCKS, blocks_in_tags

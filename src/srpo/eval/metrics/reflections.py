@@ -26,7 +26,7 @@ from typing import Literal, NamedTuple
 
 from srpo.core.records import Grade
 from srpo.core.rewards import says_something
-from srpo.core.selection import names_something, normalised
+from srpo.core.verification import names_something, normalised
 
 ReflectionKind = Literal["effective", "redundant", "harmful"]
 _MAX_CHARS = 20_000
