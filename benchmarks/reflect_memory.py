@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/reflect_memory.py [--counts 1000 10000 100000 1000000] [--out results.json]
 
-Each count is one process: it writes a JSONL file of sums, runs the whole stage over it (survey, batches in a window of
+Each count is one process: it writes a JSONL file of sums, runs the whole stage over it (reading, batches in a window of
 threads, checks, selection), and reports its peak resident memory. Exit code 1 if the largest count needs more than
 `--factor` times the memory of the smallest.
 """

@@ -14,8 +14,8 @@ import pytest
 
 from srpo.data.config import SourceConfig
 from srpo.eval.benchmarks.benchmark import Item
+from srpo.eval.benchmarks.grade import grade_as_mark
 from srpo.eval.benchmarks.items import load_items
-from srpo.eval.benchmarks.marking import mark_text
 from srpo.eval.benchmarks.named import benchmark_named
 from srpo.eval.config import ScoreConfig
 from srpo.eval.score import score
@@ -74,7 +74,7 @@ def _rows(name: str, path: str, model: str) -> list[Row]:
             id=row["id"],
             response=row["response"] or "",
             extraction=row.get("official_extraction") or "",
-            ours=mark_text(benchmark, items[row["id"]], row["response"] or "").is_correct,
+            ours=grade_as_mark(benchmark, items[row["id"]], row["response"] or "").is_correct,
             official=row["official_correct"],
         )
         for row in _recorded(path.split("/", maxsplit=1)[0], model)
@@ -125,7 +125,7 @@ def test_mathvista_never_credits_a_refusal_or_nothing() -> None:
         assert len(rows) == len(ids)
         assert not any(row.ours for row in rows)
     benchmark = benchmark_named("mathvista")
-    assert not any(mark_text(benchmark, item, "").is_correct for item in items.values())
+    assert not any(grade_as_mark(benchmark, item, "").is_correct for item in items.values())
     silent = [
         row
         for row in _rows("mathvista", "mathvista/testmini.jsonl", "gpt4_2shot_solution")
@@ -183,7 +183,7 @@ def test_hallusionbench_reads_recorded_answers() -> None:
     read = 0
     for row in rows:
         item = items["_".join(row[name] for name in ("category", "subcategory", "set_id", "figure_id", "question_id"))]
-        said, found = row["model_prediction"].strip(), mark_text(benchmark, item, row["model_prediction"]).final
+        said, found = row["model_prediction"].strip(), grade_as_mark(benchmark, item, row["model_prediction"]).final
         read += found.extracted is not None
         if match := re.match(r"(yes|no)\b,", said, re.IGNORECASE):
             assert found.extracted == match[1].lower()

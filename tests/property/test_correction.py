@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from srpo.core.records import Grade
-from srpo.eval.metrics.correction import FirstToFinal, Sample, correction_metrics, read_sample
+from srpo.eval.metrics.correction import FirstToFinal, GradedSample, correction_metrics, read_sample
 
 RIGHT = Grade(verdict="correct", extracted="7", reason="")
 GRADES = st.sampled_from(
@@ -18,7 +18,7 @@ GRADES = st.sampled_from(
 TEXTS = st.sampled_from(["", "7", "<answer>7</answer><reflection>3+4=7</reflection>", "<reflection>x</reflection>"])
 
 
-def make(row: tuple[int, Grade, Grade, str]) -> Sample:
+def make(row: tuple[int, Grade, Grade, str]) -> GradedSample:
     problem, first, final, text = row
     return read_sample(str(problem), first, final, text)
 
@@ -40,7 +40,7 @@ def check_identities(found: FirstToFinal) -> None:
 
 @settings(max_examples=40)
 @given(SAMPLES)
-def test_identities(samples: list[Sample]) -> None:
+def test_identities(samples: list[GradedSample]) -> None:
     found = correction_metrics(samples, num_resamples=200)
     check_identities(found)
     check_identities(found.missing_as_wrong)
@@ -55,7 +55,7 @@ def test_identities(samples: list[Sample]) -> None:
 
 @settings(max_examples=40)
 @given(SAMPLES)
-def test_intervals_hold_their_values(samples: list[Sample]) -> None:
+def test_intervals_hold_their_values(samples: list[GradedSample]) -> None:
     found = correction_metrics(samples, num_resamples=200)
     for estimate in (found.acc_t1, found.acc_t2, found.i_to_c, found.c_to_i, found.fix_rate, found.keep_rate):
         assert 0 <= estimate.low <= estimate.high <= 1
@@ -67,7 +67,7 @@ def test_intervals_hold_their_values(samples: list[Sample]) -> None:
 
 @settings(max_examples=40)
 @given(SAMPLES, st.randoms(use_true_random=False))
-def test_the_order_of_samples_does_not_matter(samples: list[Sample], rng: random.Random) -> None:
+def test_the_order_of_samples_does_not_matter(samples: list[GradedSample], rng: random.Random) -> None:
     one = correction_metrics(samples, num_resamples=200)
     shuffled = list(samples)
     rng.shuffle(shuffled)

@@ -8,7 +8,7 @@ import pytest
 
 from srpo.cli.main import main
 from srpo.config.load import to_yaml
-from srpo.eval.config import MAY_CHANGE, EvalConfig
+from srpo.eval.config import EVAL_MAY_CHANGE, EvalConfig
 from srpo.eval.result import BenchmarkResult, EvalResult
 from srpo.eval.run import run
 from srpo.models.cache import ResponseCache
@@ -66,7 +66,7 @@ def config(server: FaultServer, path: str, **settings: object) -> EvalConfig:
 
 
 def evaluate(cfg: EvalConfig, out: Path) -> EvalResult:
-    with RunDir.open(out, cfg, "eval", may_change=MAY_CHANGE) as run_dir:
+    with RunDir.open(out, cfg, "eval", may_change=EVAL_MAY_CHANGE) as run_dir:
         return run(cfg, run_dir)
 
 

@@ -18,8 +18,7 @@ from srpo.models.cache import ResponseCache
 from srpo.models.config import MAY_CHANGE
 from srpo.models.pool import RESPONSES
 from srpo.reflect.config import ReflectConfig
-from srpo.reflect.plan import make_plan
-from srpo.reflect.plan import render as render_plan
+from srpo.reflect.plan import plan_reflect, render_reflect_plan
 from srpo.reflect.run import DIFFICULTY, VERIFIED, ReflectResult, run
 from srpo.runs.directory import RunDir
 from srpo.runs.interrupt import Stopped
@@ -264,7 +263,7 @@ def test_a_dry_run_counts_and_sends_nothing(tmp_path: Path) -> None:
     path = write_problems(tmp_path, 100)
     with FaultServer(answer) as server:
         judge = {"model": {"model": "judge", "base_url": server.base_url}}
-        plan = make_plan(config(server, path, judge=judge))
+        plan = plan_reflect(config(server, path, judge=judge))
         assert sum(server.received.values()) == 0
     assert (plan.num_rows, plan.num_problems) == (100, 100)
     assert [share.role for share in plan.shares] == ["policy", "teacher", "judge"]
@@ -276,13 +275,13 @@ def test_a_dry_run_counts_and_sends_nothing(tmp_path: Path) -> None:
     assert judged.usd == 0
     assert plan.estimate is not None
     assert plan.estimate.usd == pytest.approx((policy.usd or 0) + (teacher.usd or 0))
-    text = render_plan(plan)
+    text = render_reflect_plan(plan)
     for words in ("problems: 100", "What is 0 + 0?", "for your eyes only: 0", "300 requests", "nothing was sent"):
         assert words in text
 
 
 def test_a_dry_run_of_models_on_this_machine_costs_nothing(tmp_path: Path) -> None:
     settings = {"model": "dir", "data": str(write_problems(tmp_path, 3)), "teacher": "policy"}
-    plan = make_plan(ReflectConfig.model_validate(settings))
+    plan = plan_reflect(ReflectConfig.model_validate(settings))
     assert plan.estimate is None
-    assert "costs nothing" in render_plan(plan)
+    assert "costs nothing" in render_reflect_plan(plan)

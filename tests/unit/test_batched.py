@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from srpo.core.records import Problem
-from srpo.runs.batched import Batch, BatchedRun, Recorded
+from srpo.runs.batched import Batch, BatchedRun, BatchRecord
 from srpo.runs.directory import RunDir
 from srpo.runs.interrupt import Stop, Stopped
 
@@ -78,11 +78,11 @@ def add_up(out: Path, spending: FakeSpending) -> None:
     ):
         total = batched.state.get("total", 0)
 
-        def record(batch: Batch, result: int) -> Recorded:
+        def record(batch: Batch, result: int) -> BatchRecord:
             nonlocal total
             total += result
             batched.ledgers[LEDGER].append([Sum(total=total)])
-            return Recorded({"eval/sum": result}, {"total": total}, {"total": str(total)})
+            return BatchRecord({"eval/sum": result}, {"total": total}, {"total": str(total)})
 
         starts = range(0, len(PROBLEMS), SIZE)
         batches = [Batch(number, PROBLEMS[start : start + SIZE]) for number, start in enumerate(starts, start=1)]

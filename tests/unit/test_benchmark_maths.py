@@ -7,7 +7,7 @@ import pytest
 
 from srpo.data.fields import RowError
 from srpo.eval.benchmarks.benchmark import Item
-from srpo.eval.benchmarks.marking import mark_text
+from srpo.eval.benchmarks.grade import grade_as_mark
 from srpo.eval.benchmarks.named import benchmark_named
 from tests.support.benchmark_rows import item, right
 
@@ -200,7 +200,7 @@ def test_wemath_ids_are_problem_and_key() -> None:
     ],
 )  # fmt: skip
 def test_wemath_answers_in_the_authors_template(text: str, good: bool) -> None:
-    assert mark_text(benchmark_named("wemath"), wemath(), text).is_correct is good
+    assert grade_as_mark(benchmark_named("wemath"), wemath(), text).is_correct is good
 
 
 # -- OlympiadBench

@@ -8,7 +8,7 @@ import pytest
 
 from srpo.cli.main import main
 from srpo.core.records import FormatError, Grade, Origin, Problem, Record, Style, TokenCounts, Trace
-from srpo.eval.compare import Comparison, compare, render
+from srpo.eval.compare import Comparison, compare, render_comparison
 from srpo.runs.directory import RunDir
 
 
@@ -63,7 +63,7 @@ def test_one_sample_each(tmp_path: Path) -> None:
     assert final.mcnemar_p == pytest.approx(2 * (1 + 6) / 2**6)
     assert start.difference.value == 0
     assert found.equal_tokens == (), "one sample each"
-    assert "no difference can be told" in render(found)
+    assert "no difference can be told" in render_comparison(found)
 
 
 def test_several_samples_at_equal_tokens(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_several_samples_at_equal_tokens(tmp_path: Path) -> None:
     assert own.difference is not None
     assert own.difference.value == 0.5
     assert own.difference.n == 2
-    text = render(found)
+    text = render_comparison(found)
     assert "maj@2" in text
     assert "votes at equal tokens" in text
 

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from srpo.core.records import FormatError, Grade, Origin, Problem, TokenCounts, Trace
-from srpo.eval.metrics.correction import Sample, correction_metrics, read_sample, same_answer
+from srpo.eval.metrics.correction import GradedSample, correction_metrics, read_sample, same_answer
 from srpo.eval.metrics.reflections import reflection_kind
 
 RIGHT = Grade(verdict="correct", extracted="7", reason="")
@@ -24,7 +24,7 @@ def response(reflection: str = "The red bar ends at 4, and 4+3=7.") -> str:
 
 def sample(
     problem: str, first: Grade, final: Grade, text: str | None = None, tokens: TokenCounts | None = None
-) -> Sample:
+) -> GradedSample:
     return read_sample(problem, first, final, response() if text is None else text, "How high is the bar?", tokens)
 
 

@@ -9,7 +9,7 @@ from srpo.core.records import FormatError, Problem, Style
 from srpo.eval.config import EvalConfig
 from srpo.eval.result import EvalResult
 from srpo.eval.run import run
-from srpo.eval.table import render
+from srpo.eval.table import render_eval
 from srpo.grading import RULES_ONLY
 from srpo.models.fake import FakeGenerator
 from srpo.models.protocol import Request
@@ -107,7 +107,7 @@ def test_result_and_files(tmp_path: Path) -> None:
     tokens = traces[0].tokens
     assert tokens is not None
     assert (tokens.prompt, tokens.total, tokens.first) == (1, 2, 1)
-    assert "rows 11 = answered 9 + refused 1 + not usable 1" in render(result, "x")
+    assert "rows 11 = answered 9 + refused 1 + not usable 1" in render_eval(result, "x")
 
 
 def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path) -> None:

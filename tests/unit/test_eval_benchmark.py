@@ -12,7 +12,7 @@ from srpo.core.records import Sampling
 from srpo.eval.config import EvalConfig
 from srpo.eval.result import BenchmarkResult, EvalResult
 from srpo.eval.run import run
-from srpo.eval.table import render
+from srpo.eval.table import render_eval
 from srpo.models.fake import FakeGenerator
 from srpo.models.protocol import Completion, Request
 from srpo.runs.directory import RunDir
@@ -94,7 +94,7 @@ def test_result_rows_and_table(tmp_path: Path) -> None:
     rows = [json.loads(line) for line in (tmp_path / "run" / "rows.jsonl").read_text().splitlines()]
     assert [row["id"] for row in rows] == [f"p{i}" for i in range(8)]
     assert "sample" not in rows[0]
-    text = render(result, "x")
+    text = render_eval(result, "x")
     for part in ("own data: m", "self-correction, 6 reflective responses", "decided: 8 by the rule", "even"):
         assert part in text
     assert BenchmarkResult.model_validate_json(found.model_dump_json()) == found
@@ -128,7 +128,7 @@ def test_several_samples(tmp_path: Path) -> None:
     # Two wrong ones of three are a majority; of two different ones either wins as often.
     assert found.sampled.maj_at == {1: pytest.approx(found.accuracy), 2: pytest.approx(found.accuracy), 3: 6 / 8}
     assert found.sampled.tokens_per_sample == pytest.approx(found.mean_tokens)
-    assert "maj@3" in render(result, "x")
+    assert "maj@3" in render_eval(result, "x")
     assert found.n == 8
     assert sum(cell.n for cell in found.breakdown.tables["family"].values()) == 8
     assert found.decided_by == {"rule": 24}
@@ -148,7 +148,7 @@ def test_failed_requests_are_counted_and_are_no_wrong_answers(tmp_path: Path) ->
         ("p1", "HTTP 400: no"),
         ("p4", "HTTP 400: no"),
     ]
-    assert "failed 2" in render(result, "x")
+    assert "failed 2" in render_eval(result, "x")
 
 
 def test_a_judge(tmp_path: Path) -> None:

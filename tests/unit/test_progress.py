@@ -11,7 +11,7 @@ import time
 import pytest
 
 from srpo.runs import progress as module
-from srpo.runs.progress import Rate, format_duration, format_fields, note, progress
+from srpo.runs.progress import ProgressRate, format_duration, format_fields, note, progress
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_fields() -> None:
 
 
 def test_time_left_follows_the_latest_advances() -> None:
-    rate = Rate(0.0)
+    rate = ProgressRate(0.0)
     assert rate.left_s(10) is None
     rate.add(100.0, 1)
     assert rate.left_s(10) == pytest.approx(1000)

@@ -17,7 +17,7 @@ from srpo.core.prompts import (
 )
 from srpo.core.records import Attempt, Problem, Response
 from srpo.core.response import parse, parse_attempt
-from srpo.models.rubric import read_verdict
+from srpo.models.rubric import read_judgement
 
 FREE = Problem(id="1", question="How many {red} bars? {answer}", answer="7")
 CHOICE = Problem(id="2", question="Which one?", answer="B", choices=("a cat", "a dog"))
@@ -95,15 +95,15 @@ def test_the_form_of_the_paper_asks_for_the_reflection_alone(right: bool) -> Non
 
 def test_the_judge_is_shown_the_very_score_that_is_read() -> None:
     assert "<score>N</score>" in JUDGE.template
-    assert read_verdict("Fine. <score>4</score>") == (4, "Fine.")
+    assert read_judgement("Fine. <score>4</score>") == (4, "Fine.")
 
 
 @pytest.mark.parametrize("text", ["4", "<score>6</score>", "<score>four</score>", ""])
 def test_a_judgement_without_a_score_is_none(text: str) -> None:
-    assert read_verdict(text) is None
+    assert read_judgement(text) is None
 
 
 def test_the_last_score_counts() -> None:
-    verdict = read_verdict("Not <score>5</score> but <score> 2 / 5 </score>")
+    verdict = read_judgement("Not <score>5</score> but <score> 2 / 5 </score>")
     assert verdict is not None
     assert verdict.score == 2

@@ -14,7 +14,7 @@ from srpo.models.protocol import Generator, Request
 from srpo.models.scripted import ScriptedTeacher
 from srpo.reflect.config import ReflectConfig
 from srpo.reflect.run import VERIFIED, ReflectResult, run
-from srpo.reflect.table import render
+from srpo.reflect.table import render_reflect
 from srpo.runs.directory import RunDir
 from srpo.runs.rejects import read_rejected
 from tests.support.interrupted import DiesAfter
@@ -73,7 +73,7 @@ def test_counts_add_up_and_the_ratio_holds(tmp_path: Path) -> None:
     assert all(isinstance(trace.parsed, Response) and trace.final_grade.is_correct for trace in traces)
     assert {trace.origin.stage for trace in traces} == {"reflect"}
     assert {trace.origin.teacher for trace in traces} == {"teacher refine/v2", "teacher revise/v2"}
-    assert "selected" in render(result, "x")
+    assert "selected" in render_reflect(result, "x")
 
 
 def test_the_teacher_sees_problem_attempt_and_verdict(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_nothing_usable_is_an_honest_result(tmp_path: Path) -> None:
     cfg = config(data(tmp_path, 5), num_samples=2)
     result = reflect(cfg, tmp_path / "run", FakeGenerator(lambda *_: "blah"), FakeGenerator(good_teacher))
     assert (result.attempts, result.asked, result.selected) == (10, 0, 0)
-    assert "nothing was selected" in render(result, "x")
+    assert "nothing was selected" in render_reflect(result, "x")
 
 
 def test_a_killed_run_goes_on_and_ends_the_same(tmp_path: Path) -> None:

@@ -4,10 +4,10 @@ import pytest
 
 from srpo.core.records import Origin, Problem, Trace
 from srpo.eval.benchmarks.benchmark import Item
-from srpo.eval.benchmarks.marking import style_of
+from srpo.eval.benchmarks.grade import style_of
 from srpo.eval.benchmarks.named import benchmark_named
 from srpo.eval.config import EvalJudgeConfig
-from srpo.eval.judge import Judge, answers_of, doubtful_answers
+from srpo.eval.judge import EvalJudge, answers_of, doubtful_answers
 from srpo.eval.rubrics import check_judged, prompt_text, read_ruling
 from srpo.grading import RULES_ONLY
 from srpo.models.fake import FakeGenerator
@@ -61,7 +61,7 @@ def test_who_is_asked_about_what(problem: Problem, text: str, asked: list[str]) 
 def test_the_judge_sees_no_reasoning_no_picture_and_no_flood() -> None:
     item = Item(problem=LENGTH)
     judge = FakeGenerator(lambda *_: '{"why": "equal", "verdict": "correct"}')
-    decider = Judge(EvalJudgeConfig(model="local:j"), benchmark_named("custom"), answers=judge, points=None)
+    decider = EvalJudge(EvalJudgeConfig(model="local:j"), benchmark_named("custom"), answers=judge, points=None)
     flood = "<think>t</think><answer>" + "x" * 1_000_000 + "</answer>"
     texts = [FIVE.format("a mile", "0.8 km").replace("<think>t", "<think>SECRET"), flood]
     decided, judging = decider.decide([(item, trace_of(LENGTH, text)) for text in texts])
@@ -79,7 +79,7 @@ def test_what_fails_leaves_the_rule() -> None:
         def generate(self, requests: object, sampling: object) -> list[list[Completion]]:
             return [[Completion("", 0, truncated=False, error="HTTP 500")]]
 
-    decider = Judge(
+    decider = EvalJudge(
         EvalJudgeConfig(model="local:j", reflections=True),
         benchmark_named("custom"),
         answers=Silent(lambda *_: ""),
@@ -131,7 +131,7 @@ def test_not_to_know_is_right_without_a_picture(category: str, right: bool) -> N
         groups={"category": category, "visual_input": "none"},
     )
     judge = FakeGenerator(lambda *_: '{"why": "", "verdict": "unclear"}')
-    decider = Judge(EvalJudgeConfig(model="local:j"), benchmark_named("hallusionbench"), answers=judge, points=None)
+    decider = EvalJudge(EvalJudgeConfig(model="local:j"), benchmark_named("hallusionbench"), answers=judge, points=None)
     ((one,), _) = decider.decide([(item, trace_of(item.problem, "<answer>Nobody can tell from this.</answer>"))])
     assert one.trace.final_grade.is_correct is right
 

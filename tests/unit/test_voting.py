@@ -8,24 +8,24 @@ import pytest
 from srpo.core.records import FormatError, Grade, Origin, Problem, TokenCounts, Trace
 from srpo.eval.metrics.voting import (
     RIGHT,
-    Drawn,
-    drawn_by_problem,
+    Vote,
     maj_at_k,
     mean_cost,
     token_budgets,
     token_curve,
     vote_at,
     voted_traces,
+    votes_by_problem,
 )
 
 
-def drawn(votes: str, tokens: int | None) -> list[Drawn]:
+def drawn(votes: str, tokens: int | None) -> list[Vote]:
     """`r` is right, `.` no answer, everything else a wrong answer."""
-    return [Drawn({"r": RIGHT, ".": None}.get(vote, vote), tokens) for vote in votes]
+    return [Vote({"r": RIGHT, ".": None}.get(vote, vote), tokens) for vote in votes]
 
 
 def votes_of(text: str) -> list[str | None]:
-    return [one.vote for one in drawn(text, 1)]
+    return [one.answer for one in drawn(text, 1)]
 
 
 @pytest.mark.parametrize(
@@ -123,5 +123,5 @@ def test_traces_as_votes() -> None:
     ]
     assert voted_traces(traces) == [traces[1]], "two of three say B"
     assert voted_traces([traces[0], traces[3]]) == [traces[0]]
-    assert drawn_by_problem(traces) == {"p": [Drawn(RIGHT, 30), Drawn("b", 25), Drawn("b", None)]}
-    assert drawn_by_problem(traces, "first") == {"p": [Drawn("b", 10), Drawn("b", 25), Drawn(RIGHT, None)]}
+    assert votes_by_problem(traces) == {"p": [Vote(RIGHT, 30), Vote("b", 25), Vote("b", None)]}
+    assert votes_by_problem(traces, "first") == {"p": [Vote("b", 10), Vote("b", 25), Vote(RIGHT, None)]}

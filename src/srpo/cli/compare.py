@@ -23,11 +23,11 @@ class CompareOptions(Record):
 
 def print_comparison(options: CompareOptions) -> int:
     """Print the comparison."""
-    from srpo.eval.compare import compare, render
+    from srpo.eval.compare import compare, render_comparison
     from srpo.runs.directory import RunDir
 
     found = compare(RunDir.read(options.first), RunDir.read(options.second), seed=options.seed)
-    print(found.model_dump_json(indent=2) if options.as_json else render(found))
+    print(found.model_dump_json(indent=2) if options.as_json else render_comparison(found))
     return 0
 
 

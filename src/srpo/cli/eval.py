@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from srpo.cli.stage import Planned, Stage
-from srpo.eval.config import MAY_CHANGE, EvalConfig
+from srpo.eval.config import EVAL_MAY_CHANGE, EvalConfig
 
 if TYPE_CHECKING:
     from srpo.eval.result import EvalResult
@@ -18,17 +18,17 @@ def _work(config: EvalConfig, run_dir: "RunDir") -> "EvalResult":
 
 
 def _plan(config: EvalConfig) -> Planned:
-    from srpo.eval.plan import make_plan, render
+    from srpo.eval.plan import plan_eval, render_eval_plan
 
-    plan = make_plan(config)
-    return Planned(render(plan), plan)
+    plan = plan_eval(config)
+    return Planned(render_eval_plan(plan), plan)
 
 
 def _show(run_dir: "RunReader") -> str:
     from srpo.eval.result import EvalResult
-    from srpo.eval.table import render
+    from srpo.eval.table import render_eval
 
-    return render(EvalResult.model_validate(run_dir.summary()), str(run_dir.path))
+    return render_eval(EvalResult.model_validate(run_dir.summary()), str(run_dir.path))
 
 
-COMMAND = Stage("eval", EvalConfig, _work, show=_show, plan=_plan, may_change=MAY_CHANGE)
+COMMAND = Stage("eval", EvalConfig, _work, show=_show, plan=_plan, may_change=EVAL_MAY_CHANGE)

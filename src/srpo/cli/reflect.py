@@ -19,17 +19,17 @@ def _work(config: ReflectConfig, run_dir: "RunDir") -> "ReflectResult":
 
 
 def _plan(config: ReflectConfig) -> Planned:
-    from srpo.reflect.plan import make_plan, render
+    from srpo.reflect.plan import plan_reflect, render_reflect_plan
 
-    plan = make_plan(config)
-    return Planned(render(plan), plan)
+    plan = plan_reflect(config)
+    return Planned(render_reflect_plan(plan), plan)
 
 
 def _show(run_dir: "RunReader") -> str:
     from srpo.reflect.run import ReflectResult
-    from srpo.reflect.table import render
+    from srpo.reflect.table import render_reflect
 
-    return render(ReflectResult.model_validate(run_dir.summary()), str(run_dir.path))
+    return render_reflect(ReflectResult.model_validate(run_dir.summary()), str(run_dir.path))
 
 
 COMMAND = Stage("reflect", ReflectConfig, _work, show=_show, plan=_plan, may_change=MAY_CHANGE)

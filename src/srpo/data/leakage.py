@@ -96,7 +96,7 @@ class Benchmarks:
             self._short.setdefault(key, []).extend((one, problem.source) for one in looks or [None])
 
     def found_in(self, problem: Problem) -> str | None:
-        """Why `problem` must not be trained on (with the place of its twin), or None.
+        """Why `problem` must not be trained on (with the place where it stands), or None.
 
         Raises:
             ImageError: a picture of the problem cannot be read.

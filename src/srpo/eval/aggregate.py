@@ -17,8 +17,8 @@ from typing import NamedTuple, get_args
 from srpo.core.records import Attempt, FormatError, Grade, MarkStyle, Origin, Problem, Record, Trace, Verdict
 from srpo.core.statistics import pass_at_k, share_interval
 from srpo.eval.benchmarks.benchmark import Benchmark, Breakdown, DecidedBy, Item, Mark
-from srpo.eval.metrics.correction import Sample, correction_metrics, sample_of
-from srpo.eval.metrics.voting import Drawn, drawn_of, maj_at_k, mean_cost
+from srpo.eval.metrics.correction import GradedSample, correction_metrics, sample_of
+from srpo.eval.metrics.voting import Vote, maj_at_k, mean_cost, vote_of
 from srpo.eval.result import BenchmarkResult, Headline, OfficialAccuracy, ReflectionQuality, SampledMetrics
 from srpo.runs.files import read_lines
 
@@ -62,7 +62,7 @@ class ItemRow(Record):
         )
 
 
-def read_rows(run: Path) -> Iterator[ItemRow]:
+def read_item_rows(run: Path) -> Iterator[ItemRow]:
     """The rows of a run's `rows.jsonl`."""
     for line in read_lines(run / ROWS):
         yield ItemRow.model_validate_json(line.text)
@@ -154,7 +154,7 @@ class Facts(NamedTuple):
     judging: Judging = Judging()
 
 
-class Tally:
+class Aggregator:
     """Adds up responses as they come."""
 
     def __init__(self, num_samples: int = 1) -> None:
@@ -163,13 +163,13 @@ class Tally:
         self._finals = _Shares()
         self._firsts = _Shares()
         self._officials = _Shares()
-        self._drawn: dict[str, list[Drawn]] = {}
+        self._votes: dict[str, list[Vote]] = {}
         self._ungradable: set[str] = set()
         self._decided: Counter[DecidedBy] = Counter()
         self._scores: Counter[int] = Counter()
         self._tokens = array("Q")
         self._truncated = 0
-        self._samples: list[Sample] = []
+        self._samples: list[GradedSample] = []
         """Of the reflective responses."""
 
     def add(self, row: ItemRow, trace: Trace) -> None:
@@ -192,7 +192,7 @@ class Tally:
         if row.official_correct is not None:
             self._officials.add(row.id, row.official_correct)
         if self._num_samples > 1:
-            self._drawn.setdefault(sys.intern(row.id), []).append(drawn_of(trace))
+            self._votes.setdefault(sys.intern(row.id), []).append(vote_of(trace))
 
     def result(self, benchmark: Benchmark, marks: Sequence[Mark], facts: Facts) -> BenchmarkResult:
         """What it came to; `marks` are those of the first samples, and may be in a file."""
@@ -235,7 +235,7 @@ class Tally:
         sizes = [2**power for power in range(num.bit_length()) if 2**power < num] + [num]
         # Where samples of an item failed, those that are there vote.
         votes = {
-            k: [maj_at_k([one.vote for one in drawn], k=min(k, len(drawn))) for drawn in self._drawn.values()]
+            k: [maj_at_k([one.answer for one in found], k=min(k, len(found))) for found in self._votes.values()]
             for k in sizes
         }
         return SampledMetrics(
@@ -245,7 +245,7 @@ class Tally:
             },
             maj_at={k: _mean(shares) for k, shares in votes.items()},
             maj_interval=share_interval(votes[num]),
-            tokens_per_sample=mean_cost(self._drawn),
+            tokens_per_sample=mean_cost(self._votes),
         )
 
     def _quality(self, judging: Judging) -> ReflectionQuality | None:

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from srpo.core.records import Record, Trace
 from srpo.core.statistics import Estimate, WhichAnswer, mcnemar_exact, paired_difference, share_interval
-from srpo.eval.metrics.voting import RIGHT, AtTokens, Drawn, drawn_of, mean_cost, point_of, token_budgets, vote_at
+from srpo.eval.metrics.voting import RIGHT, AtTokens, Vote, mean_cost, point_of, token_budgets, vote_at, vote_of
 from srpo.runs.reader import RunReader
 from srpo.runs.tables import text_of
 
@@ -87,10 +87,10 @@ class _Problem(NamedTuple):
     digest: bytes
     """Of question and gold: ids alone may be those of other data."""
     gold: str
-    final: list[Drawn]
-    first: list[Drawn]
+    final: list[Vote]
+    first: list[Vote]
 
-    def drawn(self, answer: WhichAnswer) -> list[Drawn]:
+    def votes(self, answer: WhichAnswer) -> list[Vote]:
         return self.first if answer == "first" else self.final
 
 
@@ -101,8 +101,8 @@ class _Run(NamedTuple):
     ungradable: int
     reflective: bool
 
-    def side(self, shared: Sequence[str], answer: WhichAnswer = "final") -> dict[str, list[Drawn]]:
-        return {key: self.problems[key].drawn(answer) for key in shared}
+    def side(self, shared: Sequence[str], answer: WhichAnswer = "final") -> dict[str, list[Vote]]:
+        return {key: self.problems[key].votes(answer) for key in shared}
 
 
 def compare(first: RunReader, second: RunReader, *, seed: int = 0) -> Comparison:
@@ -144,8 +144,8 @@ def _read(run: RunReader, name: str) -> _Run:
             continue
         reflective = reflective or trace.style == "reflective"
         kept = problems.setdefault(trace.problem.id, _Problem(_digest(trace), trace.problem.answer, [], []))
-        kept.final.append(drawn_of(trace))
-        kept.first.append(drawn_of(trace, "first"))
+        kept.final.append(vote_of(trace))
+        kept.first.append(vote_of(trace, "first"))
     if not problems:
         raise ValueError(f"{str(run.path)!r} has no answers that can be compared; evaluate first, see `srpo eval`")
     return _Run(name, str(run.path), problems, ungradable, reflective)
@@ -180,9 +180,9 @@ def _side(run: _Run, shared: Sequence[str]) -> Side:
 
 
 def _paired(
-    answer: WhichAnswer, one: Mapping[str, Sequence[Drawn]], two: Mapping[str, Sequence[Drawn]], seed: int
+    answer: WhichAnswer, one: Mapping[str, Sequence[Vote]], two: Mapping[str, Sequence[Vote]], seed: int
 ) -> PairedAnswers:
-    left, right = ({key: _share(drawn) for key, drawn in side.items()} for side in (one, two))
+    left, right = ({key: _share(votes) for key, votes in side.items()} for side in (one, two))
     better, worse = sum(right[key] > left[key] for key in left), sum(right[key] < left[key] for key in left)
     return PairedAnswers(
         answer=answer,
@@ -195,8 +195,8 @@ def _paired(
     )
 
 
-def _share(drawn: Sequence[Drawn]) -> float:
-    return sum(one.vote == RIGHT for one in drawn) / len(drawn)
+def _share(votes: Sequence[Vote]) -> float:
+    return sum(one.answer == RIGHT for one in votes) / len(votes)
 
 
 def _accuracy(shares: Mapping[str, float], seed: int) -> Estimate:
@@ -218,7 +218,7 @@ def _equal_tokens(one: _Run, two: _Run, shared: Sequence[str], seed: int) -> Ite
         if run.reflective:
             pairs.append(((f"{run.name}, first answers", run.side(shared, "first")), final))
     for left, right in pairs:
-        if all(len(drawn) == 1 for side in (left[1], right[1]) for drawn in side.values()):
+        if all(len(votes) == 1 for side in (left[1], right[1]) for votes in side.values()):
             continue
         for budget in token_budgets([left[1], right[1]]):
             votes = [vote_at(side, budget, seed=seed) for _, side in (left, right)]
@@ -235,7 +235,7 @@ def _equal_tokens(one: _Run, two: _Run, shared: Sequence[str], seed: int) -> Ite
 # -- on the terminal
 
 
-def render(found: Comparison) -> str:
+def render_comparison(found: Comparison) -> str:
     """The comparison as text."""
     sides = Table("", "problems", "not in the other", "samples", "tokens", title=f"{found.shared} shared problems")
     sides.title_justify = "left"

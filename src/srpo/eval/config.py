@@ -15,14 +15,13 @@ from srpo.core.prompts import PromptName
 from srpo.core.records import MarkStyle, Record, Sampling
 from srpo.data.config import SourceConfig
 from srpo.eval.benchmarks.named import BenchmarkName
-from srpo.models.config import MAY_CHANGE as _REFLECT_MAY_CHANGE
-from srpo.models.config import BudgetConfig, Model, ServerConfig, check_local
+from srpo.models.config import MAY_CHANGE, BudgetConfig, Model, ServerConfig, check_local
 
-MAY_CHANGE = tuple(name for name in _REFLECT_MAY_CHANGE if not name.startswith("teacher."))
+EVAL_MAY_CHANGE = tuple(name for name in MAY_CHANGE if not name.startswith("teacher."))
 """Settings that decide how a run gets on, not what comes out: a stopped run may go on with others."""
 
 
-SCORE_MAY_CHANGE = ("responses", "max_usd", *(name for name in MAY_CHANGE if name.startswith("judge.")))
+SCORE_MAY_CHANGE = ("responses", "max_usd", *(name for name in EVAL_MAY_CHANGE if name.startswith("judge.")))
 """The same for `srpo score`; the responses are known by their hash."""
 
 

@@ -12,7 +12,7 @@ from srpo.eval.benchmarks.named import benchmark_named
 from srpo.eval.config import EvalConfig
 
 
-class Material(NamedTuple):
+class Dataset(NamedTuple):
     """All rows of the source, accounted for."""
 
     label: str
@@ -27,7 +27,7 @@ class Material(NamedTuple):
         return problem_text(problem) if self.benchmark is None else self.benchmark.prompt(self.items[problem.id])
 
 
-def load_material(config: EvalConfig) -> Material:
+def load_dataset(config: EvalConfig) -> Dataset:
     """Read the problems, or rows until there are `config.limit` usable ones.
 
     Raises:
@@ -35,7 +35,7 @@ def load_material(config: EvalConfig) -> Material:
     """
     if config.benchmark is None:
         assert config.data is not None, "the config is checked"
-        return Material(config.data.label, load_problems(config.data, limit=config.limit))
+        return Dataset(config.data.label, load_problems(config.data, limit=config.limit))
     benchmark = benchmark_named(config.benchmark)
     source = config.data or published(benchmark)
     items: dict[str, Item] = {}
@@ -51,4 +51,4 @@ def load_material(config: EvalConfig) -> Material:
         if len(items) == config.limit:
             break
     problems = ProblemSet(tuple(item.problem for item in items.values()), tuple(rejected))
-    return Material(source.label, problems, benchmark, items)
+    return Dataset(source.label, problems, benchmark, items)

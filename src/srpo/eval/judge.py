@@ -1,6 +1,6 @@
 """A judge where a rule cannot be sure: is this answer right? And, if wanted, how good is the reflection, 0 to 5?
 
-    judge = Judge(config, benchmark, answers=generator, points=None)
+    judge = EvalJudge(config, benchmark, answers=generator, points=None)
     judge.decide([(item, trace)])[0].decided_by
 
 Rule first: the judge is asked about answers that the rule found wrong and that are not plainly wrong (another option,
@@ -29,7 +29,7 @@ from srpo.eval.rubrics import BLOCKS, check_judged, prompt_text, read_ruling
 from srpo.grading import extract_answer
 from srpo.models.pool import ModelPool
 from srpo.models.protocol import Completion, Generator, Message, Request
-from srpo.models.rubric import read_verdict, request_about
+from srpo.models.rubric import read_judgement, request_about
 
 _LAST_WORDS = 60
 _LONGEST = 2000
@@ -43,7 +43,7 @@ _YES_NO = frozenset({"yes", "no"})
 Case = tuple[Item, Trace]
 
 
-class Decided(NamedTuple):
+class JudgedTrace(NamedTuple):
     """A trace after everybody was heard."""
 
     trace: Trace
@@ -52,7 +52,7 @@ class Decided(NamedTuple):
     """Points for the reflection."""
 
 
-class Judge:
+class EvalJudge:
     """Decides batches of cases; may be called by many threads at once."""
 
     def __init__(
@@ -83,7 +83,7 @@ class Judge:
         assert generator is not None, "a judge of nothing"
         return generator.name
 
-    def decide(self, cases: Sequence[Case]) -> "tuple[list[Decided], Judging]":
+    def decide(self, cases: Sequence[Case]) -> "tuple[list[JudgedTrace], Judging]":
         """The cases with what the judge says of them, and how that went."""
         failures: Counter[str] = Counter()
         rulings = self._rulings(cases, failures)
@@ -124,7 +124,7 @@ class Judge:
         asked = [number for number, trace in enumerate(traces) if (pieces(trace.text).reflection or "").strip()]
         replies = self._points.generate([request_about(traces[number]) for number in asked], self._sampling)
         for number, (reply,) in zip(asked, replies, strict=True):
-            verdict = None if reply.error is not None else read_verdict(reply.text)
+            verdict = None if reply.error is not None else read_judgement(reply.text)
             scores[number] = None if verdict is None else verdict.score
         return scores, sum(scores[number] is None for number in asked)
 
@@ -202,25 +202,25 @@ def _shows_nothing(item: Item) -> bool:
     return item.groups.get("category") == "VS" and item.groups.get("visual_input") == "none"
 
 
-def _apply(item: Item, trace: Trace, rulings: dict[tuple[str, str], Grade]) -> Decided:
+def _apply(item: Item, trace: Trace, rulings: dict[tuple[str, str], Grade]) -> JudgedTrace:
     found = zip(answers_of(trace), (trace.first_grade, trace.final_grade), strict=True)
     first, final = (
         rulings.get((item.problem.id, answer)) if answer is not None and _is_doubtful(item, grade, answer) else None
         for answer, grade in found
     )
     if first is None and final is None:
-        return Decided(trace)
+        return JudgedTrace(trace)
     grades = {"first_grade": first or trace.first_grade, "final_grade": final or trace.final_grade}
-    return Decided(trace.model_copy(update=grades), "judge" if final is not None else "rule")
+    return JudgedTrace(trace.model_copy(update=grades), "judge" if final is not None else "rule")
 
 
 def open_judge(
     config: EvalJudgeConfig | None, benchmark: Benchmark | None, pool: ModelPool, given: Generator | None = None
-) -> Judge | None:
+) -> EvalJudge | None:
     """The judge that a config asks for, if it asks for one; `given` stands in for its model."""
     if config is None:
         return None
-    return Judge(
+    return EvalJudge(
         config,
         benchmark,
         answers=(given or pool.open(config.model, BLOCKS)) if config.answers else None,

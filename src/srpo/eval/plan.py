@@ -8,7 +8,7 @@ from srpo.core.prompts import prompt_named
 from srpo.core.records import Problem, Record
 from srpo.data.usable import check_usable, spread
 from srpo.eval.config import EvalConfig
-from srpo.eval.dataset import Material, load_material
+from srpo.eval.dataset import Dataset, load_dataset
 from srpo.eval.rubrics import RULING_PROMPT
 from srpo.models.config import ServerConfig
 from srpo.models.estimate import Load, Share, cost_lines, forecast, prompt_tokens, sampling_load
@@ -39,29 +39,29 @@ class EvalPlan(Record):
     """None when no server would be asked."""
 
 
-def make_plan(config: EvalConfig) -> EvalPlan:
+def plan_eval(config: EvalConfig) -> EvalPlan:
     """Read the problems and count.
 
     Raises:
         ValueError: the source cannot be read, or holds no usable problem.
     """
-    material = load_material(config)
-    problems = material.problems
-    check_usable(problems, material.label)
+    dataset = load_dataset(config)
+    problems = dataset.problems
+    check_usable(problems, dataset.label)
     total = len(problems.problems)
-    found = forecast(_loads(config, material, spread(problems.problems, _SAMPLE)), total)
+    found = forecast(_loads(config, dataset, spread(problems.problems, _SAMPLE)), total)
     return EvalPlan(
         num_rows=total + len(problems.rejected),
         num_problems=total,
         unusable=dict(Counter(row.reason for row in problems.rejected).most_common()),
-        prompt=_prompt(config, material, problems.problems[0]),
+        prompt=_prompt(config, dataset, problems.problems[0]),
         num_pictures=len(problems.problems[0].images),
         shares=found.shares,
         estimate=found.estimate,
     )
 
 
-def render(plan: EvalPlan) -> str:
+def render_eval_plan(plan: EvalPlan) -> str:
     """The plan as text."""
     lines = [f"problems: {plan.num_problems} (of {plan.num_rows} rows read)"]
     lines += [f"  not usable: {number} x {reason}" for reason, number in list(plan.unusable.items())[:_SHOWN]]
@@ -70,13 +70,13 @@ def render(plan: EvalPlan) -> str:
     return "\n".join([*lines, "", *cost_lines(plan.shares, plan.estimate)])
 
 
-def _prompt(config: EvalConfig, material: Material, problem: Problem) -> str:
-    return prompt_named(config.prompt).template.format(problem=material.question(problem))
+def _prompt(config: EvalConfig, dataset: Dataset, problem: Problem) -> str:
+    return prompt_named(config.prompt).template.format(problem=dataset.question(problem))
 
 
-def _loads(config: EvalConfig, material: Material, problems: list[Problem]) -> Iterator[Load]:
+def _loads(config: EvalConfig, dataset: Dataset, problems: list[Problem]) -> Iterator[Load]:
     if isinstance(config.model, ServerConfig):
-        num_in = prompt_tokens(config.model, (), problems, lambda one: _prompt(config, material, one))
+        num_in = prompt_tokens(config.model, (), problems, lambda one: _prompt(config, dataset, one))
         yield sampling_load("model", config.model, config.num_samples, num_in=num_in, max_tokens=config.max_tokens)
     judge = config.judge
     if judge is None or not isinstance(judge.model, ServerConfig):

@@ -17,21 +17,21 @@ from typing import Any, NamedTuple
 from srpo.core.records import Trace
 from srpo.core.statistics import majority_vote, summarise, wilson
 from srpo.data.usable import check_usable, split_batches, spread
-from srpo.eval.aggregate import ROWS, Facts, ItemRow, Judging, Tally, light, mark_of, read_rows, row_of
+from srpo.eval.aggregate import ROWS, Aggregator, Facts, ItemRow, Judging, light, mark_of, read_item_rows, row_of
 from srpo.eval.benchmarks.benchmark import Mark
-from srpo.eval.benchmarks.marking import official_verdict
+from srpo.eval.benchmarks.grade import official_verdict
 from srpo.eval.config import EvalConfig
-from srpo.eval.dataset import Material, load_material
-from srpo.eval.judge import Decided, open_judge
+from srpo.eval.dataset import Dataset, load_dataset
+from srpo.eval.judge import JudgedTrace, open_judge
 from srpo.eval.metrics.voting import RIGHT
 from srpo.eval.result import BenchmarkResult, EvalResult
-from srpo.eval.worker import Worked, Worker
+from srpo.eval.worker import EvaluatedBatch, Worker
 from srpo.grading import Grader
 from srpo.models.meter import Spend
 from srpo.models.pool import ModelPool, open_pool
 from srpo.models.protocol import Generator, InspectingGenerator
 from srpo.models.spending import PoolSpending
-from srpo.runs.batched import Batch, BatchedRun, Recorded
+from srpo.runs.batched import Batch, BatchedRun, BatchRecord
 from srpo.runs.directory import RunDir
 from srpo.runs.origin import check_same_data
 from srpo.runs.rejects import REJECTED, count_rejected, fingerprint, read_rejected
@@ -53,15 +53,15 @@ def run(
     """
     if run_dir.finished:
         return EvalResult.model_validate(run_dir.summary())
-    material = load_material(config)
-    check_usable(material.problems, material.label)
+    dataset = load_dataset(config)
+    check_usable(dataset.problems, dataset.label)
     with open_pool(config, run_dir.path) as pool, Grader(symbolic=config.symbolic) as grader:
         model = generator or pool.open(config.model)
-        decider = open_judge(config.judge, material.benchmark, pool, judge)
-        worker = Worker(config, run_dir, material, model=model, judge=decider, grader=grader)
-        state = _work(config, run_dir, material, worker, pool)
+        decider = open_judge(config.judge, dataset.benchmark, pool, judge)
+        worker = Worker(config, run_dir, dataset, model=model, judge=decider, grader=grader)
+        state = _work(config, run_dir, dataset, worker, pool)
         spend = pool.spend()
-    result = _result(config, run_dir, material, state, spend)
+    result = _result(config, run_dir, dataset, state, spend)
     run_dir.finish(result.model_dump(mode="json"))
     return result
 
@@ -73,19 +73,19 @@ class _State(NamedTuple):
     judging: Judging = Judging()
 
 
-def _work(config: EvalConfig, run_dir: RunDir, material: Material, worker: Worker, pool: ModelPool) -> _State:
+def _work(config: EvalConfig, run_dir: RunDir, dataset: Dataset, worker: Worker, pool: ModelPool) -> _State:
     """Answer what is not answered yet, batch by batch."""
-    problems = material.problems.problems
+    problems = dataset.problems.problems
     spending = PoolSpending(pool, config.budget, run_dir.path, len(problems))
-    ledgers = dict.fromkeys((REJECTED, ROWS) if material.benchmark else (REJECTED,), 0)
+    ledgers = dict.fromkeys((REJECTED, ROWS) if dataset.benchmark else (REJECTED,), 0)
     batched = BatchedRun(run_dir, len(problems), config.batch_size, ledgers=ledgers, spending=spending)
     digest = fingerprint(problems)
-    check_same_data(batched.state, digest, material.label)
+    check_same_data(batched.state, digest, dataset.label)
     with batched:
         if not batched.num_batches:
-            batched.ledgers[REJECTED].append(material.problems.rejected)
+            batched.ledgers[REJECTED].append(dataset.problems.rejected)
         batches = [Batch(*one) for one in enumerate(split_batches(problems, config.batch_size), start=1)]
-        recorder = _Recorder(run_dir, material, batched, digest)
+        recorder = _Recorder(run_dir, dataset, batched, digest)
         left = batches[batched.num_batches :]
         batched.work(left, worker.work, recorder.record, sample=lambda count: spread(problems, count))
     return recorder.state
@@ -94,14 +94,14 @@ def _work(config: EvalConfig, run_dir: RunDir, material: Material, worker: Worke
 class _Recorder:
     """Writes down what came of each batch, and keeps count."""
 
-    def __init__(self, run_dir: RunDir, material: Material, batched: BatchedRun, digest: str) -> None:
+    def __init__(self, run_dir: RunDir, dataset: Dataset, batched: BatchedRun, digest: str) -> None:
         self._run = run_dir
-        self._material = material
+        self._dataset = dataset
         self._ledgers = batched.ledgers
         self._digest = digest
         self.state = _state_of(batched.state)
 
-    def record(self, _: Batch, found: Worked) -> Recorded:
+    def record(self, _: Batch, found: EvaluatedBatch) -> BatchRecord:
         self.state = _State(self.state.num_adjusted + found.num_adjusted, self.state.judging.plus(found.judging))
         traces = [one.trace for one in found.decided]
         self._ledgers[REJECTED].append(found.rejected)
@@ -109,12 +109,12 @@ class _Recorder:
             self._ledgers[ROWS].append_lines(self._row(one).line() for one in found.decided)
         self._run.append_traces(traces)
         final = _mean([trace.final_grade.is_correct for trace in traces])
-        return Recorded(metrics(traces, "eval"), {"data": self._digest, **_extra_of(self.state)}, {"final": final})
+        return BatchRecord(metrics(traces, "eval"), {"data": self._digest, **_extra_of(self.state)}, {"final": final})
 
-    def _row(self, one: Decided) -> ItemRow:
-        benchmark, trace = self._material.benchmark, one.trace
+    def _row(self, one: JudgedTrace) -> ItemRow:
+        benchmark, trace = self._dataset.benchmark, one.trace
         assert benchmark is not None, "rows are of a benchmark"
-        item = self._material.items[trace.problem.id]
+        item = self._dataset.items[trace.problem.id]
         official = official_verdict(benchmark, item, trace.text, trace.style)
         return row_of(mark_of(item, trace, one.decided_by), sample=trace.sample, score=one.score, official=official)
 
@@ -142,9 +142,9 @@ def vote(traces: Iterable[Trace]) -> dict[str, bool]:
 
 
 def _result(
-    config: EvalConfig, run_dir: RunDir, material: Material, state: _State, spend: tuple[Spend, ...]
+    config: EvalConfig, run_dir: RunDir, dataset: Dataset, state: _State, spend: tuple[Spend, ...]
 ) -> EvalResult:
-    problems = material.problems
+    problems = dataset.problems
     traces = [light(trace) for trace in run_dir.traces()]
     rejected = list(read_rejected(run_dir.path))
     refused = [row for row in rejected if row.where == "prompt"]
@@ -152,7 +152,7 @@ def _result(
     if not traces:
         first = (refused or list(failed.values()))[0]
         raise ValueError(
-            f"the model can take none of the {len(problems.problems)} problems of {material.label}, "
+            f"the model can take none of the {len(problems.problems)} problems of {dataset.label}, "
             f"e.g. {first.id!r}: {first.detail}"
         )
     # Some samples of a problem may have failed, and others not.
@@ -160,7 +160,7 @@ def _result(
     name = config.name or Path(config.model_name).name
     facts = Facts(
         model=name,
-        data=material.label,
+        data=dataset.label,
         style=config.style,
         missing=0,
         unusable=len(problems.rejected) + len(refused),
@@ -185,28 +185,28 @@ def _result(
         truncation_rate=_mean([trace.tokens.truncated for trace in traces if trace.tokens]),
         majority_accuracy=_mean(votes) if votes else None,
         majority_interval=wilson(sum(votes), len(votes)) if votes else None,
-        benchmark=_benchmark_result(config, run_dir, material, lost, facts),
+        benchmark=_benchmark_result(config, run_dir, dataset, lost, facts),
         spend=spend,
     )
 
 
 def _benchmark_result(
-    config: EvalConfig, run_dir: RunDir, material: Material, lost: Collection[str], facts: Facts
+    config: EvalConfig, run_dir: RunDir, dataset: Dataset, lost: Collection[str], facts: Facts
 ) -> BenchmarkResult | None:
     """What the benchmark says of the traces and rows that the run has written."""
-    benchmark, items = material.benchmark, material.items
+    benchmark, items = dataset.benchmark, dataset.items
     if benchmark is None:
         return None
-    tally = Tally(config.num_samples)
+    aggregator = Aggregator(config.num_samples)
     marks: dict[str, Mark] = {}
-    for trace, row in zip(run_dir.traces(), read_rows(run_dir.path), strict=True):
-        tally.add(row, trace)
+    for trace, row in zip(run_dir.traces(), read_item_rows(run_dir.path), strict=True):
+        aggregator.add(row, trace)
         if row.id not in marks:
             marks[row.id] = mark_of(items[row.id], trace, row.decided_by)
     ungradable = sum(benchmark.grade(items[key], "").verdict == "ungradable" for key in lost)
     missing = len(lost) - ungradable
     facts = facts._replace(missing=missing, failed=missing, ungradable_missing=ungradable)
-    return tally.result(benchmark, list(marks.values()), facts)
+    return aggregator.result(benchmark, list(marks.values()), facts)
 
 
 def _state_of(extra: Mapping[str, Any]) -> _State:

@@ -22,13 +22,13 @@ from srpo.core.records import Origin, Rejected, Trace
 from srpo.core.statistics import summarise
 from srpo.data.sources import ProblemSet
 from srpo.data.usable import check_usable
-from srpo.eval.aggregate import ROWS, Facts, ItemRow, Judging, Tally, light, mark_of, row_of
+from srpo.eval.aggregate import ROWS, Aggregator, Facts, ItemRow, Judging, light, mark_of, row_of
 from srpo.eval.benchmarks.benchmark import Benchmark, Item, Mark
+from srpo.eval.benchmarks.grade import grade_item, official_verdict, style_of
 from srpo.eval.benchmarks.items import iter_items
-from srpo.eval.benchmarks.marking import grade_item, official_verdict, style_of
 from srpo.eval.benchmarks.named import benchmark_named
 from srpo.eval.config import ScoreConfig
-from srpo.eval.judge import Case, Decided, Judge, open_judge, shared_cache
+from srpo.eval.judge import Case, EvalJudge, JudgedTrace, open_judge, shared_cache
 from srpo.eval.responses import STDIN, iter_responses
 from srpo.eval.result import BenchmarkResult, EvalResult
 from srpo.grading import Grader
@@ -191,7 +191,7 @@ class _Output:
         self._rows = rows
         self._run = run_dir
         self._stand_in = judge
-        self._tally = Tally()
+        self._aggregator = Aggregator()
         self._judging = Judging()
         self._rejected = list(given.rejected)
         self._light: list[Trace] = []
@@ -214,12 +214,12 @@ class _Output:
             except BudgetSpent as error:
                 raise Stopped(f"at --max_usd ({error}); what was judged is kept, give more with --max_usd") from error
             self._spend = pool.spend()
-        result = self._tally.result(self._benchmark, marks, self._facts())
+        result = self._aggregator.result(self._benchmark, marks, self._facts())
         if self._run is not None:
             self._finish(self._run, result)
         return result
 
-    def _open_judge(self, stack: ExitStack) -> tuple[ModelPool, Judge | None]:
+    def _open_judge(self, stack: ExitStack) -> tuple[ModelPool, EvalJudge | None]:
         config = self._config
         path = self._run.path / RESPONSES if self._run else shared_cache()
         # One job: what earlier tries paid for the same responses counts against the limit.
@@ -252,8 +252,8 @@ class _Output:
             return Rejected.about(item.problem, "gold", "gold is ungradable")
         return Rejected.about(item.problem, "response", "no recorded response")
 
-    def _write(self, cases: list[Case], judge: Judge | None, marks: RecordFile[Mark], sinks: list["Sink"]) -> None:
-        decided = [Decided(trace) for _, trace in cases]
+    def _write(self, cases: list[Case], judge: EvalJudge | None, marks: RecordFile[Mark], sinks: list["Sink"]) -> None:
+        decided = [JudgedTrace(trace) for _, trace in cases]
         if judge is not None:
             decided, judging = judge.decide(cases)
             self._judging = self._judging.plus(judging)
@@ -263,7 +263,7 @@ class _Output:
             marks.append(mark)
             official = official_verdict(self._benchmark, item, one.trace.text, one.trace.style)
             rows.append(row_of(mark, score=one.score, official=official))
-            self._tally.add(rows[-1], one.trace)
+            self._aggregator.add(rows[-1], one.trace)
         for sink in sinks:
             sink(rows)
         if self._run is not None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from srpo.eval.result import BenchmarkResult, EvalResult
 
 
-def render(result: "EvalResult", path: str) -> str:
+def render_eval(result: "EvalResult", path: str) -> str:
     """The numbers of one evaluation, as text."""
     row = result.summary
     table = Table(title=f"{row.name}: {row.n} problems, {row.num_samples} samples each", title_justify="left")

@@ -6,10 +6,10 @@ from typing import NamedTuple
 from srpo.core.records import Problem, Rejected, Style, TokenCounts, Trace
 from srpo.core.response import first_attempt_end
 from srpo.eval.aggregate import Judging
-from srpo.eval.benchmarks.marking import grade_item, style_of
+from srpo.eval.benchmarks.grade import grade_item, style_of
 from srpo.eval.config import EvalConfig
-from srpo.eval.dataset import Material
-from srpo.eval.judge import Decided, Judge
+from srpo.eval.dataset import Dataset
+from srpo.eval.judge import EvalJudge, JudgedTrace
 from srpo.grading import Grader
 from srpo.models import asking
 from srpo.models.pool import turn_of
@@ -18,10 +18,10 @@ from srpo.runs.directory import RunDir
 from srpo.runs.origin import make_origin
 
 
-class Worked(NamedTuple):
+class EvaluatedBatch(NamedTuple):
     """What came of a batch."""
 
-    decided: list[Decided]
+    decided: list[JudgedTrace]
     rejected: list[Rejected]
     num_adjusted: int
     judging: Judging
@@ -34,20 +34,20 @@ class Worker:
         self,
         config: EvalConfig,
         run_dir: RunDir,
-        material: Material,
+        dataset: Dataset,
         *,
         model: InspectingGenerator,
-        judge: Judge | None,
+        judge: EvalJudge | None,
         grader: Grader,
     ) -> None:
         self._config = config
-        self._material = material
+        self._dataset = dataset
         self._model = model
         self._judge = judge
         self._grader = grader
         self._origin = make_origin(run_dir, "eval", config.model_name, config.prompt, config.sampling)
 
-    def work(self, problems: Sequence[Problem]) -> Worked:
+    def work(self, problems: Sequence[Problem]) -> EvaluatedBatch:
         """Everything about these problems.
 
         Raises:
@@ -55,8 +55,8 @@ class Worker:
         """
         config, model = self._config, self._model
         with turn_of(model):
-            taken, rejected = asking.take_all(
-                model, problems, config.prompt, config.num_samples, self._material.question
+            taken, rejected = asking.prepare_requests(
+                model, problems, config.prompt, config.num_samples, self._dataset.question
             )
             groups = model.generate([one.request for one in taken], config.sampling) if taken else []
         errors = [one.error for group in groups for one in group if one.error is not None]
@@ -71,21 +71,21 @@ class Worker:
                     problem, error = one.request.problem, completion.error
                     rejected.append(Rejected.about(problem, "response", "request failed", error, sample=sample))
         decided, judging = self._decide(traces)
-        return Worked(decided, rejected, sum(bool(one.notes) for one in taken), judging)
+        return EvaluatedBatch(decided, rejected, sum(bool(one.notes) for one in taken), judging)
 
-    def _decide(self, traces: Sequence[Trace]) -> tuple[list[Decided], Judging]:
+    def _decide(self, traces: Sequence[Trace]) -> tuple[list[JudgedTrace], Judging]:
         if self._judge is None:
-            return [Decided(trace) for trace in traces], Judging()
-        return self._judge.decide([(self._material.items[trace.problem.id], trace) for trace in traces])
+            return [JudgedTrace(trace) for trace in traces], Judging()
+        return self._judge.decide([(self._dataset.items[trace.problem.id], trace) for trace in traces])
 
-    def _trace(self, taken: asking.Taken, sample: int, completion: Completion) -> Trace:
+    def _trace(self, taken: asking.PreparedRequest, sample: int, completion: Completion) -> Trace:
         problem, text = taken.request.problem, completion.text
         style = style_of(text, self._config.style)
-        benchmark = self._material.benchmark
+        benchmark = self._dataset.benchmark
         if benchmark is None:
             graded = self._grader.grade_response(problem, text, style)
         else:
-            graded = grade_item(benchmark, self._material.items[problem.id], text, style, self._grader)
+            graded = grade_item(benchmark, self._dataset.items[problem.id], text, style, self._grader)
         return Trace.of(
             graded,
             origin=self._origin,

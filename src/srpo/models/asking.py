@@ -7,13 +7,13 @@ from srpo.core.prompts import problem_text, prompt_named
 from srpo.core.records import Problem, Rejected
 from srpo.models.protocol import InspectingGenerator, Message, Request
 
-Question = Callable[[Problem], str]
+Wording = Callable[[Problem], str]
 """How a problem is put, before a prompt is put around it."""
 _FEW = 4
 """Fewer problems than this may have nothing in common but bad luck."""
 
 
-class Taken(NamedTuple):
+class PreparedRequest(NamedTuple):
     """A problem that the model can be asked."""
 
     request: Request
@@ -22,9 +22,9 @@ class Taken(NamedTuple):
     """What had to be done to the pictures."""
 
 
-def take(
-    generator: InspectingGenerator, problem: Problem, prompt: str, num_samples: int, question: Question = problem_text
-) -> Taken | Rejected:
+def prepare_request(
+    generator: InspectingGenerator, problem: Problem, prompt: str, num_samples: int, question: Wording = problem_text
+) -> PreparedRequest | Rejected:
     """Ask the generator whether it can take `problem`."""
     try:
         text = prompt_named(prompt).template.format(problem=question(problem))
@@ -35,19 +35,21 @@ def take(
     info = generator.inspect(request)
     if info.reason is not None:
         return _refused(problem, info.reason)
-    return Taken(request, info.num_tokens, info.notes)
+    return PreparedRequest(request, info.num_tokens, info.notes)
 
 
-def take_all(
+def prepare_requests(
     generator: InspectingGenerator,
     problems: Iterable[Problem],
     prompt: str,
     num_samples: int,
-    question: Question = problem_text,
-) -> tuple[list[Taken], list[Rejected]]:
-    """`take` for each problem: those that can be asked, and those that cannot."""
-    found = [take(generator, problem, prompt, num_samples, question) for problem in problems]
-    return [one for one in found if isinstance(one, Taken)], [one for one in found if isinstance(one, Rejected)]
+    question: Wording = problem_text,
+) -> tuple[list[PreparedRequest], list[Rejected]]:
+    """`prepare_request` for each problem: those that can be asked, and those that cannot."""
+    found = [prepare_request(generator, problem, prompt, num_samples, question) for problem in problems]
+    return [one for one in found if isinstance(one, PreparedRequest)], [
+        one for one in found if isinstance(one, Rejected)
+    ]
 
 
 def check_alive(name: str, num_requests: int, errors: Sequence[str], *, num_problems: int) -> None:

@@ -41,7 +41,7 @@ class Usage(NamedTuple):
     """Cost of the paid requests; 0 without a price."""
 
 
-class _Purse:
+class _SharedBudget:
     """The money that several meters share."""
 
     def __init__(self, max_usd: float | None, spent_usd: float) -> None:
@@ -64,7 +64,7 @@ class Meter:
         if max_usd is not None and price is None:
             raise ValueError(f"a limit of ${max_usd} needs the model's price; see srpo.models.prices")
         self._price = price
-        self._purse = _Purse(max_usd, spent_usd)
+        self._budget = _SharedBudget(max_usd, spent_usd)
         self._counts = Usage(0, 0, 0, 0, 0, 0, 0.0)
         self._watched: defaultdict[str, float] | None = None
 
@@ -74,8 +74,8 @@ class Meter:
         Raises:
             ValueError: a limit without a price.
         """
-        other = type(self)(price, self._purse.max_usd)
-        other._purse = self._purse  # noqa: SLF001  of the same class
+        other = type(self)(price, self._budget.max_usd)
+        other._budget = self._budget  # noqa: SLF001  of the same class
         return other
 
     @property
@@ -86,12 +86,12 @@ class Meter:
     @property
     def spent_usd(self) -> float:
         """Spent by all meters that share the money, and before them."""
-        return self._purse.spent_usd
+        return self._budget.spent_usd
 
     @property
     def max_usd(self) -> float | None:
         """The limit."""
-        return self._purse.max_usd
+        return self._budget.max_usd
 
     def usd(self, num_in: int, num_out: int) -> float:
         """Price of so many tokens; 0 without a price."""
@@ -103,31 +103,31 @@ class Meter:
         Raises:
             BudgetSpent: there is no room for it, whatever the others will cost.
         """
-        purse = self._purse
-        with purse.lock:
-            if purse.max_usd is not None:
-                if purse.spent_usd + usd > purse.max_usd:
+        budget = self._budget
+        with budget.lock:
+            if budget.max_usd is not None:
+                if budget.spent_usd + usd > budget.max_usd:
                     raise BudgetSpent(
-                        f"${purse.spent_usd:.4f} of ${purse.max_usd:g} spent; the next request can cost ${usd:.4f}"
+                        f"${budget.spent_usd:.4f} of ${budget.max_usd:g} spent; the next request can cost ${usd:.4f}"
                     )
-                if purse.spent_usd + purse.reserved_usd + usd > purse.max_usd:
+                if budget.spent_usd + budget.reserved_usd + usd > budget.max_usd:
                     return False
-            purse.reserved_usd += usd
-            purse.num_reserved += 1
+            budget.reserved_usd += usd
+            budget.num_reserved += 1
             return True
 
     def release(self, usd: float) -> None:
         """Give back what `reserve` set aside."""
-        purse = self._purse
-        with purse.lock:
-            purse.num_reserved -= 1
+        budget = self._budget
+        with budget.lock:
+            budget.num_reserved -= 1
             # Rounding must not leave a crumb that blocks the last request.
-            purse.reserved_usd = purse.reserved_usd - usd if purse.num_reserved else 0.0
+            budget.reserved_usd = budget.reserved_usd - usd if budget.num_reserved else 0.0
 
     def book(self, problem: str, num_in: int, num_out: int) -> float:
         """Count a paid answer for the problem of that id; returns what it cost."""
         usd = self.usd(num_in, num_out)
-        with self._purse.lock:
+        with self._budget.lock:
             old = self._counts
             self._counts = old._replace(
                 num_requests=old.num_requests + 1,
@@ -135,24 +135,24 @@ class Meter:
                 num_out=old.num_out + num_out,
                 usd=old.usd + usd,
             )
-            self._purse.spent_usd += usd
+            self._budget.spent_usd += usd
             self._watch(problem, usd)
         return usd
 
     def count_cached(self, problem: str, num_in: int, num_out: int) -> None:
         """Count an answer that the cache gave."""
-        with self._purse.lock:
+        with self._budget.lock:
             self._counts = self._counts._replace(num_cached=self._counts.num_cached + 1)
             self._watch(problem, self.usd(num_in, num_out))
 
     def count_retry(self) -> None:
         """Count a request that is sent again."""
-        with self._purse.lock:
+        with self._budget.lock:
             self._counts = self._counts._replace(num_retries=self._counts.num_retries + 1)
 
     def count_failure(self) -> None:
         """Count a request that failed for good."""
-        with self._purse.lock:
+        with self._budget.lock:
             self._counts = self._counts._replace(num_failed=self._counts.num_failed + 1)
 
     @contextmanager

@@ -13,7 +13,7 @@ _SCORE = re.compile(r"<score>\s*([0-5])\s*(?:/\s*5\s*)?</score>")
 _WHY_LENGTH = 200
 
 
-class Verdict(NamedTuple):
+class Judgement(NamedTuple):
     """What a judge said."""
 
     score: int
@@ -21,17 +21,17 @@ class Verdict(NamedTuple):
     """Its reason, cut to a sentence's length."""
 
 
-def read_verdict(text: str) -> Verdict | None:
+def read_judgement(text: str) -> Judgement | None:
     """The last score in a reply and the words before it; None where there is no score.
 
-    >>> read_verdict("It names the wrong bar. <score>2</score>")
-    Verdict(score=2, why='It names the wrong bar.')
+    >>> read_judgement("It names the wrong bar. <score>2</score>")
+    Judgement(score=2, why='It names the wrong bar.')
     """
     scores = list(_SCORE.finditer(text))
     if not scores:
         return None
     found = scores[-1]
-    return Verdict(int(found[1]), " ".join(text[: found.start()].split())[:_WHY_LENGTH])
+    return Judgement(int(found[1]), " ".join(text[: found.start()].split())[:_WHY_LENGTH])
 
 
 def request_about(trace: Trace) -> Request:

@@ -13,9 +13,9 @@ from srpo.models.protocol import Completion
 from srpo.models.structured import ATTEMPT_BLOCKS, blocks_in_tags
 from srpo.reflect.captions import Captions
 from srpo.reflect.config import ReflectConfig
-from srpo.reflect.judge import Judge
+from srpo.reflect.judge import ReflectionJudge
 from srpo.reflect.models import ReflectModels
-from srpo.reflect.teacher import Asked, Teacher
+from srpo.reflect.teacher import Question, Teacher
 
 
 class Difficulty(Record):
@@ -37,7 +37,7 @@ class Difficulty(Record):
         return self.right / max(1, self.attempts)
 
 
-class Worked(NamedTuple):
+class ReflectedBatch(NamedTuple):
     """What came of a batch."""
 
     traces: tuple[Trace, ...]
@@ -56,16 +56,16 @@ class Reflector:
         self._models = models
         self._grader = grader
         self._captions = Captions(config, models.captioner)
-        judge = Judge(models.judge, config.judge, seed=config.seed) if config.judge and models.judge else None
+        judge = ReflectionJudge(models.judge, config.judge, seed=config.seed) if config.judge and models.judge else None
         self._teacher = Teacher(models.teacher, config, origin=origin, policy=models.policy, grader=grader, judge=judge)
 
-    def work(self, problems: Sequence[Problem]) -> Worked:
+    def work(self, problems: Sequence[Problem]) -> ReflectedBatch:
         """Attempts, reflections, checks.
 
         Raises:
             ValueError: no model answered any of the requests, which is then not the problems' fault.
         """
-        asked: list[Asked] = []
+        questions: list[Question] = []
         rejected: list[Rejected] = []
         difficulties: list[Difficulty] = []
         counts: Counter[str] = Counter()
@@ -73,30 +73,30 @@ class Reflector:
         for taken, group in self._sample(problems, rejected):
             errors += [one.error for one in group if one.error is not None]
             found = self._attempts(taken, group)
-            asked += found.asked
+            questions += found.questions
             rejected += found.rejected
             difficulties.append(found.difficulty)
             counts.update(attempts=len(group), graded=found.difficulty.graded, right=found.difficulty.right)
         asking.check_alive(self._models.policy.name, counts["attempts"], errors, num_problems=len(difficulties))
-        asked, blind = self._with_captions(asked)
-        lessons = self._teacher.teach(asked)
-        num_problems = len({one.problem.id for one in asked})
-        asking.check_alive(self._models.teacher.name, lessons.num_requests, lessons.errors, num_problems=num_problems)
-        counts.update(asked=len(asked), requests=lessons.num_requests, verified=len(lessons.accepted))
-        return Worked(lessons.accepted, (*rejected, *blind, *lessons.rejected), tuple(difficulties), counts)
+        questions, blind = self._with_captions(questions)
+        replies = self._teacher.teach(questions)
+        num_problems = len({one.problem.id for one in questions})
+        asking.check_alive(self._models.teacher.name, replies.num_requests, replies.errors, num_problems=num_problems)
+        counts.update(asked=len(questions), requests=replies.num_requests, verified=len(replies.accepted))
+        return ReflectedBatch(replies.accepted, (*rejected, *blind, *replies.rejected), tuple(difficulties), counts)
 
     def _sample(
         self, problems: Sequence[Problem], rejected: list[Rejected]
-    ) -> list[tuple[asking.Taken, list[Completion]]]:
+    ) -> list[tuple[asking.PreparedRequest, list[Completion]]]:
         """First attempts at the problems that the policy can take; the others go to `rejected`."""
         config, policy = self._config, self._models.policy
         with turn_of(policy):
-            taken, refused = asking.take_all(policy, problems, config.prompt, config.num_samples)
+            taken, refused = asking.prepare_requests(policy, problems, config.prompt, config.num_samples)
             rejected += refused
             groups = policy.generate([one.request for one in taken], config.sampling) if taken else []
         return list(zip(taken, groups, strict=True))
 
-    def _attempts(self, taken: asking.Taken, group: Sequence[Completion]) -> "_Attempts":
+    def _attempts(self, taken: asking.PreparedRequest, group: Sequence[Completion]) -> "_Attempts":
         """Those that can be read, graded and are new go to the teacher."""
         problem = taken.request.problem
         read = [self._read(problem, sample, completion) for sample, completion in enumerate(group)]
@@ -104,7 +104,7 @@ class Reflector:
         right = sum(one.grade.is_correct for one in graded)
         written = sum(one.error is None for one in group)
         difficulty = Difficulty(id=problem.id, place=problem.source, attempts=written, graded=len(graded), right=right)
-        asked: list[Asked] = []
+        questions: list[Question] = []
         rejected: list[Rejected] = []
         seen: set[str] = set()
         for sample, one in enumerate(read):
@@ -115,10 +115,10 @@ class Reflector:
                 rejected.append(Rejected.about(problem, "attempt", reason, sample=sample, text=text))
             else:
                 seen.add(one.text)
-                asked.append(
-                    Asked(problem, sample, one.attempt, one.grade, taken.num_prompt_tokens, difficulty.share_right)
+                questions.append(
+                    Question(problem, sample, one.attempt, one.grade, taken.num_prompt_tokens, difficulty.share_right)
                 )
-        return _Attempts(asked, rejected, difficulty)
+        return _Attempts(questions, rejected, difficulty)
 
     def _read(self, problem: Problem, sample: int, completion: Completion) -> "_Graded | Rejected":
         def rejected(where: Where, reason: str, detail: str) -> Rejected:
@@ -136,14 +136,14 @@ class Reflector:
             return rejected("gold", "gold is ungradable", grade.reason)
         return _Graded(attempt, grade, render_attempt(attempt))
 
-    def _with_captions(self, asked: Sequence[Asked]) -> tuple[list[Asked], list[Rejected]]:
+    def _with_captions(self, questions: Sequence[Question]) -> tuple[list[Question], list[Rejected]]:
         """Each problem with a description of its pictures where the teacher needs one."""
-        problems = {one.problem.id: one.problem for one in asked}
+        problems = {one.problem.id: one.problem for one in questions}
         with turn_of(self._models.policy):
             found = dict(zip(problems, self._captions.describe(list(problems.values())), strict=True))
-        seen: list[Asked] = []
+        seen: list[Question] = []
         blind: list[Rejected] = []
-        for one in asked:
+        for one in questions:
             problem = found[one.problem.id]
             if isinstance(problem, Problem):
                 seen.append(one._replace(problem=problem))
@@ -164,6 +164,6 @@ class _Graded(NamedTuple):
 class _Attempts(NamedTuple):
     """The first attempts at one problem."""
 
-    asked: list[Asked]
+    questions: list[Question]
     rejected: list[Rejected]
     difficulty: Difficulty

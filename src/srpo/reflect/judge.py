@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from srpo.core.records import Rejected, Sampling, Trace
 from srpo.models.protocol import Completion, Generator
-from srpo.models.rubric import read_verdict, request_about
+from srpo.models.rubric import read_judgement, request_about
 from srpo.reflect.config import JudgeConfig
 
 
-class Judge:
+class ReflectionJudge:
     """A generator that gives points."""
 
     def __init__(self, generator: Generator, config: JudgeConfig, *, seed: int) -> None:
@@ -25,7 +25,7 @@ class Judge:
     def _objection(self, trace: Trace, reply: Completion) -> Rejected | None:
         if reply.error is not None:
             return _low(trace, "judge failed", reply.error)
-        verdict = read_verdict(reply.text)
+        verdict = read_judgement(reply.text)
         if verdict is None:
             return _low(trace, "judge unreadable", "no score from 0 to 5 in its reply")
         if verdict.score < self._min_score:

@@ -34,7 +34,7 @@ _TOKEN = re.compile(r"[^\W_]+|(?<=\d)[.:,](?=\d)|[-+*/=<>^%!|&~±×÷√°∠∥
 _PLACEHOLDER = re.compile(r"<image ?\d{0,3}>")
 
 
-class Twins:
+class NearDuplicates:
     """What was seen so far; in a file, so that a million problems need no memory."""
 
     def __init__(self, path: Path) -> None:
@@ -43,7 +43,7 @@ class Twins:
         self._connection.executescript(_SCHEMA)
         self._connection.execute("BEGIN")
 
-    def twin_of(self, problem: Problem) -> str | None:
+    def first_like(self, problem: Problem) -> str | None:
         """Where a near-duplicate of the problem stands; None, and it is known now.
 
         Raises:
@@ -56,11 +56,11 @@ class Twins:
         if seen is not None:
             self._look_at_first(question)
             view = _view(problem.images)
-            twin = self._same_pixels(question, view) or (
+            place = self._same_pixels(question, view) or (
                 self._look_alike(question, view) if len(words) >= MIN_WORDS else None
             )
-            if twin is not None:
-                return twin
+            if place is not None:
+                return place
         row = (question, json.dumps(problem.images), view.pixels, view.look, problem.source)
         self._connection.execute("INSERT INTO questions VALUES (?, ?, ?, ?, ?)", row)
         return None

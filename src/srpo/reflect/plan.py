@@ -13,14 +13,14 @@ from srpo.models.estimate import Load, Share, cost_lines, forecast, prompt_token
 from srpo.models.remote_request import count_tokens
 from srpo.models.structured import ATTEMPT_BLOCKS
 from srpo.reflect.config import ReflectConfig
-from srpo.reflect.prepare import sample_problems, survey
+from srpo.reflect.prepare import prepare, sample_problems
 from srpo.reflect.teacher import teacher_blocks
 
 _SAMPLE = 50
 """Problems, from everywhere in the data, whose prompts are measured."""
 
 
-class Plan(Record):
+class ReflectPlan(Record):
     """What a dry run finds out."""
 
     num_rows: int
@@ -37,18 +37,18 @@ class Plan(Record):
     """None when no server would be asked."""
 
 
-def make_plan(config: ReflectConfig) -> Plan:
+def plan_reflect(config: ReflectConfig) -> ReflectPlan:
     """Read the problems and count.
 
     Raises:
         ValueError: the source cannot be read, or holds no usable problem.
     """
     with tempfile.TemporaryDirectory(prefix="srpo-plan-") as folder:
-        found = survey(config, Path(folder))
+        found = prepare(config, Path(folder))
         problems = sample_problems(Path(folder), found.num_problems, _SAMPLE)
     costs = forecast(_loads(config, problems), found.num_problems)
     first = problems[0]
-    return Plan(
+    return ReflectPlan(
         num_rows=found.num_rows,
         num_problems=found.num_problems,
         prompt=user_text(first, config.prompt),
@@ -58,7 +58,7 @@ def make_plan(config: ReflectConfig) -> Plan:
     )
 
 
-def render(plan: Plan) -> str:
+def render_reflect_plan(plan: ReflectPlan) -> str:
     """The plan as text."""
     lines = [f"problems: {plan.num_problems} (of {plan.num_rows} rows read)", "", "first prompt:"]
     lines += [f"  {line}" for line in plan.prompt.splitlines()]

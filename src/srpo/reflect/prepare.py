@@ -1,6 +1,6 @@
-"""Read the problems once, before anything is spent: what is usable goes into a spool, the rest into one report.
+"""Read the problems once, before anything is spent: what is usable goes into one file, the rest into one report.
 
-The run then works on the spool (`problems.jsonl` in the run directory): it never holds more than a few batches, finds
+The run then works on that file (`problems.jsonl` in the run directory): it never holds more than a few batches, finds
 its place again by an offset, and goes on with the problems that it began with, whatever happens to the data.
 """
 
@@ -15,39 +15,39 @@ from srpo.data.leakage import Benchmarks
 from srpo.data.rows import stamp
 from srpo.data.sources import iter_problems
 from srpo.reflect.config import ReflectConfig
-from srpo.reflect.near_duplicates import Twins
+from srpo.reflect.near_duplicates import NearDuplicates
 from srpo.runs.batched import Batch
 from srpo.runs.files import TEMPORARY, remove_leftovers, write_atomic
 from srpo.runs.progress import note, progress
 from srpo.runs.rejects import REJECTED, Ledger
 
-SPOOL, SURVEY = "problems.jsonl", "survey.json"
+PROBLEMS, PREPARED = "problems.jsonl", "survey.json"
 SHOWN = 20
 """So many unusable rows are printed; all of them are in the ledger."""
 
 
-class Survey(Record):
+class PreparedProblems(Record):
     """Contents of `survey.json`."""
 
     num_rows: int
     """Rows that were looked at."""
     num_problems: int
-    """Those in the spool."""
+    """Those that can be used."""
     rejected_bytes: int
     """Length of the ledger with the others."""
     source: str = ""
     """Size and time of the data file when it was read (`data.rows.stamp`)."""
 
 
-def survey(config: ReflectConfig, folder: Path, *, again: bool = False) -> Survey:
-    """Sort the rows of the source into `folder`'s spool and ledger; what is there already is used unless `again`.
+def prepare(config: ReflectConfig, folder: Path, *, again: bool = False) -> PreparedProblems:
+    """Sort the rows of the source into `folder`'s problems and ledger; what is there already is used unless `again`.
 
     Raises:
         ValueError: the source cannot be read, or holds no usable problem.
     """
     label, source = config.data.label, stamp(config.data.path)
-    if (folder / SURVEY).exists() and not again:
-        found = Survey.model_validate_json((folder / SURVEY).read_bytes())
+    if (folder / PREPARED).exists() and not again:
+        found = PreparedProblems.model_validate_json((folder / PREPARED).read_bytes())
         if found.source != source:
             note(
                 f"srpo: {label} has changed since this run began; it goes on with the {found.num_problems} problems "
@@ -59,42 +59,44 @@ def survey(config: ReflectConfig, folder: Path, *, again: bool = False) -> Surve
     num_rows = num_problems = 0
     with (
         Ledger(folder / REJECTED, num_bytes=0) as ledger,
-        (folder / f"{TEMPORARY}{SPOOL}").open("wb") as spool,
+        (folder / f"{TEMPORARY}{PROBLEMS}").open("wb") as file,
         Checker(Benchmarks.load(config.benchmarks) if config.benchmarks else None) as checker,
-        Twins(folder / f"{TEMPORARY}twins.sqlite") as twins,
+        NearDuplicates(folder / f"{TEMPORARY}near-duplicates.sqlite") as near_duplicates,
         progress(config.limit, "reading problems") as bar,
     ):
         for row in iter_problems(config.data):
             num_rows += 1
-            item = _usable(row, checker, None if config.keep_near_duplicates else twins)
+            item = _usable(row, checker, None if config.keep_near_duplicates else near_duplicates)
             if isinstance(item, Rejected):
                 ledger.append([item])
                 if reasons.total() < SHOWN:
                     note(f"  {item.place}: {item.detail}")
                 reasons[item.reason] += 1
                 continue
-            spool.write(item.model_dump_json().encode() + b"\n")
+            file.write(item.model_dump_json().encode() + b"\n")
             num_problems += 1
             bar.advance(1)
             if num_problems == config.limit:
                 break
-        spool.flush()
-        os.fsync(spool.fileno())
-        found = Survey(num_rows=num_rows, num_problems=num_problems, rejected_bytes=ledger.sync(), source=source)
-    (folder / f"{TEMPORARY}{SPOOL}").replace(folder / SPOOL)
+        file.flush()
+        os.fsync(file.fileno())
+        found = PreparedProblems(
+            num_rows=num_rows, num_problems=num_problems, rejected_bytes=ledger.sync(), source=source
+        )
+    (folder / f"{TEMPORARY}{PROBLEMS}").replace(folder / PROBLEMS)
     remove_leftovers(folder)
     _report(found, reasons, label, folder)
-    # Last, because it says that the spool is whole.
-    write_atomic(folder / SURVEY, found.model_dump_json() + "\n")
+    # Last, because it says that the problems are all there.
+    write_atomic(folder / PREPARED, found.model_dump_json() + "\n")
     return found
 
 
 def read_batches(folder: Path, size: int, *, start: int = 0, number: int = 0) -> Iterator[Batch]:
-    """The spool from the offset `start` on, which is a batch's `end`; `number` batches were before it."""
-    with (folder / SPOOL).open("rb") as spool:
-        spool.seek(start)
+    """The problems from the offset `start` on, which is a batch's `end`; `number` batches were before it."""
+    with (folder / PROBLEMS).open("rb") as file:
+        file.seek(start)
         problems: list[Problem] = []
-        for line in spool:
+        for line in file:
             start += len(line)
             problems.append(Problem.model_validate_json(line))
             if len(problems) == size:
@@ -106,26 +108,26 @@ def read_batches(folder: Path, size: int, *, start: int = 0, number: int = 0) ->
 
 
 def sample_problems(folder: Path, num_problems: int, count: int) -> list[Problem]:
-    """`count` problems from everywhere in the spool, at equal distances."""
+    """`count` problems from everywhere among them, at equal distances."""
     count = min(count, num_problems)
     wanted = {index * num_problems // count for index in range(count)}
-    with (folder / SPOOL).open("rb") as spool:
-        return [Problem.model_validate_json(line) for index, line in enumerate(spool) if index in wanted]
+    with (folder / PROBLEMS).open("rb") as file:
+        return [Problem.model_validate_json(line) for index, line in enumerate(file) if index in wanted]
 
 
-def _usable(item: Problem | Rejected, checker: Checker, twins: Twins | None) -> Problem | Rejected:
+def _usable(item: Problem | Rejected, checker: Checker, near_duplicates: NearDuplicates | None) -> Problem | Rejected:
     """The row, or why it is not worked on."""
     # Drawn problems are different from each other and from any benchmark, and their answers are computed.
     if isinstance(item, Rejected) or (item.images and item.images[0].startswith(DRAWN)):
         return item
     if findings := checker.look_at(item):
         return findings[0].model_copy(update={"detail": "; ".join(one.detail for one in findings)})
-    if twins is not None and (place := twins.twin_of(item)) is not None:
+    if near_duplicates is not None and (place := near_duplicates.first_like(item)) is not None:
         return Rejected.about(item, "source", "near-duplicate", f"reads and looks like {place}")
     return item
 
 
-def _report(found: Survey, reasons: Counter[str], label: str, folder: Path) -> None:
+def _report(found: PreparedProblems, reasons: Counter[str], label: str, folder: Path) -> None:
     """Say how many rows are left out and why; ValueError when that is all of them."""
     if not found.num_problems and not reasons:
         raise ValueError(f"{label}: holds no problems")

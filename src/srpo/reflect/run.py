@@ -5,7 +5,7 @@
 
 Differs from the paper: the teacher also writes a real second think, every reply is verified, and nothing gets lost.
 
-    problems.jsonl     the usable problems (`reflect.survey`)        difficulty.jsonl   how the attempts at each went
+    problems.jsonl     the usable problems (`reflect.prepare`)        difficulty.jsonl   how the attempts at each went
     verified.jsonl     all traces that passed                        traces.jsonl       the selected ones
     rejected.jsonl     everything else, with its reason              responses.sqlite   answers of servers, paid once
 
@@ -25,11 +25,11 @@ from srpo.models.meter import Spend
 from srpo.models.pool import ModelPool
 from srpo.models.protocol import Generator, InspectingGenerator
 from srpo.models.spending import PoolSpending
-from srpo.reflect.batches import Reflector, Worked
+from srpo.reflect.batches import ReflectedBatch, Reflector
 from srpo.reflect.config import ReflectConfig
 from srpo.reflect.models import Overrides, open_models
-from srpo.reflect.prepare import Survey, read_batches, sample_problems, survey
-from srpo.runs.batched import Batch, BatchedRun, Recorded
+from srpo.reflect.prepare import PreparedProblems, prepare, read_batches, sample_problems
+from srpo.runs.batched import Batch, BatchedRun, BatchRecord
 from srpo.runs.directory import RunDir
 from srpo.runs.origin import make_origin
 from srpo.runs.reader import read_traces
@@ -87,7 +87,7 @@ def run(
     if run_dir.finished:
         return ReflectResult.model_validate(run_dir.summary())
     # Until something was recorded, the data may have been mended since.
-    found = survey(config, run_dir.path, again=run_dir.latest_checkpoint() is None)
+    found = prepare(config, run_dir.path, again=run_dir.latest_checkpoint() is None)
     if teacher is None:
         _check_teacher(config, run_dir.path)
     given = Overrides(policy=policy, teacher=teacher, judge=judge)
@@ -102,7 +102,9 @@ def run(
     return result
 
 
-def _work(config: ReflectConfig, run_dir: RunDir, found: Survey, reflector: Reflector, pool: ModelPool) -> None:
+def _work(
+    config: ReflectConfig, run_dir: RunDir, found: PreparedProblems, reflector: Reflector, pool: ModelPool
+) -> None:
     """Work through the batches that are not done yet, then select."""
     folder, total, size = run_dir.path, found.num_problems, config.batch_size
     ledgers = {REJECTED: found.rejected_bytes, VERIFIED: 0, DIFFICULTY: 0}
@@ -121,13 +123,13 @@ class _Recorder:
         self._ledgers = batched.ledgers
         self._counts: Counter[str] = Counter(batched.state.get("counts", {}))
 
-    def record(self, batch: Batch, worked: Worked) -> Recorded:
-        self._counts.update(worked.counts)
-        self._ledgers[REJECTED].append(worked.rejected)
-        self._ledgers[VERIFIED].append(worked.traces)
-        self._ledgers[DIFFICULTY].append(worked.difficulties)
+    def record(self, batch: Batch, result: ReflectedBatch) -> BatchRecord:
+        self._counts.update(result.counts)
+        self._ledgers[REJECTED].append(result.rejected)
+        self._ledgers[VERIFIED].append(result.traces)
+        self._ledgers[DIFFICULTY].append(result.difficulties)
         state = {"offset": batch.end, "counts": dict(self._counts)}
-        return Recorded(_metrics(worked.counts), state, {"verified": str(self._counts["verified"])})
+        return BatchRecord(_metrics(result.counts), state, {"verified": str(self._counts["verified"])})
 
 
 def _select(config: ReflectConfig, run_dir: RunDir, ledgers: Mapping[str, Ledger]) -> None:
@@ -155,7 +157,7 @@ def _select(config: ReflectConfig, run_dir: RunDir, ledgers: Mapping[str, Ledger
     run_dir.append_traces(kept)
 
 
-def _result(config: ReflectConfig, run_dir: RunDir, found: Survey, spend: tuple[Spend, ...]) -> ReflectResult:
+def _result(config: ReflectConfig, run_dir: RunDir, found: PreparedProblems, spend: tuple[Spend, ...]) -> ReflectResult:
     """The counts, checked to add up."""
     checkpoint = run_dir.latest_checkpoint()
     assert checkpoint is not None

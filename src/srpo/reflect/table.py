@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from srpo.reflect.run import ReflectResult
 
 
-def render(result: "ReflectResult", path: str) -> str:
+def render_reflect(result: "ReflectResult", path: str) -> str:
     """The counts of one run, as text."""
     table = Table("step", "count", title="reflection data", title_justify="left")
     table.columns[1].justify = "right"

@@ -16,10 +16,10 @@ from srpo.grading import Grader
 from srpo.models.protocol import Completion, Generator, InspectingGenerator, Message, Request
 from srpo.models.structured import TEACHER_BLOCKS, blocks_in_tags
 from srpo.reflect.config import ReflectConfig
-from srpo.reflect.judge import Judge
+from srpo.reflect.judge import ReflectionJudge
 
 
-class Asked(NamedTuple):
+class Question(NamedTuple):
     """One first attempt that the teacher is to reflect upon."""
 
     problem: Problem
@@ -31,8 +31,8 @@ class Asked(NamedTuple):
     """Of the attempts at this problem."""
 
 
-class Lessons(NamedTuple):
-    """What came back; each `Asked` is in exactly one of the two."""
+class TeacherReplies(NamedTuple):
+    """What came back; each `Question` is in exactly one of the two."""
 
     accepted: tuple[Trace, ...]
     rejected: tuple[Rejected, ...]
@@ -53,7 +53,7 @@ class Teacher:
         origin: Origin,
         policy: InspectingGenerator,
         grader: Grader,
-        judge: Judge | None = None,
+        judge: ReflectionJudge | None = None,
     ) -> None:
         """`origin` is that of the first attempts; `policy` counts tokens."""
         self._generator = generator
@@ -69,23 +69,23 @@ class Teacher:
         self._grader = grader
         self._judge = judge
 
-    def teach(self, asked: Sequence[Asked]) -> Lessons:
+    def teach(self, questions: Sequence[Question]) -> TeacherReplies:
         """Reflect upon each attempt; the order of the attempts is kept."""
         accepted: dict[int, Trace] = {}
         rejected: dict[int, Rejected] = {}
         num_requests = 0
         errors: list[str] = []
-        waiting = list(range(len(asked)))
+        waiting = list(range(len(questions)))
         for number in range(self._rounds):
-            requests = {i: self.request(asked[i], rejected.get(i)) for i in waiting}
-            refused = {i: why for i in waiting if (why := self._refusal(asked[i], requests[i])) is not None}
+            requests = {i: self.request(questions[i], rejected.get(i)) for i in waiting}
+            refused = {i: why for i in waiting if (why := self._refusal(questions[i], requests[i])) is not None}
             rejected.update(refused)
             ready = [i for i in waiting if i not in refused]
             replies = self._ask([requests[i] for i in ready], number)
             num_requests += len(ready)
             errors += [reply.error for reply in replies if reply.error is not None]
             waiting = []
-            examined = self._examine([asked[i] for i in ready], replies)
+            examined = self._examine([questions[i] for i in ready], replies)
             for i, reply, found in zip(ready, replies, examined, strict=True):
                 if isinstance(found, Trace):
                     accepted[i] = found
@@ -95,19 +95,19 @@ class Teacher:
                 if reply.error is None:
                     waiting.append(i)
         lost = tuple(rejected[i] for i in sorted(rejected.keys() - accepted.keys()))
-        return Lessons(tuple(accepted[i] for i in sorted(accepted)), lost, num_requests, tuple(errors))
+        return TeacherReplies(tuple(accepted[i] for i in sorted(accepted)), lost, num_requests, tuple(errors))
 
-    def request(self, asked: Asked, rejected: Rejected | None = None) -> Request:
+    def request(self, question: Question, rejected: Rejected | None = None) -> Request:
         """What the teacher is asked; `rejected` is why its earlier reply was not taken."""
-        text = teacher_text(asked.problem, first_is_correct=asked.grade.is_correct, form=self._form)
+        text = teacher_text(question.problem, first_is_correct=question.grade.is_correct, form=self._form)
         if rejected is not None:
             text += f"\n\nAn earlier reply was rejected: {rejected.why}. Write a better one."
         messages = (
-            Message(role="user", text=problem_text(asked.problem)),
-            Message(role="assistant", text=render_attempt(asked.attempt)),
+            Message(role="user", text=problem_text(question.problem)),
+            Message(role="assistant", text=render_attempt(question.attempt)),
             Message(role="user", text=text),
         )
-        return Request(problem=asked.problem, messages=messages)
+        return Request(problem=question.problem, messages=messages)
 
     def _ask(self, requests: Sequence[Request], number: int) -> list[Completion]:
         if not requests:
@@ -115,44 +115,44 @@ class Teacher:
         sampling = self._sampling.model_copy(update={"seed": self._sampling.seed + number})
         return [reply for (reply,) in self._generator.generate(requests, sampling)]
 
-    def _refusal(self, asked: Asked, request: Request) -> Rejected | None:
+    def _refusal(self, question: Question, request: Request) -> Rejected | None:
         inspect = getattr(self._generator, "inspect", None)
         reason = inspect(request).reason if inspect is not None else None
-        return None if reason is None else _rejected(asked, "the teacher cannot take it", reason)
+        return None if reason is None else _rejected(question, "the teacher cannot take it", reason)
 
-    def _examine(self, asked: Sequence[Asked], replies: Sequence[Completion]) -> list[Trace | Rejected]:
+    def _examine(self, questions: Sequence[Question], replies: Sequence[Completion]) -> list[Trace | Rejected]:
         """The rules first, then the judge about what they let pass."""
-        found = [self._verify(one, reply) for one, reply in zip(asked, replies, strict=True)]
+        found = [self._verify(one, reply) for one, reply in zip(questions, replies, strict=True)]
         if self._judge is None:
             return found
         objections = iter(self._judge.objections([one for one in found if isinstance(one, Trace)]))
         return [(next(objections) or one) if isinstance(one, Trace) else one for one in found]
 
-    def _verify(self, asked: Asked, reply: Completion) -> Trace | Rejected:
+    def _verify(self, question: Question, reply: Completion) -> Trace | Rejected:
         if reply.error is not None:
-            return _rejected(asked, "request failed", reply.error)
+            return _rejected(question, "request failed", reply.error)
         if reply.truncated:
-            return _rejected(asked, "truncated", f"the reply ran into max_tokens {self._sampling.max_tokens}")
+            return _rejected(question, "truncated", f"the reply ran into max_tokens {self._sampling.max_tokens}")
         blocks = blocks_in_tags(reply.text, teacher_blocks(self._form)).strip()
-        text = f"{render_attempt(asked.attempt)}\n{blocks}"
+        text = f"{render_attempt(question.attempt)}\n{blocks}"
         if self._form == "paper":
-            text += f"\n{render_attempt(Attempt(think='', answer=asked.problem.answer))}"
-        graded = self._grader.grade_response(asked.problem, text, "reflective")
+            text += f"\n{render_attempt(Attempt(think='', answer=question.problem.answer))}"
+        graded = self._grader.grade_response(question.problem, text, "reflective")
         if isinstance(graded.parsed, Response):
             text = render(graded.parsed)
         trace = Trace(
-            origin=self._origin.model_copy(update={"teacher": self._name(asked.grade.is_correct)}),
-            problem=asked.problem,
-            sample=asked.sample,
+            origin=self._origin.model_copy(update={"teacher": self._name(question.grade.is_correct)}),
+            problem=question.problem,
+            sample=question.sample,
             text=text,
             parsed=graded.parsed,
-            first_grade=asked.grade,
+            first_grade=question.grade,
             final_grade=graded.final_grade,
-            share_right=asked.share_right,
+            share_right=question.share_right,
             tokens=TokenCounts(
-                prompt=asked.num_prompt_tokens,
+                prompt=question.num_prompt_tokens,
                 total=self._policy.count_tokens(text) + 1,
-                first=self._policy.count_tokens(render_attempt(asked.attempt)),
+                first=self._policy.count_tokens(render_attempt(question.attempt)),
             ),
         )
         return verify_trace(trace) or trace
@@ -168,5 +168,5 @@ def teacher_blocks(form: Form) -> tuple[str, ...]:
     return TEACHER_BLOCKS if form == "full" else TEACHER_BLOCKS[:1]
 
 
-def _rejected(asked: Asked, reason: str, detail: str) -> Rejected:
-    return Rejected.about(asked.problem, "teacher", reason, detail, sample=asked.sample)
+def _rejected(question: Question, reason: str, detail: str) -> Rejected:
+    return Rejected.about(question.problem, "teacher", reason, detail, sample=question.sample)

@@ -35,7 +35,7 @@ class Batch(NamedTuple):
     """Where the next one begins, for stages that read their problems from a file."""
 
 
-class Recorded(NamedTuple):
+class BatchRecord(NamedTuple):
     """What a stage says of a batch that it has written."""
 
     metrics: Mapping[str, float]
@@ -92,7 +92,7 @@ class BatchedRun:
         self,
         batches: Iterable[Batch],
         work: Callable[[Sequence[Problem]], _R],
-        record: Callable[[Batch, _R], Recorded],
+        record: Callable[[Batch, _R], BatchRecord],
         *,
         sample: _Sample,
     ) -> None:
@@ -125,7 +125,7 @@ class BatchedRun:
             if stop.requested:
                 raise Stopped(self._where())
 
-    def _save(self, batch: Batch, recorded: Recorded) -> None:
+    def _save(self, batch: Batch, recorded: BatchRecord) -> None:
         self.num_batches = batch.number
         self._num_done += len(batch.problems)
         self._run.log(batch.number, recorded.metrics)

@@ -41,7 +41,7 @@ class Bar(Protocol):
         ...
 
 
-class Rate:
+class ProgressRate:
     """Items per second over the latest advances, so that a slow start or a cache does not spoil the estimate."""
 
     def __init__(self, now_s: float) -> None:
@@ -135,7 +135,7 @@ class _LineBar:
         self._total, self._description, self._done = total, description, done
         self._started_s = self._printed_s = time.monotonic()
         self._printed = done
-        self._rate = Rate(self._started_s)
+        self._rate = ProgressRate(self._started_s)
         self._fields: dict[str, Shown] = {}
 
     def advance(self, n: int = 1, **fields: Shown) -> None:
@@ -170,7 +170,7 @@ class _LineBar:
 class _RichBar:
     def __init__(self, display: "RichProgress", total: int | None, description: str, done: int) -> None:
         self._display = display
-        self._rate = Rate(time.monotonic())
+        self._rate = ProgressRate(time.monotonic())
         self._total, self._done = total, done
         self._shown: dict[str, Shown] = {}
         self._task: TaskID = display.add_task(description, total=total, completed=done, left="", fields_text="")

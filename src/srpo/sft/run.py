@@ -46,7 +46,7 @@ class SftSummary(Record):
     """The last step's row."""
 
 
-class Plan(NamedTuple):
+class SftPlan(NamedTuple):
     """What a run is going to do."""
 
     examples: Examples
@@ -73,7 +73,7 @@ def run(config: SftConfig, run_dir: RunDir) -> SftSummary:
         autocast=config.autocast,
         freeze_vision=config.freeze_vision,
     )
-    plan = make_plan(config, policy)
+    plan = plan_sft(config, policy)
     optimizer = Optimizer(policy.model, config.optim, len(plan.batches))
     if checkpoint:
         optimizer.load(checkpoint.path)
@@ -94,7 +94,7 @@ def run(config: SftConfig, run_dir: RunDir) -> SftSummary:
     return summary
 
 
-def make_plan(config: SftConfig, policy: "Policy") -> Plan:
+def plan_sft(config: SftConfig, policy: "Policy") -> SftPlan:
     """Read the traces and decide on every batch of the run."""
     examples = make_examples(load_traces(config.traces), policy, config)
     for reason, count in examples.dropped.items():
@@ -107,10 +107,12 @@ def make_plan(config: SftConfig, policy: "Policy") -> Plan:
         seed=config.seed,
     )
     digest = hashlib.sha256(repr([example.tokens for example in examples.kept]).encode()).hexdigest()
-    return Plan(examples, batches[: config.max_steps], digest)
+    return SftPlan(examples, batches[: config.max_steps], digest)
 
 
-def _train(config: SftConfig, run_dir: RunDir, policy: "Policy", optimizer: Optimizer, plan: Plan, start: int) -> int:
+def _train(
+    config: SftConfig, run_dir: RunDir, policy: "Policy", optimizer: Optimizer, plan: SftPlan, start: int
+) -> int:
     """Run the batches from `start` on; returns the loss tokens of the whole run."""
     encoder = PromptEncoder(policy, config.prompt, size=config.prompt_cache, max_pixels=config.max_pixels)
     total = len(plan.batches)

@@ -15,6 +15,7 @@ from typing import Final
 from PIL import Image
 
 from srpo.core.records import DRAWN, Problem
+from srpo.data.config import Split
 from srpo.data.drawn.area import Area
 from srpo.data.drawn.bars import Bars
 from srpo.data.drawn.clock import Clock
@@ -24,7 +25,7 @@ from srpo.data.drawn.maze import Maze
 from srpo.data.drawn.oddone import OddOne
 from srpo.data.drawn.pairs import Pairs
 from srpo.data.drawn.scene import Scene
-from srpo.data.drawn.splits import SPLITS, Split, split_of
+from srpo.data.drawn.splits import SPLITS, split_of
 from srpo.data.drawn.tiles import Tiles
 from srpo.data.drawn.weights import Weights
 

@@ -1,11 +1,11 @@
 """Train, dev and test share no problem: the split is a function of the problem's content, not of its seed."""
 
 import hashlib
-from typing import Literal, get_args
+from typing import get_args
 
+from srpo.data.config import Split
 from srpo.data.drawn.scene import Scene
 
-Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 

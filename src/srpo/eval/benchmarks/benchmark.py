@@ -2,7 +2,7 @@
 
     bench = benchmark_named("mathvision")
     items = load_items(bench, SourceConfig(path="mathvision/test.jsonl"))
-    mark = mark_text(bench, items.items[0], "<think>..</think><answer>B</answer>", style="auto")
+    mark = grade_as_mark(bench, items.items[0], "<think>..</think><answer>B</answer>", style="auto")
     bench.breakdown([mark]).tables["subject"]
 
 An adapter says how a row becomes an item, how the question is put, which rule decides, and what is counted. It never

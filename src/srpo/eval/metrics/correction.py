@@ -119,7 +119,7 @@ class CorrectionMetrics(FirstToFinal):
     harmful: Estimate
 
 
-class Sample(NamedTuple):
+class GradedSample(NamedTuple):
     """One response, reduced to what the metrics need."""
 
     problem: str
@@ -149,7 +149,7 @@ class Sample(NamedTuple):
         return self.outcome in ("right→right", "wrong→right")
 
 
-def sample_of(trace: Trace) -> Sample:
+def sample_of(trace: Trace) -> GradedSample:
     """A trace as a sample."""
     question = "\n".join((trace.problem.question, *trace.problem.choices))
     return read_sample(trace.problem.id, trace.first_grade, trace.final_grade, trace.text, question, trace.tokens)
@@ -157,7 +157,7 @@ def sample_of(trace: Trace) -> Sample:
 
 def read_sample(
     problem: str, first: Grade, final: Grade, text: str, question: str = "", tokens: TokenCounts | None = None
-) -> Sample:
+) -> GradedSample:
     """A recorded response as a sample; O(len(text)).
 
     Args:
@@ -175,7 +175,7 @@ def read_sample(
     else:
         think, reflection = text.partition("<answer>")[0], pieces(text).reflection
     end = text.rfind("</reflection>")
-    return Sample(
+    return GradedSample(
         problem=problem,
         outcome=outcome_of(first, final),
         has_first=_is_read(first),
@@ -205,7 +205,7 @@ def same_answer(first: Grade, final: Grade) -> bool:
 
 
 def correction_metrics(
-    samples: Iterable[Sample | Trace], *, seed: int = 0, num_resamples: int = 2000
+    samples: Iterable[GradedSample | Trace], *, seed: int = 0, num_resamples: int = 2000
 ) -> CorrectionMetrics:
     """All metrics of a set of responses: traces of a run, or samples read from recorded responses."""
     found = [sample_of(one) if isinstance(one, Trace) else one for one in samples]
@@ -244,26 +244,26 @@ def correction_metrics(
 class _Cells:
     """A set of samples by problem, and the means over it."""
 
-    def __init__(self, samples: Sequence[Sample], seed: int, num_resamples: int) -> None:
+    def __init__(self, samples: Sequence[GradedSample], seed: int, num_resamples: int) -> None:
         self.samples = samples
         self._seed, self._num_resamples = seed, num_resamples
-        groups: dict[str, list[Sample]] = {}
+        groups: dict[str, list[GradedSample]] = {}
         for sample in samples:
             groups.setdefault(sample.problem, []).append(sample)
         self.groups = list(groups.values())
 
-    def shares(self, test: Callable[[Sample], bool]) -> list[float]:
+    def shares(self, test: Callable[[GradedSample], bool]) -> list[float]:
         """For each problem, the share of its samples that pass."""
         return [sum(map(test, group)) / len(group) for group in self.groups]
 
-    def mean(self, test: Callable[[Sample], bool]) -> Estimate:
+    def mean(self, test: Callable[[GradedSample], bool]) -> Estimate:
         """Mean of the shares over problems."""
         shares = self.shares(test)
         return _estimate(
             _mean(shares), len(shares), share_interval(shares, seed=self._seed, num_resamples=self._num_resamples)
         )
 
-    def ratio(self, test: Callable[[Sample], bool], among: Callable[[Sample], bool]) -> Estimate:
+    def ratio(self, test: Callable[[GradedSample], bool], among: Callable[[GradedSample], bool]) -> Estimate:
         """Those that pass among those that count, as a ratio of means over problems. `test` implies `among`."""
         wholes = self.shares(among)
         parts = self.shares(lambda sample: among(sample) and test(sample))
@@ -313,7 +313,7 @@ def _estimate(value: float, n: int, interval: Interval) -> Estimate:
     return Estimate(value=value, n=n, low=interval.low, high=interval.high)
 
 
-def _lengths(samples: Sequence[Sample]) -> Lengths | None:
+def _lengths(samples: Sequence[GradedSample]) -> Lengths | None:
     parts: list[tuple[float, float, float, float]] = []
     for sample in samples:
         if sample.tokens is not None:

@@ -26,16 +26,16 @@ _EXACT_SUBSETS = 5000
 _MAX_DOUBLINGS = 12
 
 
-class Drawn(NamedTuple):
+class Vote(NamedTuple):
     """One sample of a problem."""
 
-    vote: str | None
+    answer: str | None
     """`RIGHT`, a wrong answer's text, or None for no answer, which is no vote."""
     tokens: int | None
     """What it took to generate; None where nobody counted."""
 
 
-class Vote(NamedTuple):
+class BudgetVote(NamedTuple):
     """What a budget of tokens buys."""
 
     num_votes: int
@@ -63,24 +63,24 @@ class AtTokens(Record):
     """Of the majority; None where the budget does not pay for a sample."""
 
 
-def drawn_by_problem(traces: Iterable[Trace], answer: WhichAnswer = "final") -> dict[str, list[Drawn]]:
+def votes_by_problem(traces: Iterable[Trace], answer: WhichAnswer = "final") -> dict[str, list[Vote]]:
     """The samples of each problem; those with an ungradable gold are left out."""
-    found: dict[str, list[Drawn]] = {}
+    found: dict[str, list[Vote]] = {}
     for trace in traces:
         if trace.outcome is not None:
-            found.setdefault(trace.problem.id, []).append(drawn_of(trace, answer))
+            found.setdefault(trace.problem.id, []).append(vote_of(trace, answer))
     return found
 
 
-def drawn_of(trace: Trace, answer: WhichAnswer = "final") -> Drawn:
+def vote_of(trace: Trace, answer: WhichAnswer = "final") -> Vote:
     """One trace as a vote. A first answer costs the tokens of the first attempt alone."""
     grade = trace.first_grade if answer == "first" else trace.final_grade
     text = None if grade.extracted is None else folded_answer(grade.extracted)
     vote = RIGHT if grade.is_correct else text
     if trace.tokens is None:
-        return Drawn(vote, None)
+        return Vote(vote, None)
     # Without a complete first attempt, all that was generated is one.
-    return Drawn(vote, (trace.tokens.first or trace.tokens.total) if answer == "first" else trace.tokens.total)
+    return Vote(vote, (trace.tokens.first or trace.tokens.total) if answer == "first" else trace.tokens.total)
 
 
 def voted_traces(traces: Iterable[Trace]) -> list[Trace]:
@@ -88,7 +88,7 @@ def voted_traces(traces: Iterable[Trace]) -> list[Trace]:
     groups: dict[str, list[tuple[str | None, Trace]]] = {}
     for trace in traces:
         if trace.outcome is not None:
-            groups.setdefault(trace.problem.id, []).append((drawn_of(trace).vote, trace))
+            groups.setdefault(trace.problem.id, []).append((vote_of(trace).answer, trace))
     return [
         next((trace for vote, trace in group if vote == winner), group[0][1])
         for group in groups.values()
@@ -113,18 +113,18 @@ def maj_at_k(votes: Sequence[str | None], *, k: int, seed: int = 0, num_draws: i
     return math.fsum(chances) / len(chances)
 
 
-def mean_cost(problems: Mapping[str, Sequence[Drawn]]) -> float | None:
+def mean_cost(problems: Mapping[str, Sequence[Vote]]) -> float | None:
     """Mean tokens of a sample, per problem first; None where the tokens of one are not known."""
     means: list[float] = []
-    for drawn in problems.values():
-        tokens = [one.tokens for one in drawn if one.tokens is not None]
-        if len(tokens) < len(drawn):
+    for votes in problems.values():
+        tokens = [one.tokens for one in votes if one.tokens is not None]
+        if len(tokens) < len(votes):
             return None
         means.append(_mean(tokens))
     return _mean(means) or None
 
 
-def vote_at(problems: Mapping[str, Sequence[Drawn]], budget: float, *, seed: int = 0) -> Vote:
+def vote_at(problems: Mapping[str, Sequence[Vote]], budget: float, *, seed: int = 0) -> BudgetVote:
     """The majority of as many whole samples as `budget` tokens per problem pay for, at their mean price.
 
     Raises:
@@ -138,19 +138,19 @@ def vote_at(problems: Mapping[str, Sequence[Drawn]], budget: float, *, seed: int
     k = min(affordable, most)
     accuracy: dict[str, float] = {}
     if k:
-        for key, drawn in problems.items():
-            accuracy[key] = maj_at_k([one.vote for one in drawn], k=min(k, len(drawn)), seed=seed)
-    return Vote(k, k * cost, affordable > most, accuracy)
+        for key, votes in problems.items():
+            accuracy[key] = maj_at_k([one.answer for one in votes], k=min(k, len(votes)), seed=seed)
+    return BudgetVote(k, k * cost, affordable > most, accuracy)
 
 
 def token_curve(
-    problems: Mapping[str, Sequence[Drawn]], budgets: Iterable[int], *, seed: int = 0
+    problems: Mapping[str, Sequence[Vote]], budgets: Iterable[int], *, seed: int = 0
 ) -> tuple[AtTokens, ...]:
     """Accuracy of majority votes over budgets of tokens; ValueError as for `vote_at`."""
     return tuple(point_of(budget, vote_at(problems, budget, seed=seed), seed=seed) for budget in budgets)
 
 
-def point_of(budget: int, vote: Vote, *, seed: int = 0) -> AtTokens:
+def point_of(budget: int, vote: BudgetVote, *, seed: int = 0) -> AtTokens:
     """A vote as a point of the curve."""
     accuracy = None
     if vote.accuracy:
@@ -160,7 +160,7 @@ def point_of(budget: int, vote: Vote, *, seed: int = 0) -> AtTokens:
     return AtTokens(budget=budget, num_votes=vote.num_votes, tokens=vote.tokens, short=vote.is_short, accuracy=accuracy)
 
 
-def token_budgets(sides: Sequence[Mapping[str, Sequence[Drawn]]]) -> list[int]:
+def token_budgets(sides: Sequence[Mapping[str, Sequence[Vote]]]) -> list[int]:
     """Budgets at which sides compare: 1, 2, 4, .. samples of the dearest side, while every side has samples enough.
 
     At least one budget, unless tokens are not known.

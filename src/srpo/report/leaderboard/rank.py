@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from srpo.core.records import Record
 from srpo.eval.result import BenchmarkResult
-from srpo.report.leaderboard.datasets import DATASETS, Dataset
+from srpo.report.leaderboard.datasets import DATASETS, BoardNames
 from srpo.report.leaderboard.published import Published
 from srpo.report.text import shown_value
 
@@ -250,7 +250,7 @@ def _position(key: _Key, found: _Found) -> tuple[int, str, bool, int]:
 
 
 def _board(key: _Key, entries: Sequence[Entry], titles: Mapping[str, str]) -> Board:
-    dataset = DATASETS.get(key.benchmark) or Dataset("Own benchmark", titles.get(key.benchmark, key.benchmark))
+    dataset = DATASETS.get(key.benchmark) or BoardNames("Own benchmark", titles.get(key.benchmark, key.benchmark))
     comparable = sorted((entry for entry in entries if entry.is_complete), key=lambda entry: -shown_value(entry.value))
     rest = [entry for entry in entries if not entry.is_complete]
     values = [shown_value(entry.value) for entry in comparable]

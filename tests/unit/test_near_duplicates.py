@@ -7,15 +7,15 @@ import pytest
 from PIL import Image, ImageDraw
 
 from srpo.core.records import Problem
-from srpo.reflect.near_duplicates import Twins
+from srpo.reflect.near_duplicates import NearDuplicates
 
 LONG = "In the figure, what is the length of the side of the square?"
 SHORT = "Find x."
 
 
 @pytest.fixture
-def twins(tmp_path: Path) -> Iterator[Twins]:
-    with Twins(tmp_path / "twins.sqlite") as found:
+def known(tmp_path: Path) -> Iterator[NearDuplicates]:
+    with NearDuplicates(tmp_path / "known.sqlite") as found:
         yield found
 
 
@@ -44,30 +44,30 @@ def figure(path: Path, *, label: str = "", size: int = 96, **options: int) -> Pa
         ("How many red bars?", "How many blue bars?", False),
     ],
 )
-def test_what_counts_as_the_same_question(twins: Twins, first: str, second: str, same: bool) -> None:
-    assert twins.twin_of(problem(first, number=1)) is None
-    assert twins.twin_of(problem(second, number=2)) == ("f:1" if same else None)
+def test_what_counts_as_the_same_question(known: NearDuplicates, first: str, second: str, same: bool) -> None:
+    assert known.first_like(problem(first, number=1)) is None
+    assert known.first_like(problem(second, number=2)) == ("f:1" if same else None)
 
 
-def test_equal_pixels_are_the_same_picture_whatever_the_file(twins: Twins, tmp_path: Path) -> None:
+def test_equal_pixels_are_the_same_picture_whatever_the_file(known: NearDuplicates, tmp_path: Path) -> None:
     png, bmp = figure(tmp_path / "a.png"), figure(tmp_path / "b.bmp")
-    assert twins.twin_of(problem(SHORT, png, number=1)) is None
-    assert twins.twin_of(problem(SHORT, bmp, number=2)) == "f:1"
+    assert known.first_like(problem(SHORT, png, number=1)) is None
+    assert known.first_like(problem(SHORT, bmp, number=2)) == "f:1"
 
 
-def test_look_alikes_are_the_same_under_a_long_question_only(twins: Twins, tmp_path: Path) -> None:
+def test_look_alikes_are_the_same_under_a_long_question_only(known: NearDuplicates, tmp_path: Path) -> None:
     original, small = figure(tmp_path / "a.png"), figure(tmp_path / "b.jpg", size=64, quality=60)
     for number, question in ((1, LONG), (2, SHORT)):
-        assert twins.twin_of(problem(question, original, number=number)) is None
-    assert twins.twin_of(problem(LONG, small, number=3)) == "f:1"
-    assert twins.twin_of(problem(SHORT, small, number=4)) is None
+        assert known.first_like(problem(question, original, number=number)) is None
+    assert known.first_like(problem(LONG, small, number=3)) == "f:1"
+    assert known.first_like(problem(SHORT, small, number=4)) is None
 
 
-def test_the_same_question_about_other_pictures_is_another_problem(twins: Twins, tmp_path: Path) -> None:
+def test_the_same_question_about_other_pictures_is_another_problem(known: NearDuplicates, tmp_path: Path) -> None:
     other = tmp_path / "other.png"
     Image.radial_gradient("L").save(other)
-    assert twins.twin_of(problem(LONG, figure(tmp_path / "a.png"), number=1)) is None
-    assert twins.twin_of(problem(LONG, other, number=2)) is None
-    assert twins.twin_of(problem(LONG, number=3)) is None
-    assert twins.twin_of(problem(LONG, other, figure(tmp_path / "c.png"), number=4)) is None
-    assert twins.twin_of(problem(LONG, other, number=5)) == "f:2"
+    assert known.first_like(problem(LONG, figure(tmp_path / "a.png"), number=1)) is None
+    assert known.first_like(problem(LONG, other, number=2)) is None
+    assert known.first_like(problem(LONG, number=3)) is None
+    assert known.first_like(problem(LONG, other, figure(tmp_path / "c.png"), number=4)) is None
+    assert known.first_like(problem(LONG, other, number=5)) == "f:2"

@@ -12,7 +12,7 @@ def grade_item(
     return grade_with(lambda answer: benchmark.grade(item, answer, grader), text, style_of(text, style))
 
 
-def mark_text(
+def grade_as_mark(
     benchmark: Benchmark, item: Item, text: str, style: MarkStyle = "auto", grader: Grader = RULES_ONLY
 ) -> Mark:
     """The mark of a response."""
