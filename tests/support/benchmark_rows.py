@@ -9,6 +9,7 @@ from PIL import Image
 from srpo.data.config import SourceConfig
 from srpo.data.rows import Row
 from srpo.eval.benchmarks.benchmark import Item
+from srpo.eval.benchmarks.items import Published
 from srpo.eval.benchmarks.named import benchmark_named
 
 
@@ -16,7 +17,9 @@ def item(name: str, folder: Path | None = None, /, **values: object) -> Item:
     """The item of one row; with a folder, its pictures too."""
     place = folder or Path()
     source = SourceConfig(path="x", image_store=str(place / "store"))
-    return benchmark_named(name).item(Row("x:1", "x:1", values, place), source, pictures=folder is not None)
+    benchmark = benchmark_named(name)
+    assert isinstance(benchmark, Published)
+    return benchmark.item(Row("x:1", "x:1", values, place), source, pictures=folder is not None)
 
 
 def right(name: str, one: Item, text: str) -> bool:

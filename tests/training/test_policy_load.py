@@ -91,6 +91,10 @@ def test_sizes_that_do_not_fit_are_refused(tmp_path: Path, config: TinyConfig, m
         build_tiny(config, [], tmp_path, seed=0)
 
 
+def num_trainable(policy: Policy) -> int:
+    return sum(parameter.requires_grad for parameter in policy.model.parameters())
+
+
 def test_freezing(tiny_checkpoint: Callable[[str], Path]) -> None:
     directory = tiny_checkpoint("qwen2_5_vl")
     everything = load_policy(directory, freeze_vision=False)
@@ -98,8 +102,8 @@ def test_freezing(tiny_checkpoint: Callable[[str], Path]) -> None:
     vision = list(frozen.model.model.visual.parameters())
     assert vision
     assert not any(parameter.requires_grad for parameter in vision)
-    assert len(frozen.trainable_parameters()) == len(everything.trainable_parameters()) - len(vision)
-    assert load_policy(directory, trainable=False).trainable_parameters() == []
+    assert num_trainable(frozen) == num_trainable(everything) - len(vision)
+    assert num_trainable(load_policy(directory, trainable=False)) == 0
 
 
 def test_banned_ids_are_control_tokens_and_rows_without_a_token(tiny_policy: Policy) -> None:

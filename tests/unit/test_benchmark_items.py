@@ -15,7 +15,7 @@ from PIL import Image
 
 from srpo.core.records import Rejected
 from srpo.data.config import DrawnConfig, FieldMapping, SourceConfig
-from srpo.eval.benchmarks.items import ItemSet, iter_items, load_items, published
+from srpo.eval.benchmarks.items import ItemSet, Published, load_items, published
 from srpo.eval.benchmarks.named import BENCHMARK_NAMES, benchmark_named
 
 
@@ -58,7 +58,10 @@ def test_every_name_has_an_adapter() -> None:
         bench = benchmark_named(name)
         assert bench.name == name
         assert bench.title
-        assert (bench.hub is not None and bench.size and bench.citation and bench.columns) or name == "custom"
+        assert isinstance(bench, Published) == (name != "custom")
+        if isinstance(bench, Published):
+            assert bench.hub is not None
+            assert all((bench.size, bench.citation, bench.columns, bench.files))
 
 
 def test_a_file_of_lines_with_its_places(tmp_path: Path) -> None:
@@ -190,7 +193,7 @@ def test_the_hub_at_the_pinned_revision(monkeypatch: pytest.MonkeyPatch) -> None
     assert hub.asked == [("AI4Math/MathVista", None, "testmini", bench.hub.revision)]
     assert found.items[1].problem.source == "hub:AI4Math/MathVista/testmini:1"
     hub.asked.clear()
-    list(iter_items(bench, SourceConfig(hub="someone/mirror", split="mini", subset="x"), pictures=False))
+    list(bench.items(SourceConfig(hub="someone/mirror", split="mini", subset="x"), pictures=False))
     assert hub.asked == [("someone/mirror", "x", "mini", None)]
 
 
@@ -220,7 +223,7 @@ def test_rows_come_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "decode", rows)
     monkeypatch.setitem(sys.modules, "datasets", hub)
     bench = benchmark_named("mathvista")
-    stream = iter_items(bench, published(bench), pictures=False)
+    stream = bench.items(published(bench), pictures=False)
     for _ in range(100):
         next(stream)
     assert len(read) < 200

@@ -10,7 +10,6 @@ from srpo.core.response import (
     first_attempt_end,
     parse,
     parse_attempt,
-    parse_style,
     pieces,
     render,
     render_attempt,
@@ -65,8 +64,8 @@ def test_says_where_and_what_is_wrong(text: str, where: int, what: str) -> None:
 def test_single_style() -> None:
     assert parse_attempt("<think>a</think>\n<answer>7</answer>") == Attempt(think="a", answer="7")
     assert isinstance(parse_attempt(FIVE), FormatError)
-    assert isinstance(parse_style(FIVE, "reflective"), Response)
-    assert isinstance(parse_style(FIVE, "single"), FormatError)
+    assert isinstance(parse(FIVE), Response)
+    assert isinstance(parse_attempt(FIVE), FormatError)
     assert parse_attempt(render_attempt(Attempt(think="x", answer="y"))) == Attempt(think="x", answer="y")
 
 

@@ -6,7 +6,8 @@ import pytest
 from srpo.cli.main import run_command
 from srpo.cli.reward import Row, count_tokens, read_rows, reward_row
 from srpo.core.records import Attempt, Grade, GradedText, Problem, Response, Style, TokenCounts
-from srpo.core.response import parse_style, pieces
+from srpo.core.response import pieces
+from tests.support.responses import parse_style
 
 FIVE = (
     "<think>3+4</think><answer>{first}</answer><reflection>red is 3, blue is 4</reflection>"

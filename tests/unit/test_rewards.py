@@ -5,8 +5,8 @@ import math
 import pytest
 
 from srpo.core.records import FormatError, Grade, Outcome, Reward, Style, TokenCounts
-from srpo.core.response import parse_style
 from srpo.core.rewards import Preset, length_score, reward, says_something, segment_rewards
+from tests.support.responses import parse_style
 
 RIGHT = Grade(verdict="correct", extracted="7", reason="")
 WRONG = Grade(verdict="incorrect", extracted="5", reason="")

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from srpo.core.records import FormatError, Grade, Origin, Problem, Record, Trace
-from srpo.core.response import parse_style
 from srpo.runs.directory import RunDir
 from srpo.runs.files import TEMPORARY
 from srpo.runs.provenance import provenance
 from srpo.runs.reader import read_traces
+from tests.support.responses import parse_style
 
 
 class Inner(Record):

@@ -11,11 +11,11 @@ from srpo.eval.metrics.voting import (
     Vote,
     maj_at_k,
     mean_cost,
+    point_of,
     token_budgets,
-    token_curve,
     vote_at,
+    vote_of,
     voted_traces,
-    votes_by_problem,
 )
 
 
@@ -81,7 +81,7 @@ def test_budgets_buy_whole_samples_at_their_mean_price() -> None:
     three = vote_at(problems, 60)
     assert (three.num_votes, three.accuracy, three.is_short) == (3, {"a": 1.0, "b": 0.0}, False)
     assert vote_at(problems, 1000).is_short
-    curve = token_curve(problems, [10, 20, 60])
+    curve = [point_of(budget, vote_at(problems, budget)) for budget in (10, 20, 60)]
     assert [point.num_votes for point in curve] == [0, 1, 3]
     assert curve[0].accuracy is None
     assert curve[2].accuracy is not None
@@ -123,5 +123,6 @@ def test_traces_as_votes() -> None:
     ]
     assert voted_traces(traces) == [traces[1]], "two of three say B"
     assert voted_traces([traces[0], traces[3]]) == [traces[0]]
-    assert votes_by_problem(traces) == {"p": [Vote(RIGHT, 30), Vote("b", 25), Vote("b", None)]}
-    assert votes_by_problem(traces, "first") == {"p": [Vote("b", 10), Vote("b", 25), Vote(RIGHT, None)]}
+    graded = traces[:3]
+    assert [vote_of(one) for one in graded] == [Vote(RIGHT, 30), Vote("b", 25), Vote("b", None)]
+    assert [vote_of(one, "first") for one in graded] == [Vote("b", 10), Vote("b", 25), Vote(RIGHT, None)]

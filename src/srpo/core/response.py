@@ -18,7 +18,7 @@ in it, and `<answer>7</answer>` needs no blanks around the 7.
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from srpo.core.records import Attempt, FormatError, Response, Style
+from srpo.core.records import Attempt, FormatError, Response
 
 TAGS = ("<think>", "</think>", "<answer>", "</answer>", "<reflection>", "</reflection>")
 """Everything that counts as a tag; matched exactly, in lower case."""
@@ -72,11 +72,6 @@ def parse_attempt(text: str) -> Attempt | FormatError:
     """Read one think and one answer block (style `single`), or say at which character what is wrong."""
     blocks = _parse_blocks(text, _SINGLE)
     return blocks if isinstance(blocks, FormatError) else Attempt(think=blocks[0], answer=blocks[1])
-
-
-def parse_style(text: str, style: Style) -> Response | Attempt | FormatError:
-    """`parse` or `parse_attempt`, as `style` wants it."""
-    return parse(text) if style == "reflective" else parse_attempt(text)
 
 
 def first_attempt_end(text: str) -> int | None:

@@ -44,11 +44,6 @@ class Difference(NamedTuple):
     n: int
     """Problems that both sides have."""
 
-    @property
-    def excludes_zero(self) -> bool:
-        """True when the interval lies on one side of zero."""
-        return self.low > 0 or self.high < 0
-
 
 class Estimate(Record):
     """A number with its 95% interval: Wilson where each problem has one sample, else bootstrap over problems."""
@@ -134,6 +129,12 @@ class StageSummary(Record):
     """The same by `Problem.family`, sorted by name."""
 
 
+def mean(values: Iterable[float]) -> float:
+    """Mean of the values; 0 where there is none."""
+    kept = list(values)
+    return math.fsum(kept) / len(kept) if kept else 0.0
+
+
 def wilson(successes: int, n: int) -> Interval:
     """95% Wilson score interval of a share; (0, 1) when there is no observation."""
     if not 0 <= successes <= n:
@@ -189,7 +190,7 @@ def paired_difference(
     shared = _shared([ours, theirs])
     values = [ours[key] - theirs[key] for key in shared]
     interval = bootstrap_mean(values, seed=seed, num_resamples=num_resamples)
-    return Difference(math.fsum(values) / len(values), *interval, len(values))
+    return Difference(mean(values), *interval, len(values))
 
 
 def seed_difference(
@@ -209,8 +210,7 @@ def seed_difference(
     seeds_R_S = rng.multinomial(num_seeds, [1 / num_seeds] * num_seeds, size=num_resamples)
     sums_R_S = _resampled_sums(values_S_P, rng, num_resamples)
     interval = _percentiles((seeds_R_S * sums_R_S).sum(axis=1) / (num_seeds * n))
-    mean = math.fsum(value for row in values_S_P for value in row) / (num_seeds * n)
-    return Difference(mean, *interval, n)
+    return Difference(mean(value for row in values_S_P for value in row), *interval, n)
 
 
 def mcnemar_exact(only_ours: int, only_theirs: int) -> float:
@@ -278,15 +278,15 @@ def summarise(
         name=name,
         n=len(groups),
         num_samples=max(Counter(trace.problem.id for trace in traces).values()),
-        first_accuracy=_mean(_share(rows, "first") for rows in groups),
-        final_accuracy=_mean(_share(rows, "final") for rows in groups),
+        first_accuracy=mean(_share(rows, "first") for rows in groups),
+        final_accuracy=mean(_share(rows, "final") for rows in groups),
         first_interval=_interval(groups, "first", seed),
         final_interval=_interval(groups, "final", seed),
-        transitions={o: _mean(sum(t.outcome == o for t in rows) / len(rows) for rows in groups) for o in OUTCOMES},
+        transitions={o: mean(sum(t.outcome == o for t in rows) / len(rows) for rows in groups) for o in OUTCOMES},
         counts=matrix.counts,
-        format_rate=_mean(trace.has_format for trace in traces),
+        format_rate=mean(trace.has_format for trace in traces),
         ungradable=len(traces) - matrix.n,
-        mean_tokens=_mean(lengths) if lengths else None,
+        mean_tokens=mean(lengths) if lengths else None,
         tokens=tokens,
         seconds=seconds,
         chance=_chance(groups),
@@ -306,8 +306,8 @@ def _by_problem(traces: Iterable[Trace]) -> dict[str, list[Trace]]:
 def _family(groups: Sequence[Sequence[Trace]]) -> FamilySummary:
     return FamilySummary(
         n=len(groups),
-        first_accuracy=_mean(_share(rows, "first") for rows in groups),
-        final_accuracy=_mean(_share(rows, "final") for rows in groups),
+        first_accuracy=mean(_share(rows, "first") for rows in groups),
+        final_accuracy=mean(_share(rows, "final") for rows in groups),
         chance=_chance(groups),
     )
 
@@ -319,17 +319,12 @@ def _interval(groups: Sequence[Sequence[Trace]], answer: WhichAnswer, seed: int)
 def _chance(groups: Sequence[Sequence[Trace]]) -> float | None:
     known = [rows[0].problem.chance for rows in groups]
     numbers = [chance for chance in known if chance is not None]
-    return _mean(numbers) if numbers and len(numbers) == len(known) else None
+    return mean(numbers) if numbers and len(numbers) == len(known) else None
 
 
 def _share(rows: Sequence[Trace], answer: WhichAnswer) -> float:
     grades = (trace.first_grade if answer == "first" else trace.final_grade for trace in rows)
     return sum(grade.is_correct for grade in grades) / len(rows)
-
-
-def _mean(values: Iterable[float]) -> float:
-    kept = list(values)
-    return math.fsum(kept) / len(kept) if kept else 0.0
 
 
 def _shared(sides: Sequence[Mapping[str, float]]) -> list[str]:

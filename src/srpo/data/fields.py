@@ -13,7 +13,8 @@ from srpo.data.config import SourceConfig
 from srpo.data.images import ImageError, store_image
 from srpo.data.rows import Row
 
-_PLACEHOLDER = re.compile(r"<image ?\d{0,3}>")
+PLACEHOLDER = re.compile(r"<image ?\d{0,3}>")
+"""Where data sets say in a text that a picture stands: `<image>`, `<image 1>`, `<image1>`."""
 
 
 class RowError(Exception):
@@ -52,9 +53,9 @@ def to_question(value: Any, column: str, has_images: bool) -> str:
     """
     text = to_text(value, column).strip()
     stripped = text
-    while match := _PLACEHOLDER.match(stripped):
+    while match := PLACEHOLDER.match(stripped):
         stripped = stripped[match.end() :].lstrip()
-    while (start := stripped.rfind("<image")) >= 0 and _PLACEHOLDER.fullmatch(stripped, start):
+    while (start := stripped.rfind("<image")) >= 0 and PLACEHOLDER.fullmatch(stripped, start):
         stripped = stripped[:start].rstrip()
     if not text:
         raise RowError(f"column {column!r}: empty question")

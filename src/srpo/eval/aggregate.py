@@ -7,7 +7,7 @@ import json
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from math import fsum
 from pathlib import Path
@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import NamedTuple, get_args
 
 from srpo.core.records import Attempt, FormatError, Grade, MarkStyle, Origin, Problem, Record, Trace, Verdict
-from srpo.core.statistics import pass_at_k, share_interval
+from srpo.core.statistics import mean, pass_at_k, share_interval
 from srpo.eval.benchmarks.benchmark import Benchmark, Breakdown, DecidedBy, Item, Mark
 from srpo.eval.metrics.correction import GradedSample, correction_metrics, sample_of
 from srpo.eval.metrics.voting import Vote, maj_at_k, mean_cost, vote_of
@@ -197,7 +197,7 @@ class Aggregator:
     def result(self, benchmark: Benchmark, marks: Sequence[Mark], facts: Facts) -> BenchmarkResult:
         """What it came to; `marks` are those of the first samples, and may be in a file."""
         shares = self._finals.shares()
-        accuracy, n = _mean(shares), len(shares)
+        accuracy, n = mean(shares), len(shares)
         breakdown = benchmark.breakdown(marks)
         firsts = self._firsts.shares()
         return BenchmarkResult(
@@ -217,7 +217,7 @@ class Aggregator:
             accuracy_over_all=fsum(shares) / (n + facts.missing) if n + facts.missing else 0.0,
             headline=_headline(benchmark, accuracy, breakdown),
             official=_official(benchmark, self._officials.shares()),
-            first_accuracy=_mean(firsts) if firsts else None,
+            first_accuracy=mean(firsts) if firsts else None,
             reflective=len(self._samples),
             correction=correction_metrics(self._samples) if self._samples else None,
             quality=self._quality(facts.judging),
@@ -226,7 +226,7 @@ class Aggregator:
             decided_by=dict(sorted(self._decided.items(), reverse=True)),
             judge=facts.judging.model,
             judge_failures=dict(Counter(facts.judging.failures).most_common()),
-            mean_tokens=_mean(self._tokens) if self._tokens else None,
+            mean_tokens=mean(self._tokens) if self._tokens else None,
             truncation_rate=self._truncated / len(self._tokens) if self._tokens else None,
         )
 
@@ -241,9 +241,9 @@ class Aggregator:
         return SampledMetrics(
             num_samples=num,
             pass_at={
-                k: _mean(pass_at_k(n=n, c=right, k=min(k, n)) for n, right in self._finals.counts()) for k in sizes
+                k: mean(pass_at_k(n=n, c=right, k=min(k, n)) for n, right in self._finals.counts()) for k in sizes
             },
-            maj_at={k: _mean(shares) for k, shares in votes.items()},
+            maj_at={k: mean(shares) for k, shares in votes.items()},
             maj_interval=share_interval(votes[num]),
             tokens_per_sample=mean_cost(self._votes),
         )
@@ -288,15 +288,10 @@ def _official(benchmark: Benchmark, shares: list[float]) -> OfficialAccuracy | N
     if not benchmark.official_code:
         return None
     return OfficialAccuracy(
-        code=benchmark.official_code, accuracy=_mean(shares), interval=share_interval(shares), n=len(shares)
+        code=benchmark.official_code, accuracy=mean(shares), interval=share_interval(shares), n=len(shares)
     )
 
 
 def _headline(benchmark: Benchmark, accuracy: float, breakdown: Breakdown) -> Headline:
     name = benchmark.headline
     return Headline(name=name, value=accuracy if name == "accuracy" else breakdown.metrics[name])
-
-
-def _mean(values: Iterable[float]) -> float:
-    kept = list(values)
-    return fsum(kept) / len(kept) if kept else 0.0

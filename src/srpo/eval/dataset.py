@@ -7,7 +7,7 @@ from srpo.core.prompts import problem_text
 from srpo.core.records import Problem, Rejected
 from srpo.data.sources import ProblemSet, load_problems
 from srpo.eval.benchmarks.benchmark import Benchmark, Item
-from srpo.eval.benchmarks.items import iter_items, published
+from srpo.eval.benchmarks.items import published
 from srpo.eval.benchmarks.named import benchmark_named
 from srpo.eval.config import EvalConfig
 
@@ -40,7 +40,7 @@ def load_dataset(config: EvalConfig) -> Dataset:
     source = config.data or published(benchmark)
     items: dict[str, Item] = {}
     rejected: list[Rejected] = []
-    for item in iter_items(benchmark, source):
+    for item in benchmark.items(source):
         if isinstance(item, Rejected):
             rejected.append(item)
             continue

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from srpo.core.records import Trace
-from srpo.core.statistics import majority_vote, summarise, wilson
+from srpo.core.statistics import majority_vote, mean, summarise, wilson
 from srpo.data.usable import check_usable, split_batches, spread
 from srpo.eval.aggregate import ROWS, Aggregator, Facts, ItemRow, Judging, light, mark_of, read_item_rows, row_of
 from srpo.eval.benchmarks.benchmark import Mark
@@ -108,7 +108,7 @@ class _Recorder:
         if ROWS in self._ledgers:
             self._ledgers[ROWS].append_lines(self._row(one).line() for one in found.decided)
         self._run.append_traces(traces)
-        final = _mean([trace.final_grade.is_correct for trace in traces])
+        final = mean([trace.final_grade.is_correct for trace in traces])
         return BatchRecord(metrics(traces, "eval"), {"data": self._digest, **_extra_of(self.state)}, {"final": final})
 
     def _row(self, one: JudgedTrace) -> ItemRow:
@@ -123,10 +123,10 @@ def metrics(traces: Sequence[Trace], stage: str) -> dict[str, float]:
     """The numbers of one batch, as `metrics.jsonl` has them."""
     return {
         f"{stage}/samples/count": len(traces),
-        f"{stage}/first/accuracy": _mean([trace.first_grade.is_correct for trace in traces]),
-        f"{stage}/final/accuracy": _mean([trace.final_grade.is_correct for trace in traces]),
-        f"{stage}/format/rate": _mean([trace.has_format for trace in traces]),
-        f"{stage}/tokens/mean": _mean([trace.tokens.total for trace in traces if trace.tokens]),
+        f"{stage}/first/accuracy": mean([trace.first_grade.is_correct for trace in traces]),
+        f"{stage}/final/accuracy": mean([trace.final_grade.is_correct for trace in traces]),
+        f"{stage}/format/rate": mean([trace.has_format for trace in traces]),
+        f"{stage}/tokens/mean": mean([trace.tokens.total for trace in traces if trace.tokens]),
     }
 
 
@@ -182,8 +182,8 @@ def _result(
         failed=len(lost),
         rejected=count_rejected(rejected),
         adjusted_pictures=state.num_adjusted,
-        truncation_rate=_mean([trace.tokens.truncated for trace in traces if trace.tokens]),
-        majority_accuracy=_mean(votes) if votes else None,
+        truncation_rate=mean([trace.tokens.truncated for trace in traces if trace.tokens]),
+        majority_accuracy=mean(votes) if votes else None,
         majority_interval=wilson(sum(votes), len(votes)) if votes else None,
         benchmark=_benchmark_result(config, run_dir, dataset, lost, facts),
         spend=spend,
@@ -221,7 +221,3 @@ def _extra_of(state: _State) -> dict[str, Any]:
 
 def _seconds(rows: Sequence[Mapping[str, float]]) -> float | None:
     return rows[-1]["time_s"] if rows else None
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else 0.0

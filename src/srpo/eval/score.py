@@ -25,7 +25,6 @@ from srpo.data.usable import check_usable
 from srpo.eval.aggregate import ROWS, Aggregator, Facts, ItemRow, Judging, light, mark_of, row_of
 from srpo.eval.benchmarks.benchmark import Benchmark, Item, Mark
 from srpo.eval.benchmarks.grade import grade_item, official_verdict, style_of
-from srpo.eval.benchmarks.items import iter_items
 from srpo.eval.benchmarks.named import benchmark_named
 from srpo.eval.config import ScoreConfig
 from srpo.eval.judge import Case, EvalJudge, JudgedTrace, open_judge, shared_cache
@@ -107,7 +106,7 @@ def _read_items(
 ) -> tuple[dict[str, int], tuple[Rejected, ...]]:
     index: dict[str, int] = {}
     rejected: list[Rejected] = []
-    for item in iter_items(benchmark, config.data, pictures=False):
+    for item in benchmark.items(config.data, pictures=False):
         if isinstance(item, Rejected):
             rejected.append(item)
             continue

@@ -15,7 +15,7 @@ from srpo.data.images import ImageError
 from srpo.export.pictures import PictureFile, read_picture
 from srpo.runs.reader import TRACES, read_traces
 
-_PLACEHOLDER = re.compile(r"<(image|video|audio)>")
+_TRAINERS_MARK = re.compile(r"<(image|video|audio)>")
 
 
 class Sample(NamedTuple):
@@ -86,7 +86,7 @@ def _sample(trace: Trace, prompt: str | None) -> Sample | Rejected:
 
 def _without_placeholders(text: str) -> str:
     """Trainers count `<image>` in texts and stop when it is not the number of pictures."""
-    return _PLACEHOLDER.sub(r"[\1]", text)
+    return _TRAINERS_MARK.sub(r"[\1]", text)
 
 
 def _rejected(trace: Trace, reason: str, detail: str = "") -> Rejected:

@@ -9,7 +9,6 @@ reads TSV as it does xlsx. Written against its sources of 2026.
 """
 
 import csv
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from string import ascii_uppercase
 from typing import Final, NamedTuple
 
 from srpo.core.records import Record, Trace
+from srpo.data.fields import PLACEHOLDER
 from srpo.grading import bare_answer, is_plain_number
 from srpo.report.leaderboard.results import result_of
 from srpo.report.open import read_run
@@ -48,7 +48,6 @@ _READ_AS_MISSING: Final = frozenset(
     ("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA")
 ) | {"NULL", "NaN", "None", "n/a", "nan", "null"}
 """Texts that pandas takes for missing values."""
-_PLACEHOLDER = re.compile(r"<image ?\d{0,3}>")
 _PICTURES: Final = frozenset({"image"})
 _HALLUSION, _HALLUSION_PARTS = "index without its third part", 6
 """HallusionBench's index has a part for the kind of picture, which the ids of recorded responses have not."""
@@ -242,7 +241,7 @@ def _same_questions(rows: Sequence[Mapping[str, str]], key: _Key, found: Mapping
 
 
 def _words(question: str) -> str:
-    return "".join(_PLACEHOLDER.sub("", question).split()).casefold()
+    return "".join(PLACEHOLDER.sub("", question).split()).casefold()
 
 
 def _write(path: Path, sheet: _Sheet) -> None:

@@ -82,10 +82,6 @@ class Policy:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.autocast_dtype)
 
-    def trainable_parameters(self) -> list[Tensor]:
-        """Parameters with gradients, in the model's order."""
-        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-
     def encode(self, text: str, images: Sequence[Image.Image] = ()) -> EncodedPrompt:
         """Encode one user turn: `images` first, then `text`, then the opened assistant turn."""
         return self.processor.encode([("user", text)], images)

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from srpo.core.records import Problem
+from srpo.data.fields import PLACEHOLDER
 from srpo.data.images import load_image
 from srpo.data.leakage import MAX_DISTANCE, MIN_WORDS, look, picture_key
 
@@ -31,7 +32,6 @@ CREATE TABLE questions (question BLOB, images TEXT, pixels BLOB, look BLOB, plac
 CREATE INDEX by_question ON questions (question, pixels);
 """
 _TOKEN = re.compile(r"[^\W_]+|(?<=\d)[.:,](?=\d)|[-+*/=<>^%!|&~±×÷√°∠∥⊥≤≥≠≈∞π−]")
-_PLACEHOLDER = re.compile(r"<image ?\d{0,3}>")
 
 
 class NearDuplicates:
@@ -49,7 +49,7 @@ class NearDuplicates:
         Raises:
             ImageError: a picture that has to be compared cannot be read.
         """
-        words = _TOKEN.findall(unicodedata.normalize("NFKC", _PLACEHOLDER.sub(" ", problem.question)).casefold())
+        words = _TOKEN.findall(unicodedata.normalize("NFKC", PLACEHOLDER.sub(" ", problem.question)).casefold())
         question = _hash(f"{len(problem.images)} {' '.join(words)}")
         seen = self._connection.execute("SELECT 1 FROM questions WHERE question = ? LIMIT 1", (question,)).fetchone()
         view = _View(None, None)

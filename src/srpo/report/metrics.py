@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from srpo.core.statistics import mean
 from srpo.report.model import Curve, ReportData
 from srpo.report.palette import OUTCOME_MARKS
 
@@ -115,7 +116,7 @@ def learning_panel(curves: Sequence[Curve], run: str) -> Panel | None:
 def smooth(values: Sequence[float]) -> list[float]:
     """Centred moving average over about an eighth of the curve; at both ends, over the half of it that there is."""
     reach = len(values) // 16
-    return [_mean(values[max(0, at - reach) : at + reach + 1]) for at in range(len(values))]
+    return [mean(values[max(0, at - reach) : at + reach + 1]) for at in range(len(values))]
 
 
 def thin(curve: Curve) -> Curve:
@@ -127,7 +128,7 @@ def thin(curve: Curve) -> Curve:
     return curve.model_copy(
         update={
             "steps": tuple(curve.steps[start : start + size][-1] for start in starts),
-            "values": tuple(_mean(curve.values[start : start + size]) for start in starts),
+            "values": tuple(mean(curve.values[start : start + size]) for start in starts),
         }
     )
 
@@ -135,7 +136,7 @@ def thin(curve: Curve) -> Curve:
 def ends(curve: Curve) -> tuple[float, float]:
     """Mean of the first and of the last tenth of the curve (at least one step each)."""
     tenth = max(1, len(curve.values) // 10)
-    return _mean(curve.values[:tenth]), _mean(curve.values[-tenth:])
+    return mean(curve.values[:tenth]), mean(curve.values[-tenth:])
 
 
 _ACCURACY, _TERMS, _REST = range(3)
@@ -160,7 +161,3 @@ def _stage_of(key: str) -> str:
 def _stage_rank(stage: str, seen: Sequence[str]) -> tuple[int, int]:
     known = ("rl", "eval", "sft", "reflect")
     return (known.index(stage) if stage in known else len(known), seen.index(stage))
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)

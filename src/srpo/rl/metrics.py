@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from srpo.core.looking import looks_again
 from srpo.core.records import OUTCOMES, Outcome, Response, Trace
+from srpo.core.statistics import mean
 from srpo.rl.losses import LossStats
 from srpo.rl.rollout import Rollout
 
@@ -95,16 +96,16 @@ def accuracy_metrics(traces: Sequence[Trace], prefix: str) -> dict[str, float]:
     """First and final accuracy, transitions, format rate and lengths."""
     tokens = [trace.tokens for trace in traces if trace.tokens is not None]
     metrics = {
-        f"{prefix}/first_accuracy": _mean([trace.first_grade.is_correct for trace in traces]),
-        f"{prefix}/final_accuracy": _mean([trace.final_grade.is_correct for trace in traces]),
-        f"{prefix}/format_rate": _mean([trace.has_format for trace in traces]),
-        f"{prefix}/truncated": _mean([count.truncated for count in tokens]),
-        f"{prefix}/response_tokens/mean": _mean([count.total for count in tokens]),
+        f"{prefix}/first_accuracy": mean([trace.first_grade.is_correct for trace in traces]),
+        f"{prefix}/final_accuracy": mean([trace.final_grade.is_correct for trace in traces]),
+        f"{prefix}/format_rate": mean([trace.has_format for trace in traces]),
+        f"{prefix}/truncated": mean([count.truncated for count in tokens]),
+        f"{prefix}/response_tokens/mean": mean([count.total for count in tokens]),
         f"{prefix}/response_tokens/max": float(max((count.total for count in tokens), default=0)),
-        f"{prefix}/response_tokens/first": _mean([count.first for count in tokens]),
+        f"{prefix}/response_tokens/first": mean([count.first for count in tokens]),
     }
     for outcome, key in OUTCOME_KEYS.items():
-        metrics[f"{prefix}/outcome/{key}"] = _mean([trace.outcome == outcome for trace in traces])
+        metrics[f"{prefix}/outcome/{key}"] = mean([trace.outcome == outcome for trace in traces])
     return metrics | _looking(traces, prefix)
 
 
@@ -115,7 +116,7 @@ def _looking(traces: Sequence[Trace], prefix: str) -> dict[str, float]:
         if isinstance(trace.parsed, Response):
             group = "first_right" if trace.first_grade.is_correct else "first_wrong"
             looks[group].append(looks_again(trace.parsed.reflection, trace.parsed.first))
-    return {f"{prefix}/looks_again/{group}": _mean(found) for group, found in looks.items() if found}
+    return {f"{prefix}/looks_again/{group}": mean(found) for group, found in looks.items() if found}
 
 
 def reward_metrics(traces: Sequence[Trace]) -> dict[str, float]:
@@ -124,18 +125,14 @@ def reward_metrics(traces: Sequence[Trace]) -> dict[str, float]:
     if not rewards:
         return {}
     totals = [reward.total for reward in rewards]
-    mean = _mean(totals)
+    average = mean(totals)
     metrics = {
-        "rl/reward/mean": mean,
-        "rl/reward/std": math.sqrt(_mean([(total - mean) ** 2 for total in totals])),
+        "rl/reward/mean": average,
+        "rl/reward/std": math.sqrt(mean([(total - average) ** 2 for total in totals])),
     }
     for term in rewards[0].terms:
-        metrics[f"rl/{term.name}/mean"] = _mean([reward.score(term.name) for reward in rewards])
+        metrics[f"rl/{term.name}/mean"] = mean([reward.score(term.name) for reward in rewards])
     return metrics
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values) if values else 0.0
 
 
 def _token_mean(pieces: Sequence[PieceStats], values: Sequence[float]) -> float:

@@ -6,20 +6,19 @@
     bench.breakdown([mark]).tables["subject"]
 
 An adapter says how a row becomes an item, how the question is put, which rule decides, and what is counted. It never
-reads files and never calls a model.
+calls a model; `items.Published` reads the rows of those that are published.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from pydantic import Field, JsonValue
 
 from srpo.core.prompts import problem_text
-from srpo.core.records import Grade, Problem, Record
+from srpo.core.records import Grade, Problem, Record, Rejected
 from srpo.core.statistics import wilson
 from srpo.data.config import SourceConfig
-from srpo.data.rows import Row
 from srpo.grading import RULES_ONLY, Grader
 
 DecidedBy = Literal["rule", "judge"]
@@ -99,11 +98,7 @@ class Benchmark(ABC):
     size: int
     """Items in the published set."""
     hub: HubSource | None = None
-    files: tuple[str, ...] = ()
-    """Glob patterns, relative to the folder that is given, at which the published layout keeps its rows; the first
-    pattern that matches wins, and all its matches are read in order."""
-    columns: tuple[str, ...] = ()
-    """Columns that every row has; `a|b` is a column with two names. A file in which no row has them is another's."""
+    """None where nobody publishes it."""
     orders: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Axis -> its values in the published order."""
     citation: str = ""
@@ -114,11 +109,13 @@ class Benchmark(ABC):
     """The authors' own code whose verdict is told beside ours (`official_grade`); empty where we have none."""
 
     @abstractmethod
-    def item(self, row: Row, source: SourceConfig, *, pictures: bool) -> Item:
-        """Read one row. `pictures` false leaves pictures out: recorded outputs are graded without them.
+    def items(self, source: SourceConfig, *, pictures: bool = True) -> Iterator[Item | Rejected]:
+        """The rows one by one, in order.
+
+        `pictures` false leaves pictures out: recorded outputs are graded without them.
 
         Raises:
-            RowError: the row is not an item.
+            ValueError: the source cannot be read, or is not this benchmark's.
         """
 
     def prompt(self, item: Item) -> str:
@@ -130,8 +127,8 @@ class Benchmark(ABC):
         return grader.grade(item.problem, text)
 
     def official_grade(self, item: Item, text: str) -> Grade:
-        """What `official_code` makes of an answer, or of a whole response without tags."""
-        raise NotImplementedError(f"{self.name} has no official code beside its rule")
+        """What `official_code` makes of an answer or of a response without tags; our rule where there is none."""
+        return self.grade(item, text)
 
     def breakdown(self, marks: Sequence[Mark]) -> Breakdown:
         """The official tables and numbers."""

@@ -10,8 +10,9 @@ from srpo.core.records import Grade
 from srpo.data.config import SourceConfig
 from srpo.data.fields import RowError
 from srpo.data.rows import Row
-from srpo.eval.benchmarks.benchmark import Benchmark, HubSource, Item
+from srpo.eval.benchmarks.benchmark import HubSource, Item
 from srpo.eval.benchmarks.columns import first, gold, make_item, needed, pictures, question, text
+from srpo.eval.benchmarks.items import Published
 from srpo.grading import RULES_ONLY, Grader, grade
 
 TYPES = ("text-in-chart", "text-in-general", "number-in-chart", "number-in-general")
@@ -27,7 +28,7 @@ _RULES = {
 _MAX_TERMS = 20
 
 
-class CharXiv(Benchmark):
+class CharXiv(Published):
     """Official table: accuracy by type of answer and by source of the question. The official judge is GPT-4o."""
 
     name = "charxiv"

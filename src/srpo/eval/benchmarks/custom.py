@@ -4,8 +4,6 @@ from collections.abc import Iterator
 
 from srpo.core.records import Rejected
 from srpo.data.config import SourceConfig
-from srpo.data.fields import RowError
-from srpo.data.rows import Row
 from srpo.data.sources import iter_problems
 from srpo.eval.benchmarks.benchmark import Benchmark, Item
 
@@ -17,7 +15,7 @@ class Custom(Benchmark):
     title = "own data"
     size = 0
 
-    def items(self, source: SourceConfig, *, pictures: bool) -> Iterator[Item | Rejected]:
+    def items(self, source: SourceConfig, *, pictures: bool = True) -> Iterator[Item | Rejected]:
         """The problems of the source as items: its columns are decided by many rows, not by each one."""
         for problem in iter_problems(source, pictures=pictures):
             if isinstance(problem, Rejected):
@@ -26,7 +24,3 @@ class Custom(Benchmark):
             level = "" if problem.level is None else str(problem.level)
             groups = {axis: value for axis, value in (("family", problem.family), ("level", level)) if value}
             yield Item(problem=problem, groups=groups)
-
-    def item(self, row: Row, source: SourceConfig, *, pictures: bool) -> Item:  # noqa: ARG002 - never called
-        """Never called: see `items`."""
-        raise RowError(f"{row.place}: own data is read as a whole")

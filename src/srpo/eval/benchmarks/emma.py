@@ -6,7 +6,7 @@ Some golds are lower-case letters, and the column `type` varies in case (`Multip
 from srpo.data.config import SourceConfig
 from srpo.data.fields import to_choices
 from srpo.data.rows import Row
-from srpo.eval.benchmarks.benchmark import Benchmark, HubSource, Item
+from srpo.eval.benchmarks.benchmark import HubSource, Item
 from srpo.eval.benchmarks.columns import (
     gold,
     letter_gold,
@@ -17,6 +17,7 @@ from srpo.eval.benchmarks.columns import (
     question,
     text,
 )
+from srpo.eval.benchmarks.items import Published
 
 _SUBJECTS = ("Math", "Physics", "Chemistry", "Coding")
 _LETTER = 'Answer with the option\'s letter from the given choices and put the letter in one "\\boxed{}".'
@@ -24,7 +25,7 @@ _OPEN = 'Answer the question using a single word or phrase and put the answer in
 _STEPS = "Please solve the problem step by step."
 
 
-class Emma(Benchmark):
+class Emma(Published):
     """Official table: accuracy by subject, and by category within it."""
 
     name = "emma"

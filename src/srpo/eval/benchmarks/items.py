@@ -6,6 +6,7 @@ load_items(bench, published(bench))                        # the hub, at the rev
 
 import itertools
 import json
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,10 +17,35 @@ from srpo.data.config import SourceConfig
 from srpo.data.fields import RowError
 from srpo.data.rows import Row, read_hub, read_rows
 from srpo.eval.benchmarks.benchmark import Benchmark, Item
-from srpo.eval.benchmarks.custom import Custom
 
 _SAMPLE = 32
 """Rows looked at before a file is said not to be the benchmark's."""
+
+
+class Published(Benchmark):
+    """A benchmark of which each row of a published layout is an item by itself."""
+
+    files: tuple[str, ...]
+    """Glob patterns, relative to the folder that is given, at which the published layout keeps its rows; the first
+    pattern that matches wins, and all its matches are read in order."""
+    columns: tuple[str, ...]
+    """Columns that every row has; `a|b` is a column with two names. A file in which no row has them is another's."""
+
+    @abstractmethod
+    def item(self, row: Row, source: SourceConfig, *, pictures: bool) -> Item:
+        """Read one row.
+
+        Raises:
+            RowError: the row is not an item.
+        """
+
+    def items(self, source: SourceConfig, *, pictures: bool = True) -> Iterator[Item | Rejected]:
+        """Each row as an item, or why it is none."""
+        rows = _rows(self, source)
+        sample = list(itertools.islice(rows, _SAMPLE))
+        _check(self, source, sample)
+        for row in itertools.chain(sample, rows):
+            yield row if isinstance(row, Rejected) else _item(self, row, source, pictures=pictures)
 
 
 class ItemSet(NamedTuple):
@@ -36,28 +62,12 @@ def published(benchmark: Benchmark) -> SourceConfig:
     return SourceConfig(hub=benchmark.hub.repo)
 
 
-def iter_items(benchmark: Benchmark, source: SourceConfig, *, pictures: bool = True) -> Iterator[Item | Rejected]:
-    """The rows one by one, in order.
-
-    Raises:
-        ValueError: the source cannot be read, or is not this benchmark's.
-    """
-    if isinstance(benchmark, Custom):
-        yield from benchmark.items(source, pictures=pictures)
-        return
-    rows = _rows(benchmark, source)
-    sample = list(itertools.islice(rows, _SAMPLE))
-    _check(benchmark, source, sample)
-    for row in itertools.chain(sample, rows):
-        yield row if isinstance(row, Rejected) else _item(benchmark, row, source, pictures=pictures)
-
-
 def load_items(benchmark: Benchmark, source: SourceConfig, *, pictures: bool = True) -> ItemSet:
     """All rows; ValueError also when two items have the same id."""
     items: list[Item] = []
     rejected: list[Rejected] = []
     seen: dict[str, str] = {}
-    for item in iter_items(benchmark, source, pictures=pictures):
+    for item in benchmark.items(source, pictures=pictures):
         if isinstance(item, Rejected):
             rejected.append(item)
             continue
@@ -72,7 +82,7 @@ def load_items(benchmark: Benchmark, source: SourceConfig, *, pictures: bool = T
     return ItemSet(tuple(items), tuple(rejected))
 
 
-def _item(benchmark: Benchmark, row: Row, source: SourceConfig, *, pictures: bool) -> Item | Rejected:
+def _item(benchmark: Published, row: Row, source: SourceConfig, *, pictures: bool) -> Item | Rejected:
     if missing := missing_columns(benchmark, row.values):
         return Rejected.row(row.place, f"no column {', '.join(map(repr, missing))}")
     try:
@@ -81,12 +91,12 @@ def _item(benchmark: Benchmark, row: Row, source: SourceConfig, *, pictures: boo
         return error.rejected(row.place)
 
 
-def missing_columns(benchmark: Benchmark, values: Mapping[str, Any]) -> tuple[str, ...]:
+def missing_columns(benchmark: Published, values: Mapping[str, Any]) -> tuple[str, ...]:
     """Columns of the benchmark that a row lacks."""
     return tuple(names for names in benchmark.columns if not any(name in values for name in names.split("|")))
 
 
-def _check(benchmark: Benchmark, source: SourceConfig, sample: list[Row | Rejected]) -> None:
+def _check(benchmark: Published, source: SourceConfig, sample: list[Row | Rejected]) -> None:
     """A file of something else is one error, not a thousand rejected rows."""
     rows = [row for row in sample if isinstance(row, Row)]
     if not sample:
@@ -100,7 +110,7 @@ def _check(benchmark: Benchmark, source: SourceConfig, sample: list[Row | Reject
         )
 
 
-def _rows(benchmark: Benchmark, source: SourceConfig) -> Iterator[Row | Rejected]:
+def _rows(benchmark: Published, source: SourceConfig) -> Iterator[Row | Rejected]:
     if source.drawn is not None:
         raise ValueError(f"{benchmark.name}: drawn problems are not {benchmark.title}; give path or hub")
     if source.hub:
@@ -113,7 +123,7 @@ def _rows(benchmark: Benchmark, source: SourceConfig) -> Iterator[Row | Rejected
     return _file_rows(path)
 
 
-def _hub_rows(benchmark: Benchmark, source: SourceConfig) -> Iterator[Row]:
+def _hub_rows(benchmark: Published, source: SourceConfig) -> Iterator[Row]:
     """All subsets and splits of the benchmark; the authors' own repository at the revision that we name."""
     hub = benchmark.hub
     subsets = (source.subset,) if source.subset or hub is None else hub.subsets
@@ -128,14 +138,14 @@ def _hub_label(repo: str, subset: str, split: str) -> str:
     return "/".join(part for part in (f"hub:{repo}", subset, split) if part)
 
 
-def _saved_rows(benchmark: Benchmark, path: Path, split: str) -> Iterator[Row | Rejected]:
+def _saved_rows(benchmark: Published, path: Path, split: str) -> Iterator[Row | Rejected]:
     """A folder of `save_to_disk`; of several splits the benchmark's own."""
     published_splits = benchmark.hub.split.split("+") if benchmark.hub else []
     splits = split.split("+") if split else [name for name in published_splits if (path / name).is_dir()]
     return itertools.chain.from_iterable(read_rows(str(path), split=name) for name in splits or [""])
 
 
-def _folder_rows(benchmark: Benchmark, path: Path, split: str) -> Iterator[Row | Rejected]:
+def _folder_rows(benchmark: Published, path: Path, split: str) -> Iterator[Row | Rejected]:
     """The files of the published layout, the subsets as `save_to_disk` wrote them, or whatever data there is."""
     for pattern in benchmark.files:
         if found := sorted(file for file in path.glob(pattern) if file.is_file()):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from srpo.data.config import SourceConfig
 from srpo.data.rows import Row
-from srpo.eval.benchmarks.benchmark import Benchmark, Breakdown, HubSource, Item, Mark, cell_of
+from srpo.eval.benchmarks.benchmark import Breakdown, HubSource, Item, Mark, cell_of
 from srpo.eval.benchmarks.columns import (
     first,
     gold,
@@ -21,6 +21,7 @@ from srpo.eval.benchmarks.columns import (
     question,
     text,
 )
+from srpo.eval.benchmarks.items import Published
 
 VERSIONS = ("Text Dominant", "Text Lite", "Vision Intensive", "Vision Dominant", "Vision Only")
 TEXT_ONLY = "Text Only"
@@ -29,7 +30,7 @@ _IN_PICTURE = "Solve the problem that is written in the picture."
 _HANZI = re.compile(r"[\u4e00-\u9fff]+")
 
 
-class MathVerse(Benchmark):
+class MathVerse(Published):
     """Official numbers: accuracy per version, and over the five versions with pictures."""
 
     name = "mathverse"

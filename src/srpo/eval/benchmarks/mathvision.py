@@ -12,8 +12,9 @@ from srpo.core.records import Grade
 from srpo.data.config import SourceConfig
 from srpo.data.fields import to_choices
 from srpo.data.rows import Row
-from srpo.eval.benchmarks.benchmark import Benchmark, HubSource, Item
+from srpo.eval.benchmarks.benchmark import HubSource, Item
 from srpo.eval.benchmarks.columns import gold, lettered, make_item, needed, pictures, question, text, whole
+from srpo.eval.benchmarks.items import Published
 from srpo.grading import RULES_ONLY, Grader, chosen_letters
 
 _SUBJECTS = (
@@ -27,7 +28,7 @@ _TASK = (
 )
 
 
-class MathVision(Benchmark):
+class MathVision(Published):
     """Official table: accuracy by subject and by level."""
 
     name = "mathvision"

@@ -9,8 +9,9 @@ from srpo.core.records import Grade
 from srpo.data.config import SourceConfig
 from srpo.data.fields import to_choices
 from srpo.data.rows import Row
-from srpo.eval.benchmarks.benchmark import Benchmark, Breakdown, HubSource, Item, Mark, in_order, table_by
+from srpo.eval.benchmarks.benchmark import Breakdown, HubSource, Item, Mark, in_order, table_by
 from srpo.eval.benchmarks.columns import gold, inner, lettered, make_item, needed, pictures, question, text, whole
+from srpo.eval.benchmarks.items import Published
 from srpo.eval.official import mathvista as official
 from srpo.grading import RULES_ONLY, Grader
 from srpo.grading.prose.grade import grade_list, grade_number, grade_option
@@ -28,7 +29,7 @@ _ASKED = {
 }
 
 
-class MathVista(Benchmark):
+class MathVista(Published):
     """Official table: accuracy, and by task, skill, context, source, grade, category and language."""
 
     name = "mathvista"

@@ -2,7 +2,7 @@
 
 from srpo.data.config import SourceConfig
 from srpo.data.rows import Row
-from srpo.eval.benchmarks.benchmark import Benchmark, HubSource, Item
+from srpo.eval.benchmarks.benchmark import HubSource, Item
 from srpo.eval.benchmarks.columns import (
     gold,
     labelled_options,
@@ -13,11 +13,12 @@ from srpo.eval.benchmarks.columns import (
     question,
     text,
 )
+from srpo.eval.benchmarks.items import Published
 
 _SUBJECTS = ("math", "physics", "chemistry", "biology")
 
 
-class Mmk12(Benchmark):
+class Mmk12(Published):
     """Official table: accuracy by subject."""
 
     name = "mmk12"

@@ -4,15 +4,15 @@ Options come as the text of a Python list, and so do golds of open questions tha
 has two settings, ten options and the whole question in the picture; its score is the mean of both.
 """
 
-from collections.abc import Sequence
 from string import ascii_uppercase
 
 from srpo.core.records import Grade
 from srpo.data.config import SourceConfig
 from srpo.data.fields import RowError, to_choices
 from srpo.data.rows import Row
-from srpo.eval.benchmarks.benchmark import Benchmark, HubSource, Item, Mark, cell_of
+from srpo.eval.benchmarks.benchmark import HubSource, Item
 from srpo.eval.benchmarks.columns import lettered, make_item, needed, numbered_pictures, question, repair_escapes, text
+from srpo.eval.benchmarks.items import Published
 from srpo.eval.official import mmmu as official
 from srpo.grading import RULES_ONLY, Grader
 
@@ -41,7 +41,7 @@ _LAST_LINE = (
 )
 
 
-class Mmmu(Benchmark):
+class Mmmu(Published):
     """Official table: accuracy over all, by the six domains and by subject."""
 
     name = "mmmu"
@@ -111,7 +111,7 @@ class Mmmu(Benchmark):
         return Grade(verdict="correct" if right else "incorrect", extracted=shown, reason=self.official_code)
 
 
-class MmmuPro(Benchmark):
+class MmmuPro(Published):
     """MMMU-Pro, standard setting: up to twelve options."""
 
     name = "mmmu-pro-standard"
@@ -162,11 +162,6 @@ class MmmuProVision(MmmuPro):
     def prompt(self, item: Item) -> str:
         """The options are not said again: reading them is part of the task."""
         return f"{item.problem.question} {_LAST_LINE}"
-
-
-def mmmu_pro_score(standard: Sequence[Mark], vision: Sequence[Mark]) -> float:
-    """The score of MMMU-Pro: the mean of the accuracies of its two settings."""
-    return (cell_of(standard).accuracy + cell_of(vision).accuracy) / 2
 
 
 def _golds(row: Row) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from srpo.data.config import SourceConfig
 from srpo.data.rows import Row
-from srpo.eval.benchmarks.benchmark import Benchmark, Breakdown, HubSource, Item, Mark, macro
+from srpo.eval.benchmarks.benchmark import Breakdown, HubSource, Item, Mark, macro
 from srpo.eval.benchmarks.columns import (
     inner,
     labelled_options,
@@ -18,6 +18,7 @@ from srpo.eval.benchmarks.columns import (
     question,
     text,
 )
+from srpo.eval.benchmarks.items import Published
 
 CORES = (
     "coarse perception", "fine-grained perception", "instance reasoning", "logical reasoning",
@@ -25,7 +26,7 @@ CORES = (
 )  # fmt: skip
 
 
-class MmStar(Benchmark):
+class MmStar(Published):
     """Official numbers: accuracy, and by core; lmms-eval reports the mean of the 18 axes instead, here `macro_axes`."""
 
     name = "mmstar"

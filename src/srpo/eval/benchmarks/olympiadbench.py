@@ -8,8 +8,9 @@ from srpo.core.records import Grade
 from srpo.data.config import SourceConfig
 from srpo.data.fields import RowError, to_choices, to_text
 from srpo.data.rows import Row
-from srpo.eval.benchmarks.benchmark import Benchmark, HubSource, Item
+from srpo.eval.benchmarks.benchmark import HubSource, Item
 from srpo.eval.benchmarks.columns import make_item, needed, numbered_pictures, question, repair_escapes, text
+from srpo.eval.benchmarks.items import Published
 from srpo.eval.official.olympiadbench import olympiad_equal, read_tolerance
 from srpo.grading import RULES_ONLY, Grader
 
@@ -20,7 +21,7 @@ _WANTED = {
 }  # fmt: skip
 
 
-class OlympiadBench(Benchmark):
+class OlympiadBench(Published):
     """Official number: accuracy by a rule with absolute tolerance; broken down by subfield and type of answer."""
 
     name = "olympiadbench"

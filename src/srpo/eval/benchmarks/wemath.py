@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from srpo.core.records import Grade
 from srpo.data.config import SourceConfig
 from srpo.data.rows import Row
-from srpo.eval.benchmarks.benchmark import Benchmark, Breakdown, HubSource, Item, Mark
+from srpo.eval.benchmarks.benchmark import Breakdown, HubSource, Item, Mark
 from srpo.eval.benchmarks.columns import labelled_options, letter_gold, make_item, needed, pictures, question, text
+from srpo.eval.benchmarks.items import Published
 from srpo.eval.official.wemath import wemath_scores
 from srpo.grading import RULES_ONLY, Grader
 
 
-class WeMath(Benchmark):
+class WeMath(Published):
     """Official numbers: strict and loose score, the rates of IK, IG, CM and RM, accuracy of steps (S1) and wholes."""
 
     name = "wemath"

@@ -22,7 +22,15 @@ from typing import NamedTuple
 from srpo.core.records import Grade, Outcome, Record, Response, TokenCounts, Trace, outcome_of
 from srpo.core.response import parse, pieces
 from srpo.core.rewards import says_something
-from srpo.core.statistics import Estimate, Interval, bootstrap_mean, bootstrap_ratio, mcnemar_exact, share_interval
+from srpo.core.statistics import (
+    Estimate,
+    Interval,
+    bootstrap_mean,
+    bootstrap_ratio,
+    mcnemar_exact,
+    mean,
+    share_interval,
+)
 from srpo.eval.metrics.reflections import ReflectionKind, reflection_kind
 from srpo.grading import folded_answer, says_the_same
 
@@ -234,7 +242,7 @@ def correction_metrics(
         formatted=everything.mean(lambda s: s.is_formatted),
         truncated=counted.mean(lambda s: s.tokens is not None and s.tokens.truncated) if counted.samples else None,
         lengths=_lengths(counted.samples),
-        reflection_share=_mean([s.characters[1] / max(1, s.characters[0]) for s in graded]),
+        reflection_share=mean([s.characters[1] / max(1, s.characters[0]) for s in graded]),
         effective=everything.kind("effective"),
         redundant=everything.kind("redundant"),
         harmful=everything.kind("harmful"),
@@ -260,7 +268,7 @@ class _Cells:
         """Mean of the shares over problems."""
         shares = self.shares(test)
         return _estimate(
-            _mean(shares), len(shares), share_interval(shares, seed=self._seed, num_resamples=self._num_resamples)
+            mean(shares), len(shares), share_interval(shares, seed=self._seed, num_resamples=self._num_resamples)
         )
 
     def ratio(self, test: Callable[[GradedSample], bool], among: Callable[[GradedSample], bool]) -> Estimate:
@@ -286,7 +294,7 @@ class _Cells:
         if not gains:
             return _estimate(0.0, 0, Interval(-1.0, 1.0))
         interval = bootstrap_mean(gains, seed=self._seed, num_resamples=self._num_resamples)
-        return _estimate(_mean(gains), len(gains), interval)
+        return _estimate(mean(gains), len(gains), interval)
 
 
 def _first_to_final(cells: _Cells) -> FirstToFinal:
@@ -323,13 +331,9 @@ def _lengths(samples: Sequence[GradedSample]) -> Lengths | None:
             parts.append((sample.tokens.total, sample.tokens.first, rest * share, rest * (1 - share)))
     if not parts:
         return None
-    total, first, reflection_tokens, second_tokens = (_mean(column) for column in zip(*parts, strict=True))
+    total, first, reflection_tokens, second_tokens = (mean(column) for column in zip(*parts, strict=True))
     return Lengths(n=len(parts), total=total, first=first, reflection=reflection_tokens, second=second_tokens)
 
 
 def _is_read(grade: Grade) -> bool:
     return grade.is_correct or grade.extracted is not None
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values) if values else 0.0

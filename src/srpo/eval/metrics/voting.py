@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from srpo.core.records import Record, Trace
-from srpo.core.statistics import Estimate, WhichAnswer, majority_vote, share_interval
+from srpo.core.statistics import Estimate, WhichAnswer, majority_vote, mean, share_interval
 from srpo.grading import folded_answer
 
 RIGHT = "\0right"
@@ -61,15 +61,6 @@ class AtTokens(Record):
     """Whether the budget would pay for more samples than there are, so that more is not known."""
     accuracy: Estimate | None
     """Of the majority; None where the budget does not pay for a sample."""
-
-
-def votes_by_problem(traces: Iterable[Trace], answer: WhichAnswer = "final") -> dict[str, list[Vote]]:
-    """The samples of each problem; those with an ungradable gold are left out."""
-    found: dict[str, list[Vote]] = {}
-    for trace in traces:
-        if trace.outcome is not None:
-            found.setdefault(trace.problem.id, []).append(vote_of(trace, answer))
-    return found
 
 
 def vote_of(trace: Trace, answer: WhichAnswer = "final") -> Vote:
@@ -120,8 +111,8 @@ def mean_cost(problems: Mapping[str, Sequence[Vote]]) -> float | None:
         tokens = [one.tokens for one in votes if one.tokens is not None]
         if len(tokens) < len(votes):
             return None
-        means.append(_mean(tokens))
-    return _mean(means) or None
+        means.append(mean(tokens))
+    return mean(means) or None
 
 
 def vote_at(problems: Mapping[str, Sequence[Vote]], budget: float, *, seed: int = 0) -> BudgetVote:
@@ -143,20 +134,13 @@ def vote_at(problems: Mapping[str, Sequence[Vote]], budget: float, *, seed: int 
     return BudgetVote(k, k * cost, affordable > most, accuracy)
 
 
-def token_curve(
-    problems: Mapping[str, Sequence[Vote]], budgets: Iterable[int], *, seed: int = 0
-) -> tuple[AtTokens, ...]:
-    """Accuracy of majority votes over budgets of tokens; ValueError as for `vote_at`."""
-    return tuple(point_of(budget, vote_at(problems, budget, seed=seed), seed=seed) for budget in budgets)
-
-
 def point_of(budget: int, vote: BudgetVote, *, seed: int = 0) -> AtTokens:
     """A vote as a point of the curve."""
     accuracy = None
     if vote.accuracy:
         shares = list(vote.accuracy.values())
         low, high = share_interval(shares, seed=seed)
-        accuracy = Estimate(value=_mean(shares), n=len(shares), low=low, high=high)
+        accuracy = Estimate(value=mean(shares), n=len(shares), low=low, high=high)
     return AtTokens(budget=budget, num_votes=vote.num_votes, tokens=vote.tokens, short=vote.is_short, accuracy=accuracy)
 
 
@@ -182,7 +166,3 @@ def _chance(votes: Mapping[str | None, int]) -> float:
     if not most or counts.get(RIGHT) != most:
         return 0.0
     return 1 / sum(count == most for count in counts.values())
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values) if values else 0.0
