@@ -5,7 +5,7 @@ import math
 import pytest
 
 from srpo.core.records import FormatError, Grade, Outcome, Reward, Style, TokenCounts
-from srpo.core.rewards import Preset, length_score, reward, says_something, segment_rewards
+from srpo.core.rewards import WEIGHTS, Preset, length_score, reward, says_something, segment_rewards, weights_of
 from tests.support.responses import parse_style
 
 RIGHT = Grade(verdict="correct", extracted="7", reason="")
@@ -152,6 +152,41 @@ def test_a_long_reflection_is_cheap() -> None:
 )
 def test_length_is_a_bell_around_twice_the_first_attempt(total: int, score: float) -> None:
     assert length_score(TokenCounts(prompt=5, first=20, total=total)) == pytest.approx(score)
+
+
+def test_a_floor_lets_a_short_guess_be_checked_at_length() -> None:
+    guess = TokenCounts(prompt=5, first=10, total=70)
+    assert length_score(guess) < 1e-6
+    assert length_score(guess, 70) == 1.0
+    assert length_score(TokenCounts(prompt=5, first=50, total=100), 70) == 1.0
+    assert length_score(guess, 0) == length_score(guess)
+
+
+def test_weights_of_terms_can_be_changed_one_by_one() -> None:
+    earned = reward(
+        "paper",
+        text=FIVE,
+        parsed=parse_style(FIVE, "reflective"),
+        first=WRONG,
+        final=RIGHT,
+        tokens=BEST,
+        weights={"effect": 0.0, "length": 0.5},
+    )
+    assert earned is not None
+    assert {term.name: term.weight for term in earned.terms} == WEIGHTS["paper"] | {"effect": 0.0, "length": 0.5}
+    assert earned.score("effect") == 0.5, "a term that weighs nothing is still logged"
+
+
+@pytest.mark.parametrize(
+    ("preset", "changes", "message"),
+    [
+        ("answer", {"effect": 1.0}, "preset 'answer' has no term 'effect' to weigh; it has format, accuracy"),
+        ("paper", {"length": float("nan")}, "weight nan of term 'length' must be a finite number"),
+    ],
+)
+def test_unknown_terms_and_numbers_are_refused(preset: Preset, changes: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        weights_of(preset, changes)
 
 
 def test_length_without_first_attempt_is_zero() -> None:

@@ -29,6 +29,7 @@ Nothing raises and nothing is swallowed.
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Literal
 
 from srpo.core.records import (
@@ -46,6 +47,13 @@ from srpo.core.records import (
 from srpo.core.response import pieces
 
 Preset = Literal["paper", "release-openrlhf", "answer"]
+
+WEIGHTS: dict[Preset, dict[str, float]] = {
+    "paper": {"format": 0.5, "accuracy": 0.5, "effect": 1.0, "reflection": 1.0, "length": 0.1},
+    "release-openrlhf": {"format": 0.5, "accuracy": 0.5, "effect": 1.0, "length": 0.1},
+    "answer": {"format": 0.5, "accuracy": 1.0},
+}
+"""The terms of each preset and what they weigh (paper eq. 4: alpha is the weight of the length)."""
 
 EFFECT: dict[Outcome, float] = {"right→right": 0.25, "wrong→right": 0.5, "wrong→wrong": 0.0, "right→wrong": -0.25}
 """I_eff, paper eq. 6: what the second attempt made of the first."""
@@ -65,6 +73,8 @@ def reward(
     final: Grade,
     tokens: TokenCounts,
     style: Style = "reflective",
+    weights: Mapping[str, float] | None = None,
+    length_floor: int = 0,
 ) -> Reward | None:
     """All terms of `preset` for one response, those that are 0 included; None when the gold is ungradable.
 
@@ -76,35 +86,49 @@ def reward(
         final: Grade of the final answer, incorrect when there is none.
         tokens: Lengths in tokens: `total` of the whole response, `first` of its first think and first answer.
         style: `single` is possible with preset `answer` only.
+        weights: Of terms that are to weigh other than the preset says; 0 leaves a term to the log alone.
+        length_floor: Tokens below which the length term asks for no less (`length_score`).
 
     Raises:
-        ValueError: The preset is unknown, or pays for a reflection that `single` does not have.
+        ValueError: The preset or a term is unknown, or the preset pays for a reflection that `single` does not have.
     """
     if style == "single" and preset != "answer":
         raise ValueError(f"preset {preset!r} needs the five blocks, which style 'single' lacks; use preset 'answer'")
     outcome = outcome_of(first, final)
     if outcome is None:
         return None
-    format_term = Term(name="format", score=0.0 if isinstance(parsed, FormatError) else 1.0, weight=0.5)
+    scores = {"format": 0.0 if isinstance(parsed, FormatError) else 1.0}
     match preset:
         case "answer":
-            return Reward(terms=(format_term, Term(name="accuracy", score=float(final.is_correct), weight=1.0)))
+            scores["accuracy"] = float(final.is_correct)
         case "paper":
-            accuracy, pays_reflection = first.is_correct, True
+            scores["accuracy"] = float(first.is_correct)
         case "release-openrlhf":
-            accuracy, pays_reflection = outcome != "wrong→wrong", False
-        case _:
-            raise ValueError(f"unknown preset {preset!r}; use one of paper, release-openrlhf, answer")
-    reflection = parsed.reflection if isinstance(parsed, Response) else pieces(text).reflection
-    said = REFLECTION if says_something(reflection) else 0.0
-    terms = (
-        format_term,
-        Term(name="accuracy", score=float(accuracy), weight=0.5),
-        Term(name="effect", score=EFFECT[outcome], weight=1.0),
-        *((Term(name="reflection", score=said, weight=1.0),) if pays_reflection else ()),
-        Term(name="length", score=length_score(tokens), weight=0.1),
-    )
-    return Reward(terms=terms)
+            scores["accuracy"] = float(outcome != "wrong→wrong")
+    if preset != "answer":
+        reflection = parsed.reflection if isinstance(parsed, Response) else pieces(text).reflection
+        scores["effect"] = EFFECT[outcome]
+        scores["reflection"] = REFLECTION if says_something(reflection) else 0.0
+        scores["length"] = length_score(tokens, length_floor)
+    weighed = weights_of(preset, weights or {})
+    return Reward(terms=tuple(Term(name=name, score=scores[name], weight=weight) for name, weight in weighed.items()))
+
+
+def weights_of(preset: Preset, changes: Mapping[str, float]) -> dict[str, float]:
+    """The weights of a preset's terms with `changes`; ValueError for an unknown preset, term or number.
+
+    >>> weights_of("answer", {"format": 0.1})
+    {'format': 0.1, 'accuracy': 1.0}
+    """
+    if preset not in WEIGHTS:
+        raise ValueError(f"unknown preset {preset!r}; use one of {', '.join(WEIGHTS)}")
+    weights = WEIGHTS[preset] | dict(changes)
+    for name, weight in changes.items():
+        if name not in WEIGHTS[preset]:
+            raise ValueError(f"preset {preset!r} has no term {name!r} to weigh; it has {', '.join(WEIGHTS[preset])}")
+        if not math.isfinite(weight):
+            raise ValueError(f"weight {weight!r} of term {name!r} must be a finite number")
+    return weights
 
 
 def segment_rewards(reward: Reward) -> tuple[float, float]:
@@ -130,16 +154,19 @@ def segment_rewards(reward: Reward) -> tuple[float, float]:
     return first, second
 
 
-def length_score(tokens: TokenCounts) -> float:
+def length_score(tokens: TokenCounts, floor: int = 0) -> float:
     """f_len, paper eq. 8: 1 when the whole response is twice as long as its first attempt, falling off as a bell.
 
     exp(-(|L - T_target| / (T_max - T_target))^2) with T_target = 2x and T_max = 2.5x the tokens of the first attempt;
     0 when there is no first attempt.
+
+    Twice a short guess is too short for looking again: `floor` is the least T_target, T_max being 1.25 times T_target
+    as before. Ours; 0 is the paper's form.
     """
     if tokens.first <= 0:
         return 0.0
-    target = 2.0 * tokens.first
-    return math.exp(-((abs(tokens.total - target) / (0.5 * tokens.first)) ** 2))
+    target = max(2.0 * tokens.first, float(floor))
+    return math.exp(-((abs(tokens.total - target) / (0.25 * target)) ** 2))
 
 
 def says_something(reflection: str | None) -> bool:
