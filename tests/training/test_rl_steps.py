@@ -30,6 +30,7 @@ from srpo.rl.config import RlConfig, _say_renamed
 from srpo.rl.losses import LossStats
 from srpo.rl.metrics import MinibatchStats, PhaseTimer, PieceStats, rollout_metrics, update_metrics
 from srpo.rl.problems import ProblemStream, RlProblems, gradable
+from srpo.rl.reward import reward_function
 from srpo.rl.rollout import Rollout, Trajectory, TrajectoryGroup, add_advantages, is_worth_learning, sampling_seed
 from srpo.rl.train import Progress, RlTrainer, choose_traces, collect
 
@@ -137,6 +138,7 @@ def trainer(policy: Policy, problems: list[Problem], **changes: Any) -> RlTraine
         optimizer=Optimizer(policy.model, settings.optim, None),
         encoder=PromptEncoder(policy, "bare", size=8, max_pixels=None),
         grader=EverySecondGroupDiffers(settings.group_size),
+        reward=reward_function(settings),
         problems=RlProblems(tuple(problems), 0, (), ""),
         stream=ProblemStream(problems, seed=0),
         origin=Origin(stage="rl", model="m"),

@@ -30,13 +30,14 @@ Nothing raises and nothing is swallowed.
 import math
 import re
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from srpo.core.records import (
     FormatError,
     Grade,
     Outcome,
     Parsed,
+    Problem,
     Response,
     Reward,
     Style,
@@ -62,6 +63,19 @@ REFLECTION = 0.25
 """I_ref, paper eq. 7."""
 
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
+
+
+class RewardCase(NamedTuple):
+    """One graded response, as a reward function sees it."""
+
+    problem: Problem
+    text: str
+    """As it was generated, special end tokens removed."""
+    parsed: Parsed
+    first: Grade
+    final: Grade
+    tokens: TokenCounts
+    style: Style
 
 
 def reward(

@@ -9,7 +9,7 @@ from srpo.config.fields import Spelling
 from srpo.core.advantages import Credit
 from srpo.core.prompts import PromptName
 from srpo.core.records import Record, Style
-from srpo.core.rewards import Preset
+from srpo.core.rewards import Preset, weights_of
 from srpo.data.config import SourceConfig
 from srpo.policy.config import OptimConfig
 from srpo.runs.progress import note
@@ -64,6 +64,14 @@ class RlConfig(Record):
     preset: Preset = "paper"
     """Reward: `paper` (eq. 4-8), `release-openrlhf` (the released code's ordering), `answer` (format and final answer:
     plain GRPO with style `single`; with style `reflective` five blocks, paid by their last answer alone)."""
+    weights: dict[str, float] = Field(default_factory=dict)
+    """Weights of reward terms that are to differ from the preset's, e.g. `{effect: 0}`: a term of weight 0 is logged
+    and pays nothing."""
+    length_floor: int = Field(default=0, ge=0)
+    """Least target of the length term, in tokens, for twice a short guess is too short for looking again; the paper has
+    none."""
+    reward: str | None = None
+    """`module:function` that pays in place of the preset (see `rl/reward.py`)."""
     credit: Credit = "total"
     """`total` gives every token the advantage of the whole reward (the paper); `segment` credits the first attempt's
     tokens by the first answer, and reflection and second attempt by what they changed."""
@@ -143,11 +151,13 @@ class RlConfig(Record):
             raise ValueError("neither steps nor token_budget is set, so the run would never end; set one of them")
         if self.steps is None and self.optim.warmup_steps is None:
             raise ValueError("without steps the warm-up has no length; set optim.warmup_steps")
-        if self.style == "single" and self.preset != "answer":
+        if self.reward is None:
+            weights_of(self.preset, self.weights)
+        if self.reward is None and self.style == "single" and self.preset != "answer":
             raise ValueError(f"preset {self.preset!r} pays for a reflection, which style 'single' lacks; use 'answer'")
         if self.style == "single" and self.credit == "segment":
             raise ValueError("credit 'segment' needs two attempts, which style 'single' lacks; use credit: total")
-        if self.credit == "segment" and self.preset == "answer":
+        if self.reward is None and self.credit == "segment" and self.preset == "answer":
             raise ValueError(
                 f"credit 'segment' needs a reward for each attempt, preset {self.preset!r} has one; use 'paper'"
             )

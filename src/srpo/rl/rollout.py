@@ -14,11 +14,12 @@ import torch
 
 from srpo.core.advantages import assign_credit, carries_signal, keep_group
 from srpo.core.records import Origin, Problem, Reward, Sampling, Style, TokenCounts, Trace
-from srpo.core.rewards import Preset, reward
+from srpo.core.rewards import RewardCase
 from srpo.policy.decode import SampledCompletion, sample
 from srpo.policy.policy import first_attempt_tokens
 from srpo.policy.prompts import PromptEncoder
 from srpo.rl.config import RlConfig
+from srpo.rl.reward import RewardFunction
 
 if TYPE_CHECKING:
     from srpo.grading import Grader
@@ -149,20 +150,23 @@ def grade_group(
     return TrajectoryGroup(problem=group.problem, prompt=group.prompt, trajectories_G=tuple(trajectories_G))
 
 
-def reward_group(group: TrajectoryGroup, preset: Preset) -> TrajectoryGroup:
+def reward_group(group: TrajectoryGroup, reward: RewardFunction) -> TrajectoryGroup:
     """Pay each response; those to an ungradable gold get no reward."""
     rewarded_G: list[Trajectory] = []
     for one in group.trajectories_G:
+        trace = one.trace
         paid = reward(
-            preset,
-            text=one.trace.text,
-            parsed=one.trace.parsed,
-            first=one.trace.first_grade,
-            final=one.trace.final_grade,
-            tokens=one.lengths,
-            style=one.trace.style,
+            RewardCase(
+                problem=trace.problem,
+                text=trace.text,
+                parsed=trace.parsed,
+                first=trace.first_grade,
+                final=trace.final_grade,
+                tokens=one.lengths,
+                style=trace.style,
+            )
         )
-        rewarded_G.append(replace(one, trace=one.trace.model_copy(update={"reward": paid})))
+        rewarded_G.append(replace(one, trace=trace.model_copy(update={"reward": paid})))
     return replace(group, trajectories_G=tuple(rewarded_G))
 
 

@@ -16,6 +16,7 @@ from srpo.policy.prompts import PromptEncoder
 from srpo.rl.config import RlConfig
 from srpo.rl.metrics import PhaseTimer
 from srpo.rl.problems import ProblemStream, RlProblems, load_rl_problems
+from srpo.rl.reward import reward_function
 from srpo.rl.train import Progress, RlTrainer, train
 from srpo.runs.checkpoint import Checkpoint
 from srpo.runs.directory import RunDir
@@ -105,6 +106,7 @@ def open_trainer(
         optimizer=optimizer,
         encoder=PromptEncoder(policy, config.prompt, size=config.prompt_cache, max_pixels=config.max_pixels),
         grader=grader,
+        reward=reward_function(config),
         problems=problems,
         stream=ProblemStream(problems.train, config.seed, extra.get("position", 0)),
         origin=make_origin(run_dir, "rl", config.model, config.prompt, sampling),

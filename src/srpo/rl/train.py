@@ -28,6 +28,7 @@ from srpo.rl.config import RlConfig
 from srpo.rl.losses import Normalizer, policy_loss
 from srpo.rl.metrics import MinibatchStats, PhaseTimer, PieceStats, accuracy_metrics, rollout_metrics, update_metrics
 from srpo.rl.problems import ProblemStream, RlProblems, readable
+from srpo.rl.reward import RewardFunction
 from srpo.rl.rollout import (
     Rollout,
     TrajectoryGroup,
@@ -58,6 +59,7 @@ class RlTrainer:
     optimizer: Optimizer
     encoder: PromptEncoder
     grader: "Grader"
+    reward: RewardFunction
     problems: RlProblems
     stream: ProblemStream
     """Deals out the problems to train on; the one part, beside policy and optimizer, that a step moves on."""
@@ -144,7 +146,7 @@ def collect(trainer: RlTrainer, step: int) -> Rollout:
             sampled_P = sample_groups(trainer.policy, trainer.encoder, problems_P, config.group_size, sampling)
         with timer("grade"):
             graded_P = [grade_group(trainer.policy, trainer.grader, one, config.style, origin) for one in sampled_P]
-            rewarded_P = [reward_group(group, config.preset) for group in graded_P]
+            rewarded_P = [reward_group(group, trainer.reward) for group in graded_P]
         groups += rewarded_P
         is_kept += [is_worth_learning(group, config) for group in rewarded_P]
         num_refilled += len(rewarded_P) if refill else 0
