@@ -45,8 +45,9 @@ check: install
 evidence: install
 	$(BIN)/python -m benchmarks.evidence $(ARGS)
 
+# A tiny model from random weights. It does not give the shipped weights again, and leaves them alone: src/srpo/tiny/base.py.
 base: install
-	$(BIN)/python -m srpo.tiny.base --out src/srpo/assets/tiny-base
+	$(BIN)/python -m srpo.tiny.base --out runs/tiny-base
 
 # Needs SRPO_VLLM_PYTHON, a python that has vLLM: docs/vllm.md. The run is in runs/vllm; remove it to do it again.
 PICTURES ?= ../shared/data/mmk12

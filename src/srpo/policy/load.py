@@ -22,7 +22,7 @@ MODEL_FAMILIES = {
 
 
 TINY_BASE = "tiny-base"
-"""Name of the small base model that ships with srpo (`make base` makes it again)."""
+"""Name of the small base model that ships with srpo; `srpo.tiny.base` says how its weights came about."""
 
 
 def load_policy(
@@ -118,7 +118,7 @@ def shipped_base() -> Path:
     """Directory of the base model that ships with srpo."""
     directory = Path(__file__).parents[1] / "assets" / TINY_BASE
     if not (directory / "model.safetensors").is_file():
-        raise ValueError(f"the shipped base model is missing from {str(directory)!r}; make it with `make base`")
+        raise ValueError(f"the shipped base model is missing from {str(directory)!r}; install srpo again")
     return directory
 
 

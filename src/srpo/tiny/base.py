@@ -1,16 +1,16 @@
-"""The recipe of the tiny base model: from random weights to a model that reads, checks, and guesses.
+"""The recipe of a tiny base model: from random weights to a model that reads, checks, and guesses.
 
-    python -m srpo.tiny.base --out src/srpo/assets/tiny-base      # `make base`: about an hour on two cores
-    python -m srpo.tiny.base --measure tiny-base                  # the skills of the shipped weights
+    python -m srpo.tiny.base --out runs/tiny-base     # `make base`: a model of the shipped kind, not the shipped one
+    python -m srpo.tiny.base --measure tiny-base      # the skills of the shipped weights
 
 One run, one learning-rate schedule, five stages that differ in what is asked. Describing whole pictures first (many
 readings a picture) wakes the vision tower up; single readings do not. Arithmetic and comparisons by themselves are
 where copying from the question and `8 vs 9: no` are learned; without them nothing is found by its colour, and checks
 end in a coin flip. Its errors are those of a 0.9 M model that misreads, or searches in its head.
 
-The shipped weights did not come out of one such run. They are those of an earlier recipe (7,000 steps, other pictures
-of the same families), continued with `--start` for 1,500 steps and, when shapes had got their outlines, for 4,500 more;
-the recipe from random weights has been run for 2,000 steps only.
+The shipped weights cannot be made again. They are those of an earlier recipe (7,000 steps, other pictures of the same
+families), continued with `--start` for 1,500 steps and, when shapes had got their outlines, for 4,500 more. This recipe
+alone was never shown to reach their skills: from random weights it has been run for 2,000 of its 7,500 steps.
 """
 
 import itertools
