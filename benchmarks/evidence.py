@@ -30,6 +30,7 @@ from srpo.eval.config import EvalConfig
 from srpo.policy.load import TINY_BASE, shipped_base
 from srpo.runs.directory import RunDir
 from srpo.tiny import settings
+from srpo.tiny.curriculum import PROMPT
 
 SIZES = settings.Sizes(num_problems=3000, family_traces=600, rl_problems=6000, rl_tokens=600_000, eval_problems=1000)
 TEACHERS = {"careless": settings.CARELESS, "careful": 0.0}
@@ -175,7 +176,7 @@ class Plan:
 
 def plan_of(out: Path, seeds: Iterable[int], split: Split, world: str) -> Plan:
     """All jobs of one world: `five` families with every arm, or `ten` with those that say whether it carries over."""
-    plan = Plan(out, split, settings.FAMILIES if world == "five" else FAMILIES)
+    plan = Plan(out, split, settings.DEMO_FAMILIES if world == "five" else FAMILIES)
     plan.baselines()
     for seed in seeds:
         for teacher in TEACHERS if world == "five" else ("careless",):
@@ -202,7 +203,7 @@ def make_single_traces(out: Path, like: Path, seed: int, families: Sequence[str]
     tokenizer = load_processor(shipped_base()).tokenizer
 
     def cost(problem: Problem, text: str) -> int:
-        return len(tokenizer(user_text(problem, settings.PROMPT) + text)["input_ids"]) + 9 + 10
+        return len(tokenizer(user_text(problem, PROMPT) + text)["input_ids"]) + 9 + 10
 
     traces = RunDir.read(like).traces()
     budget = sum(cost(one.problem, render(one.parsed)) for one in traces if isinstance(one.parsed, Response))

@@ -9,7 +9,7 @@ from PIL import Image
 from srpo.data.config import SourceConfig
 from srpo.data.rows import Row
 from srpo.eval.benchmarks.benchmark import Item
-from srpo.eval.benchmarks.items import Published
+from srpo.eval.benchmarks.items import PublishedBenchmark
 from srpo.eval.benchmarks.named import benchmark_named
 
 
@@ -18,7 +18,7 @@ def item(name: str, folder: Path | None = None, /, **values: object) -> Item:
     place = folder or Path()
     source = SourceConfig(path="x", image_store=str(place / "store"))
     benchmark = benchmark_named(name)
-    assert isinstance(benchmark, Published)
+    assert isinstance(benchmark, PublishedBenchmark)
     return benchmark.item(Row("x:1", "x:1", values, place), source, pictures=folder is not None)
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from srpo.core.records import Rejected
 from srpo.data.config import DrawnConfig, FieldMapping, SourceConfig
-from srpo.eval.benchmarks.items import ItemSet, Published, load_items, published
+from srpo.eval.benchmarks.items import ItemSet, PublishedBenchmark, load_items, published
 from srpo.eval.benchmarks.named import BENCHMARK_NAMES, benchmark_named
 
 
@@ -58,8 +58,8 @@ def test_every_name_has_an_adapter() -> None:
         bench = benchmark_named(name)
         assert bench.name == name
         assert bench.title
-        assert isinstance(bench, Published) == (name != "custom")
-        if isinstance(bench, Published):
+        assert isinstance(bench, PublishedBenchmark) == (name != "custom")
+        if isinstance(bench, PublishedBenchmark):
             assert bench.hub is not None
             assert all((bench.size, bench.citation, bench.columns, bench.files))
 

@@ -31,6 +31,7 @@ from srpo.runs.progress import note, progress
 from srpo.runs.provenance import provenance
 from srpo.runs.reader import SUMMARY, RunReader
 from srpo.tiny import settings
+from srpo.tiny.curriculum import PROMPT
 
 _T = TypeVar("_T", bound=BaseModel)
 REPORT = "report.html"
@@ -134,7 +135,7 @@ class Demo:
             count=self._sizes.eval_problems,
             temperature=1.0,
             seed=self._seed,
-            prompt="work" if name.endswith("-work") else settings.PROMPT,
+            prompt="work" if name.endswith("-work") else PROMPT,
             num_samples=num_samples,
         )
         row: StageSummary = self._stage(f"eval-{name}", config, evaluate, kind="eval").summary

@@ -19,12 +19,11 @@ from srpo.policy.config import OptimConfig
 from srpo.reflect.config import ReflectConfig, TeacherConfig
 from srpo.rl.config import LossConfig, RlConfig
 from srpo.sft.config import SftConfig
+from srpo.tiny.curriculum import PROMPT
 
-PROMPT: Final = "bare"
-"""The tiny model is asked the bare question; SFT teaches it the format."""
 MAX_TOKENS: Final = 208
 """Longer than any target of the scripted teacher."""
-FAMILIES: Final = ("area", "bars", "count", "maze", "oddone")
+DEMO_FAMILIES: Final = ("area", "bars", "count", "maze", "oddone")
 """Where the base writes its working (area, bars), sees at a glance (maze), and guesses (count, oddone)."""
 CARELESS: Final = 0.5
 """Half of the teacher's lessons come without a look. RL chooses between ways of answering that the cold start has: here
@@ -95,7 +94,7 @@ def sizes_for(minutes: float) -> Sizes:
     scale = minutes / 10
     family_traces = max(480, min(1200, round(600 * scale)))
     return Sizes(
-        num_problems=family_traces * len(FAMILIES),
+        num_problems=family_traces * len(DEMO_FAMILIES),
         family_traces=family_traces,
         rl_problems=6000,
         rl_tokens=round(600_000 * scale),
@@ -110,7 +109,7 @@ def reflect_config(
     *,
     careless: float = CARELESS,
     prompt: PromptName = PROMPT,
-    families: Sequence[str] = FAMILIES,
+    families: Sequence[str] = DEMO_FAMILIES,
 ) -> ReflectConfig:
     """Stage 1a: first attempts of the base model, taught by the scripted teacher."""
     return ReflectConfig(
@@ -145,7 +144,9 @@ def sft_config(model: Path | str, traces: Sequence[Path], seed: int, *, style: S
     )
 
 
-def rl_config(sizes: Sizes, arm: Arm, model: Path | str, seed: int, *, families: Sequence[str] = FAMILIES) -> RlConfig:
+def rl_config(
+    sizes: Sizes, arm: Arm, model: Path | str, seed: int, *, families: Sequence[str] = DEMO_FAMILIES
+) -> RlConfig:
     """Stage 2: one arm, stopped by its tokens."""
     return RlConfig(
         model=str(model),
@@ -180,7 +181,7 @@ def eval_config(
     prompt: PromptName = PROMPT,
     num_samples: int = 1,
     majority: bool = False,
-    families: Sequence[str] = FAMILIES,
+    families: Sequence[str] = DEMO_FAMILIES,
 ) -> EvalConfig:
     """Held-out evaluation; every model answers the same problems."""
     return EvalConfig(
@@ -199,6 +200,6 @@ def eval_config(
     )
 
 
-def drawn(split: Split, count: int, *, seed: int, families: Sequence[str] = FAMILIES) -> SourceConfig:
+def drawn(split: Split, count: int, *, seed: int, families: Sequence[str] = DEMO_FAMILIES) -> SourceConfig:
     """Drawn problems as a source."""
     return SourceConfig(drawn=DrawnConfig(split=split, count=count, seed=seed, families=tuple(families)))

@@ -12,7 +12,7 @@ from srpo.data.fields import RowError
 from srpo.data.rows import Row
 from srpo.eval.benchmarks.benchmark import HubSource, Item
 from srpo.eval.benchmarks.columns import first, gold, make_item, needed, pictures, question, text
-from srpo.eval.benchmarks.items import Published
+from srpo.eval.benchmarks.items import PublishedBenchmark
 from srpo.grading import RULES_ONLY, Grader, grade
 
 TYPES = ("text-in-chart", "text-in-general", "number-in-chart", "number-in-general")
@@ -28,7 +28,7 @@ _RULES = {
 _MAX_TERMS = 20
 
 
-class CharXiv(Published):
+class CharXiv(PublishedBenchmark):
     """Official table: accuracy by type of answer and by source of the question. The official judge is GPT-4o."""
 
     name = "charxiv"

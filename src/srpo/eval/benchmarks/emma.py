@@ -17,7 +17,7 @@ from srpo.eval.benchmarks.columns import (
     question,
     text,
 )
-from srpo.eval.benchmarks.items import Published
+from srpo.eval.benchmarks.items import PublishedBenchmark
 
 _SUBJECTS = ("Math", "Physics", "Chemistry", "Coding")
 _LETTER = 'Answer with the option\'s letter from the given choices and put the letter in one "\\boxed{}".'
@@ -25,7 +25,7 @@ _OPEN = 'Answer the question using a single word or phrase and put the answer in
 _STEPS = "Please solve the problem step by step."
 
 
-class Emma(Published):
+class Emma(PublishedBenchmark):
     """Official table: accuracy by subject, and by category within it."""
 
     name = "emma"

@@ -12,7 +12,7 @@ from srpo.data.fields import RowError
 from srpo.data.rows import Row
 from srpo.eval.benchmarks.benchmark import Breakdown, HubSource, Item, Mark
 from srpo.eval.benchmarks.columns import make_item, needed, pictures, question, text
-from srpo.eval.benchmarks.items import Published
+from srpo.eval.benchmarks.items import PublishedBenchmark
 from srpo.eval.official.hallusionbench import hallusion_scores, read_id
 from srpo.grading import RULES_ONLY, Grader
 from srpo.grading.prose.grade import grade_verdict
@@ -23,7 +23,7 @@ _WITHOUT_PICTURE = "0"
 """`visual_input` of the questions that show nothing."""
 
 
-class HallusionBench(Published):
+class HallusionBench(PublishedBenchmark):
     """Official numbers: right answers (aAcc), figures (fAcc), question pairs (qAcc); leaderboards show their mean."""
 
     name = "hallusionbench"

@@ -22,7 +22,7 @@ _SAMPLE = 32
 """Rows looked at before a file is said not to be the benchmark's."""
 
 
-class Published(Benchmark):
+class PublishedBenchmark(Benchmark):
     """A benchmark of which each row of a published layout is an item by itself."""
 
     files: tuple[str, ...]
@@ -82,7 +82,7 @@ def load_items(benchmark: Benchmark, source: SourceConfig, *, pictures: bool = T
     return ItemSet(tuple(items), tuple(rejected))
 
 
-def _item(benchmark: Published, row: Row, source: SourceConfig, *, pictures: bool) -> Item | Rejected:
+def _item(benchmark: PublishedBenchmark, row: Row, source: SourceConfig, *, pictures: bool) -> Item | Rejected:
     if missing := missing_columns(benchmark, row.values):
         return Rejected.row(row.place, f"no column {', '.join(map(repr, missing))}")
     try:
@@ -91,12 +91,12 @@ def _item(benchmark: Published, row: Row, source: SourceConfig, *, pictures: boo
         return error.rejected(row.place)
 
 
-def missing_columns(benchmark: Published, values: Mapping[str, Any]) -> tuple[str, ...]:
+def missing_columns(benchmark: PublishedBenchmark, values: Mapping[str, Any]) -> tuple[str, ...]:
     """Columns of the benchmark that a row lacks."""
     return tuple(names for names in benchmark.columns if not any(name in values for name in names.split("|")))
 
 
-def _check(benchmark: Published, source: SourceConfig, sample: list[Row | Rejected]) -> None:
+def _check(benchmark: PublishedBenchmark, source: SourceConfig, sample: list[Row | Rejected]) -> None:
     """A file of something else is one error, not a thousand rejected rows."""
     rows = [row for row in sample if isinstance(row, Row)]
     if not sample:
@@ -110,7 +110,7 @@ def _check(benchmark: Published, source: SourceConfig, sample: list[Row | Reject
         )
 
 
-def _rows(benchmark: Published, source: SourceConfig) -> Iterator[Row | Rejected]:
+def _rows(benchmark: PublishedBenchmark, source: SourceConfig) -> Iterator[Row | Rejected]:
     if source.drawn is not None:
         raise ValueError(f"{benchmark.name}: drawn problems are not {benchmark.title}; give path or hub")
     if source.hub:
@@ -123,7 +123,7 @@ def _rows(benchmark: Published, source: SourceConfig) -> Iterator[Row | Rejected
     return _file_rows(path)
 
 
-def _hub_rows(benchmark: Published, source: SourceConfig) -> Iterator[Row]:
+def _hub_rows(benchmark: PublishedBenchmark, source: SourceConfig) -> Iterator[Row]:
     """All subsets and splits of the benchmark; the authors' own repository at the revision that we name."""
     hub = benchmark.hub
     subsets = (source.subset,) if source.subset or hub is None else hub.subsets
@@ -138,14 +138,14 @@ def _hub_label(repo: str, subset: str, split: str) -> str:
     return "/".join(part for part in (f"hub:{repo}", subset, split) if part)
 
 
-def _saved_rows(benchmark: Published, path: Path, split: str) -> Iterator[Row | Rejected]:
+def _saved_rows(benchmark: PublishedBenchmark, path: Path, split: str) -> Iterator[Row | Rejected]:
     """A folder of `save_to_disk`; of several splits the benchmark's own."""
     published_splits = benchmark.hub.split.split("+") if benchmark.hub else []
     splits = split.split("+") if split else [name for name in published_splits if (path / name).is_dir()]
     return itertools.chain.from_iterable(read_rows(str(path), split=name) for name in splits or [""])
 
 
-def _folder_rows(benchmark: Published, path: Path, split: str) -> Iterator[Row | Rejected]:
+def _folder_rows(benchmark: PublishedBenchmark, path: Path, split: str) -> Iterator[Row | Rejected]:
     """The files of the published layout, the subsets as `save_to_disk` wrote them, or whatever data there is."""
     for pattern in benchmark.files:
         if found := sorted(file for file in path.glob(pattern) if file.is_file()):

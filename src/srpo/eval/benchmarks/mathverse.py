@@ -21,7 +21,7 @@ from srpo.eval.benchmarks.columns import (
     question,
     text,
 )
-from srpo.eval.benchmarks.items import Published
+from srpo.eval.benchmarks.items import PublishedBenchmark
 
 VERSIONS = ("Text Dominant", "Text Lite", "Vision Intensive", "Vision Dominant", "Vision Only")
 TEXT_ONLY = "Text Only"
@@ -30,7 +30,7 @@ _IN_PICTURE = "Solve the problem that is written in the picture."
 _HANZI = re.compile(r"[\u4e00-\u9fff]+")
 
 
-class MathVerse(Published):
+class MathVerse(PublishedBenchmark):
     """Official numbers: accuracy per version, and over the five versions with pictures."""
 
     name = "mathverse"

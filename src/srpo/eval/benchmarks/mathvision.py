@@ -14,7 +14,7 @@ from srpo.data.fields import to_choices
 from srpo.data.rows import Row
 from srpo.eval.benchmarks.benchmark import HubSource, Item
 from srpo.eval.benchmarks.columns import gold, lettered, make_item, needed, pictures, question, text, whole
-from srpo.eval.benchmarks.items import Published
+from srpo.eval.benchmarks.items import PublishedBenchmark
 from srpo.grading import RULES_ONLY, Grader, chosen_letters
 
 _SUBJECTS = (
@@ -28,7 +28,7 @@ _TASK = (
 )
 
 
-class MathVision(Published):
+class MathVision(PublishedBenchmark):
     """Official table: accuracy by subject and by level."""
 
     name = "mathvision"

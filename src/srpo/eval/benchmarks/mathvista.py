@@ -11,7 +11,7 @@ from srpo.data.fields import to_choices
 from srpo.data.rows import Row
 from srpo.eval.benchmarks.benchmark import Breakdown, HubSource, Item, Mark, in_order, table_by
 from srpo.eval.benchmarks.columns import gold, inner, lettered, make_item, needed, pictures, question, text, whole
-from srpo.eval.benchmarks.items import Published
+from srpo.eval.benchmarks.items import PublishedBenchmark
 from srpo.eval.official import mathvista as official
 from srpo.grading import RULES_ONLY, Grader
 from srpo.grading.prose.grade import grade_list, grade_number, grade_option
@@ -29,7 +29,7 @@ _ASKED = {
 }
 
 
-class MathVista(Published):
+class MathVista(PublishedBenchmark):
     """Official table: accuracy, and by task, skill, context, source, grade, category and language."""
 
     name = "mathvista"

@@ -13,12 +13,12 @@ from srpo.eval.benchmarks.columns import (
     question,
     text,
 )
-from srpo.eval.benchmarks.items import Published
+from srpo.eval.benchmarks.items import PublishedBenchmark
 
 _SUBJECTS = ("math", "physics", "chemistry", "biology")
 
 
-class Mmk12(Published):
+class Mmk12(PublishedBenchmark):
     """Official table: accuracy by subject."""
 
     name = "mmk12"

@@ -12,7 +12,7 @@ from srpo.data.fields import RowError, to_choices
 from srpo.data.rows import Row
 from srpo.eval.benchmarks.benchmark import HubSource, Item
 from srpo.eval.benchmarks.columns import lettered, make_item, needed, numbered_pictures, question, repair_escapes, text
-from srpo.eval.benchmarks.items import Published
+from srpo.eval.benchmarks.items import PublishedBenchmark
 from srpo.eval.official import mmmu as official
 from srpo.grading import RULES_ONLY, Grader
 
@@ -41,7 +41,7 @@ _LAST_LINE = (
 )
 
 
-class Mmmu(Published):
+class Mmmu(PublishedBenchmark):
     """Official table: accuracy over all, by the six domains and by subject."""
 
     name = "mmmu"
@@ -111,7 +111,7 @@ class Mmmu(Published):
         return Grade(verdict="correct" if right else "incorrect", extracted=shown, reason=self.official_code)
 
 
-class MmmuPro(Published):
+class MmmuPro(PublishedBenchmark):
     """MMMU-Pro, standard setting: up to twelve options."""
 
     name = "mmmu-pro-standard"

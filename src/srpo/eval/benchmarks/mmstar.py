@@ -18,7 +18,7 @@ from srpo.eval.benchmarks.columns import (
     question,
     text,
 )
-from srpo.eval.benchmarks.items import Published
+from srpo.eval.benchmarks.items import PublishedBenchmark
 
 CORES = (
     "coarse perception", "fine-grained perception", "instance reasoning", "logical reasoning",
@@ -26,7 +26,7 @@ CORES = (
 )  # fmt: skip
 
 
-class MmStar(Published):
+class MmStar(PublishedBenchmark):
     """Official numbers: accuracy, and by core; lmms-eval reports the mean of the 18 axes instead, here `macro_axes`."""
 
     name = "mmstar"

@@ -10,7 +10,7 @@ from srpo.data.fields import RowError, to_choices, to_text
 from srpo.data.rows import Row
 from srpo.eval.benchmarks.benchmark import HubSource, Item
 from srpo.eval.benchmarks.columns import make_item, needed, numbered_pictures, question, repair_escapes, text
-from srpo.eval.benchmarks.items import Published
+from srpo.eval.benchmarks.items import PublishedBenchmark
 from srpo.eval.official.olympiadbench import olympiad_equal, read_tolerance
 from srpo.grading import RULES_ONLY, Grader
 
@@ -21,7 +21,7 @@ _WANTED = {
 }  # fmt: skip
 
 
-class OlympiadBench(Published):
+class OlympiadBench(PublishedBenchmark):
     """Official number: accuracy by a rule with absolute tolerance; broken down by subfield and type of answer."""
 
     name = "olympiadbench"

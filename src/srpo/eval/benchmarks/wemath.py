@@ -10,12 +10,12 @@ from srpo.data.config import SourceConfig
 from srpo.data.rows import Row
 from srpo.eval.benchmarks.benchmark import Breakdown, HubSource, Item, Mark
 from srpo.eval.benchmarks.columns import labelled_options, letter_gold, make_item, needed, pictures, question, text
-from srpo.eval.benchmarks.items import Published
+from srpo.eval.benchmarks.items import PublishedBenchmark
 from srpo.eval.official.wemath import wemath_scores
 from srpo.grading import RULES_ONLY, Grader
 
 
-class WeMath(Published):
+class WeMath(PublishedBenchmark):
     """Official numbers: strict and loose score, the rates of IK, IG, CM and RM, accuracy of steps (S1) and wholes."""
 
     name = "wemath"
