@@ -6,7 +6,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from srpo.core.statistics import accuracy_by_problem, seed_difference
+from srpo.core.statistics import seed_difference
+from srpo.core.summary import accuracy_by_problem
 from srpo.eval.run import vote
 from srpo.runs.directory import RunDir
 from srpo.runs.files import write_atomic

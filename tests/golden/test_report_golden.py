@@ -5,7 +5,7 @@ import re
 import pytest
 from inline_snapshot import snapshot
 
-from srpo.core.statistics import FamilySummary, StageSummary
+from srpo.core.summary import FamilySummary, StageSummary
 from srpo.report.model import Curve, ReportData, RunInfo, StageComparison
 from srpo.report.page import render_page
 from tests.support.html import Page

@@ -5,15 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from srpo.core.records import OUTCOMES, FormatError, Grade, Origin, Problem, Trace, Verdict
-from srpo.core.statistics import (
-    bootstrap_mean,
-    majority_vote,
-    mcnemar_exact,
-    pass_at_k,
-    summarise,
-    transition_matrix,
-    wilson,
-)
+from srpo.core.statistics import bootstrap_mean, majority_vote, mcnemar_exact, pass_at_k, wilson
+from srpo.core.summary import results_of, summarise, transition_matrix
 
 GRADE = {v: Grade(verdict=v, extracted=None, reason="") for v in get_args(Verdict)}
 ORIGIN = Origin(stage="eval", model="m")
@@ -70,7 +63,7 @@ def test_pass_at_k_grows_with_k(data: st.DataObject) -> None:
 
 @given(TRACES)
 def test_transition_identities(traces: list[Trace]) -> None:
-    matrix = transition_matrix(traces)
+    matrix = transition_matrix(trace.outcome for trace in traces)
     assert sum(matrix.counts.values()) == matrix.n
     assert math.isclose(matrix.final_accuracy - matrix.first_accuracy, matrix.delta, abs_tol=1e-12)
 
@@ -78,7 +71,7 @@ def test_transition_identities(traces: list[Trace]) -> None:
 @given(TRACES)
 @settings(max_examples=40, deadline=None)
 def test_summary_is_consistent(traces: list[Trace]) -> None:
-    found = summarise(traces, "s")
+    found = summarise(results_of(traces), "s")
     shares = found.transitions
     assert math.isclose(sum(shares.values()), 1.0 if found.n else 0.0)
     assert math.isclose(shares["right→right"] + shares["right→wrong"], found.first_accuracy, abs_tol=1e-12)

@@ -23,7 +23,7 @@ from srpo.core.records import (
     TokenCounts,
     Trace,
 )
-from srpo.core.statistics import StageSummary, summarise
+from srpo.core.summary import StageSummary, results_of, summarise
 from srpo.runs.directory import RunDir
 
 FAMILIES = ("pairs", "clock", "bars", "weights")
@@ -187,7 +187,7 @@ def write_demo(path: Path, *, num: int = 60) -> Path:
     for name, made in evals.items():
         write_run(path / f"eval-{name}", "eval", with_pictures(made, pictures))
         tokens = {"sft": 412_000, "grpo": 1_310_000, "srpo": 1_290_000}.get(name)
-        stages.append(summarise(made, name, tokens=tokens, seconds=37.5 * (1 + len(stages))))
+        stages.append(summarise(results_of(made), name, tokens=tokens, seconds=37.5 * (1 + len(stages))))
         runs[f"eval {name}"] = f"eval-{name}"
     reflections = traces(num, 0.3, 1, 0, 5, stage="reflect")
     grpo = traces(12, 0.5, 0, 0, 6, stage="rl", style="single", step=30)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from srpo.cli.main import run_command
-from srpo.core.statistics import summarise
+from srpo.core.summary import results_of, summarise
 from srpo.eval.result import BenchmarkResult
 from srpo.report.leaderboard.board import as_markdown, leaderboard_json, render_leaderboard
 from srpo.report.leaderboard.published import read_published
@@ -97,7 +97,7 @@ def write_run(path: Path, made: BenchmarkResult | None) -> Path:
     rows = traces(4, 0.5, 0.5, 0, 1)
     with RunDir.open(path, FakeConfig(), "eval") as run:
         run.append_traces(rows)
-        run.finish({"stages": [summarise(rows, "x")]} | ({"benchmark": made} if made else {}))
+        run.finish({"stages": [summarise(results_of(rows), "x")]} | ({"benchmark": made} if made else {}))
     return path
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from srpo.cli.main import run_command
 from srpo.core.records import OUTCOMES, Trace
-from srpo.core.statistics import summarise
+from srpo.core.summary import results_of, summarise
 from srpo.report import write_report
 from srpo.report.build import read_report
 from srpo.report.cards import Sampler
@@ -258,7 +258,7 @@ def test_runs_belong_to_the_stage_that_their_label_names(demo: Path) -> None:
 
 def test_evaluation_by_itself_has_the_row_of_its_summary(tmp_path: Path) -> None:
     made = traces(12, 0.5, 0.5, 0, 1)
-    row = summarise(made, "some model", seconds=99.0)
+    row = summarise(results_of(made), "some model", seconds=99.0)
     write_run(tmp_path / "eval", "eval", made, summary={"stages": [row], "rows": 12})
     (stage,) = read_report([tmp_path / "eval"]).stages
     assert stage == row.model_copy(update={"name": "eval"})

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from srpo.cli.main import run_command
-from srpo.core.statistics import StageSummary, summarise
+from srpo.core.summary import StageSummary, results_of, summarise
 from srpo.report import metrics
 from srpo.report.console import parse_outcome, print_card
 from srpo.report.model import Curve, ReportData, StageComparison
@@ -71,7 +71,7 @@ def test_runs_with_the_same_metric_share_a_panel() -> None:
 
 
 def stage(name: str, final: float, half: float, **fields: float) -> StageSummary:
-    base = summarise(traces(40, 0.5, 0.5, 0.1, 1), name)
+    base = summarise(results_of(traces(40, 0.5, 0.5, 0.1, 1)), name)
     return base.model_copy(
         update={"final_accuracy": final, "final_interval": (final - half, final + half), "n": 500} | fields
     )

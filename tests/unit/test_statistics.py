@@ -10,7 +10,6 @@ import pytest
 
 from srpo.core.records import OUTCOMES, FormatError, Grade, Origin, Problem, Response, Sampling, TokenCounts, Trace
 from srpo.core.statistics import (
-    accuracy_by_problem,
     bootstrap_mean,
     bootstrap_ratio,
     majority_vote,
@@ -19,10 +18,9 @@ from srpo.core.statistics import (
     pass_at_k,
     seed_difference,
     share_interval,
-    summarise,
-    transition_matrix,
     wilson,
 )
+from srpo.core.summary import accuracy_by_problem, results_of, summarise, transition_matrix
 
 GRADES = {
     "r": Grade(verdict="correct", extracted="7", reason=""),
@@ -146,7 +144,7 @@ def test_majority_vote(answers: list[str | None], expected: str | None) -> None:
 
 
 def test_transition_matrix_and_its_identities() -> None:
-    matrix = transition_matrix([trace("1", p) for p in ("rr", "rr", "wr", "wr", "wr", "rw", "ww", "uu")])
+    matrix = transition_matrix(trace("1", p).outcome for p in ("rr", "rr", "wr", "wr", "wr", "rw", "ww", "uu"))
     assert matrix.n == 7
     assert [matrix.counts[outcome] for outcome in OUTCOMES] == [2, 3, 1, 1]
     assert matrix.first_accuracy == pytest.approx(3 / 7)
@@ -195,7 +193,7 @@ def test_summary_of_a_stage() -> None:
         trace("4", "ww"),
         trace("5", "uu"),
     ]
-    found = summarise(traces, "srpo", tokens=1000, seconds=2.5)
+    found = summarise(results_of(traces), "srpo", tokens=1000, seconds=2.5)
     assert (found.name, found.n, found.num_samples, found.ungradable) == ("srpo", 4, 1, 1)
     assert (found.first_accuracy, found.final_accuracy) == (0.5, 0.5)
     assert found.final_interval == wilson(2, 4)
@@ -212,7 +210,7 @@ def test_summary_of_a_stage() -> None:
 
 def test_samples_are_averaged_per_problem_first() -> None:
     traces = [trace("1", "wr", sample=i) for i in range(8)] + [trace("2", "ww")]
-    found = summarise(traces, "s")
+    found = summarise(results_of(traces), "s")
     assert found.num_samples == 8
     assert found.final_accuracy == 0.5
     assert found.transitions["wrong→right"] == 0.5
@@ -223,18 +221,18 @@ def test_samples_are_averaged_per_problem_first() -> None:
 
 def test_what_is_not_known_stays_unknown() -> None:
     traces = [trace("1", "rr", tokens=None), trace("2", "rr", tokens=None, chance=None, temperature=0.0)]
-    found = summarise(traces, "s")
+    found = summarise(results_of(traces), "s")
     assert (found.mean_tokens, found.chance, found.temperature) == (None, None, None)
 
 
 def test_perfect_scores_keep_an_honest_interval() -> None:
-    found = summarise([trace(str(i), "rr", sample=j) for i in range(5) for j in range(4)], "s")
+    found = summarise(results_of(trace(str(i), "rr", sample=j) for i in range(5) for j in range(4)), "s")
     assert found.final_interval == wilson(5, 5)
     assert found.final_interval[0] < 0.6
 
 
 def test_only_ungradable_golds() -> None:
-    found = summarise([trace("1", "uu")], "s")
+    found = summarise(results_of([trace("1", "uu")]), "s")
     assert (found.n, found.ungradable, found.final_accuracy, found.final_interval) == (0, 1, 0.0, (0.0, 1.0))
 
 
@@ -251,7 +249,7 @@ def test_ten_thousand_traces_are_no_burden(num_samples: int) -> None:
         for j in range(num_samples)
     ]
     start = time.process_time()
-    assert summarise(traces, "s").n == 10_000 // num_samples
+    assert summarise(results_of(traces), "s").n == 10_000 // num_samples
     assert time.process_time() - start < 10
 
 

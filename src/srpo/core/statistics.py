@@ -1,4 +1,4 @@
-"""How sure we can be of a result: intervals, paired tests, transitions, and the summary of a stage.
+"""How sure we can be of a result: intervals, paired tests, pass@k, majority votes.
 
 Everything is seeded by an argument. Samples of one problem are averaged first and problems are what is resampled: eight
 answers to one question are not eight independent observations. The bootstrap is the one place in `core` that needs
@@ -18,9 +18,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
-from srpo.core.records import OUTCOMES, Outcome, Record, Trace
+from srpo.core.records import Record
 
 WhichAnswer = Literal["first", "final"]
 _Z95 = 1.959963984540054
@@ -54,79 +53,6 @@ class Estimate(Record):
     """Problems that it is over."""
     low: float
     high: float
-
-
-class Transitions(Record):
-    """Transition matrix from first to final answer, of all samples whose gold can be graded."""
-
-    n: int
-    counts: dict[Outcome, int]
-
-    def share(self, outcome: Outcome) -> float:
-        """Share of the samples with this outcome; 0 when there are none."""
-        return self.counts[outcome] / self.n if self.n else 0.0
-
-    @property
-    def first_accuracy(self) -> float:
-        """Share with a right first answer."""
-        return self.share("right→right") + self.share("right→wrong")
-
-    @property
-    def final_accuracy(self) -> float:
-        """Share with a right final answer."""
-        return self.share("right→right") + self.share("wrong→right")
-
-    @property
-    def delta(self) -> float:
-        """Final minus first accuracy, which is wrong→right minus right→wrong."""
-        return self.share("wrong→right") - self.share("right→wrong")
-
-
-class FamilySummary(Record):
-    """One line of the breakdown by problem family."""
-
-    n: int
-    """Problems."""
-    first_accuracy: float
-    final_accuracy: float
-    chance: float | None
-    """Accuracy of a blind guess; None when it is not known for all problems."""
-
-
-class StageSummary(Record):
-    """One row of the stage table: what a model does on a set of problems."""
-
-    name: str
-    n: int
-    """Problems with a gradable gold answer; accuracies are means over these."""
-    num_samples: int
-    """Most samples that any problem has."""
-    first_accuracy: float
-    final_accuracy: float
-    first_interval: tuple[float, float]
-    """95%: Wilson where every problem is all right or all wrong (one sample each), else bootstrap over problems."""
-    final_interval: tuple[float, float]
-    """95%, as `first_interval`."""
-    transitions: dict[Outcome, float]
-    """Share of each outcome, averaged per problem first; they add up to 1."""
-    counts: dict[Outcome, int]
-    """Samples of each outcome."""
-    format_rate: float
-    """Share of all samples whose format is right."""
-    ungradable: int
-    """Samples left out because their gold answer cannot be graded."""
-    mean_tokens: float | None = None
-    """Generated tokens per sample; None when no trace says."""
-    tokens: int | None = None
-    """All tokens that the stage generated, training included."""
-    seconds: float | None = None
-    """Wall-clock time of the stage, training included."""
-    chance: float | None = None
-    """Accuracy of a blind guess; None when it is not known for all problems."""
-    temperature: float | None = None
-    """Sampling temperature; None when the traces do not agree on one."""
-    by_family: dict[str, FamilySummary] = Field(default_factory=dict)
-    """The same by `Problem.family`, sorted by name."""
 
 
 def mean(values: Iterable[float]) -> float:
@@ -226,13 +152,6 @@ def mcnemar_exact(only_ours: int, only_theirs: int) -> float:
     return min(1.0, 2 * tail / (1 << n))
 
 
-def transition_matrix(traces: Iterable[Trace]) -> Transitions:
-    """Count the outcomes; samples with an ungradable gold are left out."""
-    found = Counter(trace.outcome for trace in traces)
-    counts: dict[Outcome, int] = {outcome: found[outcome] for outcome in OUTCOMES}
-    return Transitions(n=sum(counts.values()), counts=counts)
-
-
 def pass_at_k(*, n: int, c: int, k: int) -> float:
     """Unbiased estimate of the chance that one of k samples is right, when c of n were (Chen et al. 2021, eq. 1)."""
     if not (0 <= c <= n and 1 <= k <= n):
@@ -248,83 +167,6 @@ def majority_vote(answers: Iterable[str | None]) -> str | None:
     counts = Counter(answer for answer in answers if answer is not None)
     # max keeps the first of equals, and a Counter keeps the order of first sight.
     return max(counts, key=lambda answer: counts[answer], default=None)
-
-
-def accuracy_by_problem(traces: Iterable[Trace], answer: WhichAnswer = "final") -> dict[str, float]:
-    """Share of right samples of each problem id; problems with an ungradable gold are left out."""
-    return {key: _share(rows, answer) for key, rows in _by_problem(traces).items()}
-
-
-def summarise(
-    traces: Sequence[Trace],
-    name: str,
-    *,
-    tokens: int | None = None,
-    seconds: float | None = None,
-    seed: int = 0,
-) -> StageSummary:
-    """The row of the stage table for `traces`, any style and any number of samples per problem."""
-    if not traces:
-        raise ValueError(f"stage {name!r} has no traces to summarise")
-    problems = _by_problem(traces)
-    groups = list(problems.values())
-    matrix = transition_matrix(traces)
-    families: dict[str, list[list[Trace]]] = {}
-    for rows in groups:
-        families.setdefault(rows[0].problem.family, []).append(rows)
-    lengths = [trace.tokens.total for trace in traces if trace.tokens is not None]
-    temperatures = {trace.origin.sampling.temperature if trace.origin.sampling else None for trace in traces}
-    return StageSummary(
-        name=name,
-        n=len(groups),
-        num_samples=max(Counter(trace.problem.id for trace in traces).values()),
-        first_accuracy=mean(_share(rows, "first") for rows in groups),
-        final_accuracy=mean(_share(rows, "final") for rows in groups),
-        first_interval=_interval(groups, "first", seed),
-        final_interval=_interval(groups, "final", seed),
-        transitions={o: mean(sum(t.outcome == o for t in rows) / len(rows) for rows in groups) for o in OUTCOMES},
-        counts=matrix.counts,
-        format_rate=mean(trace.has_format for trace in traces),
-        ungradable=len(traces) - matrix.n,
-        mean_tokens=mean(lengths) if lengths else None,
-        tokens=tokens,
-        seconds=seconds,
-        chance=_chance(groups),
-        temperature=temperatures.pop() if len(temperatures) == 1 else None,
-        by_family={family: _family(families[family]) for family in sorted(families)},
-    )
-
-
-def _by_problem(traces: Iterable[Trace]) -> dict[str, list[Trace]]:
-    groups: dict[str, list[Trace]] = {}
-    for trace in traces:
-        if trace.outcome is not None:
-            groups.setdefault(trace.problem.id, []).append(trace)
-    return groups
-
-
-def _family(groups: Sequence[Sequence[Trace]]) -> FamilySummary:
-    return FamilySummary(
-        n=len(groups),
-        first_accuracy=mean(_share(rows, "first") for rows in groups),
-        final_accuracy=mean(_share(rows, "final") for rows in groups),
-        chance=_chance(groups),
-    )
-
-
-def _interval(groups: Sequence[Sequence[Trace]], answer: WhichAnswer, seed: int) -> Interval:
-    return share_interval([_share(rows, answer) for rows in groups], seed=seed)
-
-
-def _chance(groups: Sequence[Sequence[Trace]]) -> float | None:
-    known = [rows[0].problem.chance for rows in groups]
-    numbers = [chance for chance in known if chance is not None]
-    return mean(numbers) if numbers and len(numbers) == len(known) else None
-
-
-def _share(rows: Sequence[Trace], answer: WhichAnswer) -> float:
-    grades = (trace.first_grade if answer == "first" else trace.final_grade for trace in rows)
-    return sum(grade.is_correct for grade in grades) / len(rows)
 
 
 def _shared(sides: Sequence[Mapping[str, float]]) -> list[str]:

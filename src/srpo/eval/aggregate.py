@@ -8,13 +8,12 @@ import sys
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
 from math import fsum
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
-from srpo.core.records import Attempt, FormatError, Grade, MarkStyle, Origin, Problem, Record, Trace, Verdict
+from srpo.core.records import MarkStyle, Record, Trace, Verdict
 from srpo.core.statistics import mean, pass_at_k, share_interval
 from srpo.eval.benchmarks.benchmark import Benchmark, Breakdown, DecidedBy, Item, Mark
 from srpo.eval.metrics.correction import GradedSample, correction_metrics, sample_of
@@ -24,13 +23,6 @@ from srpo.runs.files import read_lines
 
 ROWS = "rows.jsonl"
 """One `ItemRow` for each trace of a run, in the same order."""
-_GRADES: Mapping[Verdict, Grade] = {
-    verdict: Grade(verdict=verdict, extracted=None, reason="") for verdict in get_args(Verdict)
-}
-_EMPTY = Attempt(think="", answer="")
-_BROKEN = FormatError(where=0, what="")
-_NONE_SET: set[str] = set()
-"""Shared by all light traces; a set of its own costs two kilobytes for each."""
 
 
 class ItemRow(Record):
@@ -89,35 +81,6 @@ def mark_of(item: Item, trace: Trace, decided_by: DecidedBy = "rule") -> Mark:
     """The mark that a trace carries."""
     first = trace.first_grade if trace.style == "reflective" else None
     return Mark(item=item, first=first, final=trace.final_grade, decided_by=decided_by)
-
-
-def light(trace: Trace) -> Trace:
-    """The trace without its texts, sharing what it can: what the stage table needs of many thousands of them."""
-    problem = Problem.model_construct(
-        _NONE_SET,
-        id=sys.intern(trace.problem.id),
-        question="",
-        answer="",
-        family=sys.intern(trace.problem.family),
-        chance=trace.problem.chance,
-    )
-    return Trace.model_construct(
-        _NONE_SET,
-        origin=_same(trace.origin),
-        problem=problem,
-        sample=trace.sample,
-        style=trace.style,
-        text="",
-        parsed=_EMPTY if trace.has_format else _BROKEN,
-        first_grade=_GRADES[trace.first_grade.verdict],
-        final_grade=_GRADES[trace.final_grade.verdict],
-        tokens=trace.tokens,
-    )
-
-
-@lru_cache(maxsize=8)
-def _same(origin: Origin) -> Origin:
-    return origin
 
 
 class Judging(NamedTuple):

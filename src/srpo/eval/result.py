@@ -7,7 +7,7 @@ result.accuracy, result.interval, result.headline
 from pydantic import Field
 
 from srpo.core.records import MarkStyle, Record
-from srpo.core.statistics import StageSummary
+from srpo.core.summary import StageSummary
 from srpo.eval.benchmarks.benchmark import Breakdown
 from srpo.eval.metrics.correction import CorrectionMetrics
 from srpo.models.meter import Spend

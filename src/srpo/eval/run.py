@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from srpo.core.records import Trace
-from srpo.core.statistics import majority_vote, mean, summarise, wilson
+from srpo.core.statistics import majority_vote, mean, wilson
+from srpo.core.summary import results_of, summarise
 from srpo.data.usable import check_usable, split_batches, spread
-from srpo.eval.aggregate import ROWS, Aggregator, Facts, ItemRow, Judging, light, mark_of, read_item_rows, row_of
+from srpo.eval.aggregate import ROWS, Aggregator, Facts, ItemRow, Judging, mark_of, read_item_rows, row_of
 from srpo.eval.benchmarks.benchmark import Mark
 from srpo.eval.benchmarks.grade import official_verdict
 from srpo.eval.config import EvalConfig
@@ -145,18 +146,18 @@ def _result(
     config: EvalConfig, run_dir: RunDir, dataset: Dataset, state: _State, spend: tuple[Spend, ...]
 ) -> EvalResult:
     problems = dataset.problems
-    traces = [light(trace) for trace in run_dir.traces()]
+    results = results_of(run_dir.traces())
     rejected = list(read_rejected(run_dir.path))
     refused = [row for row in rejected if row.where == "prompt"]
     failed = {row.id: row for row in rejected if row.where == "response"}
-    if not traces:
+    if not results:
         first = (refused or list(failed.values()))[0]
         raise ValueError(
             f"the model can take none of the {len(problems.problems)} problems of {dataset.label}, "
             f"e.g. {first.id!r}: {first.detail}"
         )
     # Some samples of a problem may have failed, and others not.
-    lost = failed.keys() - {trace.problem.id for trace in traces}
+    lost = failed.keys() - {one.problem for one in results}
     name = config.name or Path(config.model_name).name
     facts = Facts(
         model=name,
@@ -170,9 +171,9 @@ def _result(
     return EvalResult(
         stages=(
             summarise(
-                traces,
+                results,
                 name,
-                tokens=sum(trace.tokens.total for trace in traces if trace.tokens),
+                tokens=sum(one.num_tokens or 0 for one in results),
                 seconds=_seconds(list(run_dir.metrics())),
             ),
         ),
@@ -182,7 +183,7 @@ def _result(
         failed=len(lost),
         rejected=count_rejected(rejected),
         adjusted_pictures=state.num_adjusted,
-        truncation_rate=mean([trace.tokens.truncated for trace in traces if trace.tokens]),
+        truncation_rate=mean(one.truncated for one in results if one.num_tokens is not None),
         majority_accuracy=mean(votes) if votes else None,
         majority_interval=wilson(sum(votes), len(votes)) if votes else None,
         benchmark=_benchmark_result(config, run_dir, dataset, lost, facts),

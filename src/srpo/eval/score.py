@@ -19,10 +19,10 @@ from typing import NamedTuple
 
 from srpo import __version__
 from srpo.core.records import Origin, Rejected, Trace
-from srpo.core.statistics import summarise
+from srpo.core.summary import SampleResult, results_of, summarise
 from srpo.data.sources import ProblemSet
 from srpo.data.usable import check_usable
-from srpo.eval.aggregate import ROWS, Aggregator, Facts, ItemRow, Judging, light, mark_of, row_of
+from srpo.eval.aggregate import ROWS, Aggregator, Facts, ItemRow, Judging, mark_of, row_of
 from srpo.eval.benchmarks.benchmark import Benchmark, Item, Mark
 from srpo.eval.benchmarks.grade import grade_item, official_verdict, style_of
 from srpo.eval.benchmarks.named import benchmark_named
@@ -193,7 +193,7 @@ class _Output:
         self._aggregator = Aggregator()
         self._judging = Judging()
         self._rejected = list(given.rejected)
-        self._light: list[Trace] = []
+        self._results: list[SampleResult] = []
         """What the stage table needs of the traces, for a run directory."""
         self._spend: tuple[Spend, ...] = ()
 
@@ -267,7 +267,7 @@ class _Output:
             sink(rows)
         if self._run is not None:
             self._run.append_traces(one.trace for one in decided)
-            self._light.extend(light(one.trace) for one in decided)
+            self._results += results_of(one.trace for one in decided)
 
     def _facts(self) -> Facts:
         lost = count_rejected(self._rejected)
@@ -286,7 +286,7 @@ class _Output:
             ledger.append(self._rejected)
         missing = sum(row.where != "source" for row in self._rejected)
         found = EvalResult(
-            stages=(summarise(self._light, self._config.name),),
+            stages=(summarise(self._results, self._config.name),),
             rows=len(self._given.items) + len(self._given.rejected),
             answered=len(self._given.items) - missing,
             refused=0,

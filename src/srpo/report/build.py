@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter
 
 from srpo.core.records import Trace
-from srpo.core.statistics import StageSummary, paired_difference, summarise
+from srpo.core.statistics import paired_difference
+from srpo.core.summary import StageSummary, results_of, summarise
 from srpo.eval.result import BenchmarkResult
 from srpo.report.cards import Sampler
 from srpo.report.example import choose_example
@@ -149,8 +150,8 @@ def _stages_of(label: str, run: RunReader) -> list[StageSummary]:
     try:
         (row,) = TypeAdapter(tuple[StageSummary, ...]).validate_python(stage_rows(summary["stages"]))
     except (KeyError, ValueError):
-        traces = list(run.traces())
-        return [summarise(traces, label)] if traces else []
+        results = results_of(run.traces())
+        return [summarise(results, label)] if results else []
     return [row.model_copy(update={"name": label})]
 
 

@@ -6,7 +6,7 @@ Colours stand for runs and stages, and so do marker and dash, so that a figure c
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from srpo.core.statistics import StageSummary
+from srpo.core.summary import StageSummary
 from srpo.report import tables
 from srpo.report.metrics import Panel, ends, learning_panel, smooth, thin
 from srpo.report.model import Curve, ReportData, stage_of

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from srpo.core.records import Record, Trace
-from srpo.core.statistics import StageSummary
+from srpo.core.summary import StageSummary
 from srpo.report.leaderboard.rank import Leaderboard
 
 

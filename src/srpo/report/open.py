@@ -6,7 +6,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from srpo.core.statistics import StageSummary
+from srpo.core.summary import StageSummary
 from srpo.runs.directory import RunDir
 from srpo.runs.reader import SUMMARY, RunReader
 

@@ -6,7 +6,7 @@ The sentences claim no more than the numbers hold: a difference whose interval h
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from srpo.core.statistics import StageSummary
+from srpo.core.summary import StageSummary
 from srpo.report.leaderboard import board
 from srpo.report.metrics import ends
 from srpo.report.model import Curve, ReportData, RunInfo, StageComparison

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from srpo.core.records import Outcome
-from srpo.core.statistics import StageSummary
+from srpo.core.summary import StageSummary
 from srpo.report.model import ReportData, stage_of
 
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel
 
 from srpo.config.load import to_yaml
-from srpo.core.statistics import StageSummary, summarise
+from srpo.core.summary import StageSummary, results_of, summarise
 from srpo.eval.metrics.voting import voted_traces
 from srpo.policy.load import TINY_BASE, shipped_base
 from srpo.policy.threads import configure_threads
@@ -115,7 +115,7 @@ class Demo:
     def vote(self, name: str) -> StageSummary:
         """The base's majority vote, at about the tokens of a response in five blocks."""
         row, run = self._sample(name, TINY_BASE, num_samples=settings.VOTES)
-        voted = summarise(voted_traces(run.traces()), name, tokens=row.tokens, seconds=row.seconds)
+        voted = summarise(results_of(voted_traces(run.traces())), name, tokens=row.tokens, seconds=row.seconds)
         return voted.model_copy(update={"num_samples": settings.VOTES})
 
     @contextmanager
