@@ -88,6 +88,32 @@ def test_hallusionbench_scores_figures_and_pairs() -> None:
     assert list(found.tables["category"]) == ["VD", "VS"]
 
 
+def test_wemath_without_a_whole_group_says_so() -> None:
+    row = {"ID": "2steps_1", "key": "2steps_1", "question": "q", "option": "A. x; B. y", "answer": "A"}
+    found = benchmark_named("wemath").breakdown([mark("wemath", True, **row)])
+    assert found.metrics == {"S1": 1.0}
+    assert found.unknown["strict_score"] == "none of the 1 problems was answered together with all of its steps"
+
+
+def test_hallusionbench_leaves_out_groups_of_which_a_member_is_missing() -> None:
+    def asked(right: bool, figure: str, question: str) -> Mark:
+        return mark("hallusionbench", right, category="VD", subcategory="ocr", visual_input="1", set_id="0",
+                    figure_id=figure, question_id=question, question="q", gt_answer="1")  # fmt: skip
+
+    marks = [asked(True, "0", "0"), asked(True, "0", "1"), asked(True, "1", "0")]
+    whole = benchmark_named("hallusionbench").breakdown(marks)
+    assert whole.metrics["fAcc"] == whole.metrics["qAcc"] == 1.0
+    assert "incomplete_figures" not in whole.counts
+    part = benchmark_named("hallusionbench").breakdown(marks, ["VD_ocr_0_1_1"])
+    assert (part.counts["figures"], part.counts["incomplete_figures"]) == (1, 1)
+    assert (part.counts["questions"], part.counts["incomplete_questions"]) == (1, 1)
+    none = benchmark_named("hallusionbench").breakdown(marks[:1], ["VD_ocr_0_0_1", "VD_ocr_0_1_0"])
+    assert none.unknown == {
+        "fAcc": "no figure has all of its questions answered",
+        "qAcc": "no question is answered for all figures",
+    }
+
+
 def test_mmstar_reports_both_means() -> None:
     def star(right: bool, core: str, axis: str) -> Mark:
         return mark("mmstar", right, index="1", question="q", answer="A", category=core, l2_category=axis)

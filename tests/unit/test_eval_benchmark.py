@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from srpo.cli.main import main
 from srpo.config.load import load_config
@@ -206,3 +207,45 @@ def test_configs_that_make_no_sense(settings: dict[str, object], message: str) -
 def test_recipes_are_configs(path: Path) -> None:
     cfg = load_config(EvalConfig, path, [])
     assert cfg.max_tokens >= (128 if path.parent.name == "tiny" else 2048)
+
+
+def test_a_part_of_wemath_is_evaluated_and_says_what_it_cannot_tell(tmp_path: Path) -> None:
+    rows = [
+        {
+            "ID": f"2steps_{group}",
+            "key": key,
+            "question": f"q{group}",
+            "option": "A. 1; B. 2",
+            "answer": "B",
+            "image_path": "1.png",
+        }
+        for group in (1, 2)
+        for key in ("2steps_1", "2steps_2", "2steps_multi")
+    ]
+    (tmp_path / "testmini.json").write_text(json.dumps(rows))
+    Image.new("RGB", (32, 32)).save(tmp_path / "1.png")
+    found = {}
+    for limit in (2, 3):
+        cfg = config(str(tmp_path), benchmark="wemath", limit=limit, style="single")
+        result = evaluate(cfg, tmp_path / f"run{limit}", FakeGenerator(lambda request, sample: "<answer>B</answer>"))
+        assert result.benchmark is not None
+        found[limit] = result.benchmark
+    assert (found[2].headline.name, found[2].breakdown.counts["incomplete_groups"]) == ("accuracy", 1)
+    assert "strict_score" in found[2].breakdown.unknown
+    assert (found[3].headline.name, found[3].headline.value) == ("strict_score", 1.0)
+
+
+def test_a_limit_on_hallusionbench_leaves_out_the_groups_that_it_cuts(tmp_path: Path) -> None:
+    rows = [
+        {"category": "VD", "subcategory": "chart", "visual_input": "0", "set_id": "0", "figure_id": figure,
+         "question_id": question, "question": f"q{question}", "gt_answer": "1"}
+        for figure in ("0", "1")
+        for question in ("0", "1")
+    ]  # fmt: skip
+    (tmp_path / "HallusionBench.json").write_text(json.dumps(rows))
+    cfg = config(str(tmp_path), benchmark="hallusionbench", limit=3, style="single")
+    result = evaluate(cfg, tmp_path / "run", FakeGenerator(lambda request, sample: "Yes."))
+    assert result.benchmark is not None
+    counts = result.benchmark.breakdown.counts
+    assert (counts["figures"], counts["incomplete_figures"]) == (1, 1)
+    assert (counts["questions"], counts["incomplete_questions"]) == (1, 1)

@@ -7,7 +7,7 @@ import json
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from math import fsum
 from pathlib import Path
 from types import MappingProxyType
@@ -157,11 +157,13 @@ class Aggregator:
         if self._num_samples > 1:
             self._votes.setdefault(sys.intern(row.id), []).append(vote_of(trace))
 
-    def result(self, benchmark: Benchmark, marks: Sequence[Mark], facts: Facts) -> BenchmarkResult:
-        """What it came to; `marks` are those of the first samples, and may be in a file."""
+    def result(
+        self, benchmark: Benchmark, marks: Sequence[Mark], facts: Facts, missing: Collection[str] = ()
+    ) -> BenchmarkResult:
+        """What it came to; `marks` are those of the first samples, and may be in a file. `missing` have none."""
         shares = self._finals.shares()
         accuracy, n = mean(shares), len(shares)
-        breakdown = benchmark.breakdown(marks)
+        breakdown = benchmark.breakdown(marks, missing)
         firsts = self._firsts.shares()
         return BenchmarkResult(
             benchmark=benchmark.name,
@@ -257,4 +259,7 @@ def _official(benchmark: Benchmark, shares: list[float]) -> OfficialAccuracy | N
 
 def _headline(benchmark: Benchmark, accuracy: float, breakdown: Breakdown) -> Headline:
     name = benchmark.headline
+    # Where too little was answered for the official number, `Breakdown.unknown` says so and accuracy is all there is.
+    if name not in breakdown.metrics:
+        name = "accuracy"
     return Headline(name=name, value=accuracy if name == "accuracy" else breakdown.metrics[name])

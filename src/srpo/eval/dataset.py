@@ -21,6 +21,8 @@ class Dataset(NamedTuple):
     benchmark: Benchmark | None = None
     items: Mapping[str, Item] = {}
     """By id; empty without a benchmark."""
+    rest: tuple[str, ...] = ()
+    """Ids of the benchmark's items that `limit` leaves out: numbers over groups need to know of them."""
 
     def question(self, problem: Problem) -> str:
         """How a problem is put: as the official evaluation puts it, where it is of a benchmark."""
@@ -28,7 +30,7 @@ class Dataset(NamedTuple):
 
 
 def load_dataset(config: EvalConfig) -> Dataset:
-    """Read the problems, or rows until there are `config.limit` usable ones.
+    """Read the problems, or rows until there are `config.limit` usable ones (of a benchmark the ids of the others too).
 
     Raises:
         ValueError: the source cannot be read, is not the benchmark's, or two rows have the same id.
@@ -51,4 +53,10 @@ def load_dataset(config: EvalConfig) -> Dataset:
         if len(items) == config.limit:
             break
     problems = ProblemSet(tuple(item.problem for item in items.values()), tuple(rejected))
-    return Dataset(source.label, problems, benchmark, items)
+    rest: tuple[str, ...] = ()
+    if benchmark.by_groups and len(items) == config.limit:
+        everything = benchmark.items(source, pictures=False)
+        rest = tuple(
+            one.problem.id for one in everything if not isinstance(one, Rejected) and one.problem.id not in items
+        )
+    return Dataset(source.label, problems, benchmark, items, rest)

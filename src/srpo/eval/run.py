@@ -207,7 +207,7 @@ def _benchmark_result(
     ungradable = sum(benchmark.grade(items[key], "").verdict == "ungradable" for key in lost)
     missing = len(lost) - ungradable
     facts = facts._replace(missing=missing, failed=missing, ungradable_missing=ungradable)
-    return aggregator.result(benchmark, list(marks.values()), facts)
+    return aggregator.result(benchmark, list(marks.values()), facts, [*lost, *dataset.rest])
 
 
 def _state_of(extra: Mapping[str, Any]) -> _State:

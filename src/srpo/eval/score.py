@@ -213,10 +213,17 @@ class _Output:
             except BudgetSpent as error:
                 raise Stopped(f"at --max_usd ({error}); what was judged is kept, give more with --max_usd") from error
             self._spend = pool.spend()
-        result = self._aggregator.result(self._benchmark, marks, self._facts())
+        result = self._aggregator.result(self._benchmark, marks, self._facts(), self._missing())
         if self._run is not None:
             self._finish(self._run, result)
         return result
+
+    def _missing(self) -> list[str]:
+        """Ids of the items without a response, where other items' numbers depend on them."""
+        given = self._given
+        if not self._benchmark.by_groups:
+            return []
+        return [item.problem.id for item, at in zip(given.items, given.trace_of, strict=True) if at == _NONE]
 
     def _open_judge(self, stack: ExitStack) -> tuple[ModelPool, EvalJudge | None]:
         config = self._config

@@ -69,6 +69,8 @@ def _numbers(result: "BenchmarkResult") -> Table:
         table.add_row("  missing ones as wrong", f"{result.accuracy_over_all:.4f}", "", str(result.n + result.missing))
     if (code := result.official) is not None:
         table.add_row(f"  by the authors' {code.code}", f"{code.accuracy:.4f}", _interval(code.interval), str(code.n))
+    for name, why in result.breakdown.unknown.items():
+        table.add_row(name, why, "", "")
     for name, value in result.breakdown.metrics.items():
         table.add_row(f"{name}{' (headline)' if name == result.headline.name else ''}", f"{value:.4f}", "", "")
     if (found := result.sampled) is not None:

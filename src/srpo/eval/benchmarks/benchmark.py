@@ -10,7 +10,7 @@ calls a model; `items.Published` reads the rows of those that are published.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from pydantic import Field, JsonValue
@@ -73,6 +73,8 @@ class Breakdown(Record):
     """Axis -> value -> accuracy; values in the published order where there is one."""
     counts: dict[str, int] = Field(default_factory=dict)
     """How many of what: groups, incomplete groups, ..."""
+    unknown: dict[str, str] = Field(default_factory=dict)
+    """Official number that the answers do not suffice for -> why."""
 
 
 class HubSource(NamedTuple):
@@ -103,6 +105,8 @@ class Benchmark(ABC):
     """Axis -> its values in the published order."""
     citation: str = ""
     """Paper and address."""
+    by_groups: bool = False
+    """Whether official numbers are over groups of items, so that an item that was not answered counts for others."""
     headline: str = "accuracy"
     """The number that papers quote: `accuracy` or a key of `Breakdown.metrics`."""
     official_code: str = ""
@@ -130,8 +134,13 @@ class Benchmark(ABC):
         """What `official_code` makes of an answer or of a response without tags; our rule where there is none."""
         return self.grade(item, text)
 
-    def breakdown(self, marks: Sequence[Mark]) -> Breakdown:
-        """The official tables and numbers."""
+    def breakdown(self, marks: Sequence[Mark], missing: Collection[str] = ()) -> Breakdown:  # noqa: ARG002
+        """The official tables and numbers.
+
+        Args:
+            marks: Of the items that were answered.
+            missing: Ids of those that were not: what is counted by groups needs all members of a group.
+        """
         tables = tables_of(marks)
         return Breakdown(
             tables=tables | {axis: in_order(tables[axis], names) for axis, names in self.orders if axis in tables}

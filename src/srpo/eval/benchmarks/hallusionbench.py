@@ -4,7 +4,7 @@
 is a subcategory of both.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from srpo.core.records import Grade
 from srpo.data.config import SourceConfig
@@ -36,6 +36,7 @@ class HallusionBench(PublishedBenchmark):
     columns = (*_ID, "question", "gt_answer")
     orders = (("category", ("VD", "VS")), ("visual_input", ("none", "original", "edited")))
     citation = "Guan et al., HallusionBench, CVPR 2024, arXiv 2310.14566"
+    by_groups = True
     headline = "aAcc"
 
     def item(self, row: Row, source: SourceConfig, *, pictures: bool) -> Item:
@@ -72,14 +73,24 @@ class HallusionBench(PublishedBenchmark):
         found = read_id(item.problem.id)
         return grade_verdict(item.problem, text, unclear_is_right=(found.category, found.figure_id) == ("VS", "0"))
 
-    def breakdown(self, marks: Sequence[Mark]) -> Breakdown:
+    def breakdown(self, marks: Sequence[Mark], missing: Collection[str] = ()) -> Breakdown:
         """The three accuracies beside those by category."""
-        found = super().breakdown(marks)
-        scores = hallusion_scores(
-            {mark.item.problem.id: mark.is_correct for mark in marks if mark.final.verdict != "ungradable"}
-        )
+        found = super().breakdown(marks, missing)
+        right = {mark.item.problem.id: mark.is_correct for mark in marks if mark.final.verdict != "ungradable"}
+        scores = hallusion_scores(right, [*right, *missing])
         counts = {"figures": scores.figures, "questions": scores.questions}
-        return found.model_copy(update={"metrics": scores.metrics, "counts": counts})
+        # A complete run has none of these, and its table stays as it was.
+        if scores.incomplete_figures or scores.incomplete_questions:
+            counts |= {
+                "incomplete_figures": scores.incomplete_figures,
+                "incomplete_questions": scores.incomplete_questions,
+            }
+        why = {
+            "fAcc": "no figure has all of its questions answered",
+            "qAcc": "no question is answered for all figures",
+        }
+        unknown = {name: reason for name, reason in why.items() if name not in scores.metrics}
+        return found.model_copy(update={"metrics": scores.metrics, "counts": counts, "unknown": unknown})
 
 
 def _pictures(row: Row, source: SourceConfig, *, wanted: bool) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ all: labels (`Area $=113.1 \mathrm{~cm}^{2}$`), degree signs read in a wrong enc
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from srpo.data.config import SourceConfig
 from srpo.data.rows import Row
@@ -78,9 +78,9 @@ class MathVerse(PublishedBenchmark):
         query = item.facts.get("query_cot") or item.facts.get("query_wo")
         return str(query) if query else super().prompt(item)
 
-    def breakdown(self, marks: Sequence[Mark]) -> Breakdown:
+    def breakdown(self, marks: Sequence[Mark], missing: Collection[str] = ()) -> Breakdown:
         """`overall` is over the five versions with pictures; where there are none of them, over all."""
-        found = super().breakdown(marks)
+        found = super().breakdown(marks, missing)
         pictured = cell_of(mark for mark in marks if mark.item.groups["version"] != TEXT_ONLY)
         overall = pictured if pictured.n else cell_of(marks)
         return found.model_copy(update={"metrics": {"overall": overall.accuracy}})

@@ -3,7 +3,7 @@
 The gold of a question with options is an option's text, not its letter; three questions list an option twice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from srpo.core.records import Grade
 from srpo.data.config import SourceConfig
@@ -102,9 +102,9 @@ class MathVista(PublishedBenchmark):
         )
         return Grade(verdict="correct" if right else "incorrect", extracted=extracted, reason=self.official_code)
 
-    def breakdown(self, marks: Sequence[Mark]) -> Breakdown:
+    def breakdown(self, marks: Sequence[Mark], missing: Collection[str] = ()) -> Breakdown:
         """With a table of skills, in which a question counts for each skill that it needs."""
-        found = super().breakdown(marks)
+        found = super().breakdown(marks, missing)
         skills = in_order(table_by(marks, _skills), SKILLS)
         return found.model_copy(update={"tables": found.tables | {"skill": skills}}) if skills else found
 

@@ -3,7 +3,7 @@
 Options stand in the text of the question (`Options: A: .., B: ..`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from srpo.data.config import SourceConfig
 from srpo.data.rows import Row
@@ -60,9 +60,9 @@ class MmStar(PublishedBenchmark):
         """The question as it is published."""
         return item.problem.question
 
-    def breakdown(self, marks: Sequence[Mark]) -> Breakdown:
+    def breakdown(self, marks: Sequence[Mark], missing: Collection[str] = ()) -> Breakdown:
         """Means over cores and over axes beside plain accuracy: they differ when items are missing or left out."""
-        found = super().breakdown(marks)
+        found = super().breakdown(marks, missing)
         metrics = {"macro_cores": macro(found.tables.get("category", {}))}
         metrics["macro_axes"] = macro(found.tables.get("l2_category", {}))
         return found.model_copy(update={"metrics": metrics})

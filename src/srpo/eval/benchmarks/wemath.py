@@ -3,7 +3,7 @@
 What counts is how the answers to a problem and to its steps go together: `official.wemath`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from srpo.core.records import Grade
 from srpo.data.config import SourceConfig
@@ -26,6 +26,7 @@ class WeMath(PublishedBenchmark):
     columns = ("ID", "key", "question", "option", "answer")
     orders = (("step", ("one-step", "two-step", "three-step")),)
     citation = "Qiao et al., We-Math, ACL 2025, arXiv 2407.01284"
+    by_groups = True
     headline = "strict_score"
 
     def item(self, row: Row, source: SourceConfig, *, pictures: bool) -> Item:
@@ -54,18 +55,22 @@ class WeMath(PublishedBenchmark):
         in_template = found and head.endswith("<") and "<<" in answer
         return super().grade(item, answer.strip("<>: \n") if in_template else text, grader)
 
-    def breakdown(self, marks: Sequence[Mark]) -> Breakdown:
+    def breakdown(self, marks: Sequence[Mark], missing: Collection[str] = ()) -> Breakdown:
         """The four-dimensional metrics beside accuracy by step."""
-        found = super().breakdown(marks)
+        found = super().breakdown(marks, missing)
         right = {
             (str(mark.item.facts["ID"]), str(mark.item.facts["key"])): mark.is_correct
             for mark in marks
             if mark.final.verdict != "ungradable"
         }
         scores = wemath_scores(right)
+        unknown = {}
+        if not scores.groups:
+            why = f"none of the {scores.incomplete} problems was answered together with all of its steps"
+            unknown = {"strict_score": why, "loose_score": why}
         counts = {"groups": scores.groups, "incomplete_groups": scores.incomplete}
         counts |= {str(kind): number for kind, number in scores.counts.items()}
-        return found.model_copy(update={"metrics": scores.metrics, "counts": counts})
+        return found.model_copy(update={"metrics": scores.metrics, "counts": counts, "unknown": unknown})
 
 
 def _step(key: str) -> str:
