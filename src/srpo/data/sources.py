@@ -1,7 +1,7 @@
 """Problems in, and nothing lost on the way: each row becomes a `Problem` or a `Rejected` with its place and the reason.
 
 problems = load_problems(SourceConfig(path="mmk12/test.jsonl"))
-problems.rejected[0].reason  # "picture 'images/x.png': no such file"
+problems.rejected[0].detail  # "picture 'images/x.png': no such file"
 """
 
 import difflib
