@@ -1,4 +1,4 @@
-"""A run that is killed anywhere and started again ends like one that was not (DESIGN 8.7).
+"""A run that is killed anywhere and started again ends like one that was not (docs/design.md#traps).
 
 The stage here is a toy without torch, so that twenty kills take seconds; `benchmarks/kill_resume.py` does the same to
 real stages. The kills are real SIGKILLs of real processes: a small parent forks the stage, sleeps, kills, forks again.

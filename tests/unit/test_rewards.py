@@ -1,4 +1,4 @@
-"""The table of DESIGN 2.2, and one regression test per defect of the authors' reward that concerns the core."""
+"""The table of docs/design.md#the-reward, and one regression test per defect of the authors' reward."""
 
 import math
 

@@ -30,7 +30,7 @@ COMMANDS = {
 """Name -> line in the help text. `data check` is the module `srpo.cli.data_check`."""
 TRAINING = frozenset({"demo", "reflect", "sft", "rl", "eval"})
 """Commands that compute with torch, whose threads have to be configured before it is imported."""
-TRAIN_EXTRA = frozenset({"torch", "transformers", "safetensors", "jaxtyping"})
+TRAIN_EXTRA = frozenset({"torch", "transformers", "safetensors"})
 """Modules that a light installation does not have."""
 
 OK, BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 0, 2, 130, 141

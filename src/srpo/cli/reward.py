@@ -87,7 +87,7 @@ class Result(NamedTuple):
     """Why the gold cannot be graded, or what is wrong with the format."""
 
     def as_json(self) -> dict[str, Any]:
-        """The output row of the interface (DESIGN 6)."""
+        """The output row."""
         terms = () if self.reward is None else self.reward.terms
         return {
             "id": self.id,

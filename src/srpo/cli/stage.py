@@ -59,7 +59,7 @@ class Stage(Generic[_T]):
     name: str
     config_class: type[_T]
     work: Callable[[_T, RunDir], object]
-    """The stage itself. It must end with `run.finish(summary)`; for an interrupt it raises `Stopped`."""
+    """The stage itself. It must end with `RunDir.finish`; for an interrupt it raises `Stopped`."""
     show: Callable[[RunReader], str] | None = None
     """Renders a finished run for people; without it only the directory is named."""
     plan: Callable[[_T], Planned] | None = None

@@ -38,7 +38,7 @@ class Field(NamedTuple):
     """One field of a tree."""
 
     path: str
-    """Dotted, from the root: `optim.lr`; `N` stands for the number of an item in a list: `sources.N.path`."""
+    """Dotted, from the root: `optim.lr`; `N` stands for the number of an item in a list."""
     info: FieldInfo
     default: Any
     """What holds when nothing is given; not meaningful when the field is required."""

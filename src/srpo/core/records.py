@@ -23,7 +23,7 @@ Outcome = Literal["right→right", "wrong→right", "right→wrong", "wrong→wr
 OUTCOMES: tuple[Outcome, ...] = ("right→right", "wrong→right", "right→wrong", "wrong→wrong")
 Stage = Literal["base", "reflect", "sft", "rl", "eval"]
 Style = Literal["reflective", "single"]
-"""`reflective`: the five blocks of DESIGN 2.1; `single`: one think and one answer, as plain GRPO uses."""
+"""`reflective`: the five blocks of docs/design.md#the-response; `single`: one think and one answer, for plain GRPO."""
 
 
 class Record(BaseModel):
@@ -65,7 +65,7 @@ class Attempt(Record):
 
 
 class Response(Record):
-    """The reflective response (DESIGN 2.1): first attempt, reflection, second attempt, whose answer is THE answer."""
+    """First attempt, reflection, second attempt, whose answer is THE answer (docs/design.md#the-response)."""
 
     first: Attempt
     reflection: str

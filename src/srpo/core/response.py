@@ -1,4 +1,4 @@
-r"""The reflective format of DESIGN 2.1: text to blocks and back.
+r"""The reflective format (docs/design.md#the-response): text to blocks and back.
 
 Five blocks in this order, nothing but white space between or around them. The texts inside the blocks are kept
 verbatim, white space included, so `parse(render(x)) == x` for every response whose texts hold none of our tags;

@@ -146,13 +146,13 @@ def weights_of(preset: Preset, changes: Mapping[str, float]) -> dict[str, float]
 
 
 def segment_rewards(reward: Reward) -> tuple[float, float]:
-    """Split a `paper` reward between the first attempt and what follows it (credit `segment`, DESIGN 2.4).
+    """Split a `paper` reward between the first attempt and what follows it (credit `segment`).
 
     First part: the accuracy of the first answer and half of the format. Second part: what the second attempt made of
     the first (effect), the reflection, the length and the other half of the format. The parts add up to the total.
     Each is to be normalised within the group on its own. The effect is the difference that the second attempt makes,
     not its correctness: a repair may count more than a confirmation here, because the first attempt's tokens never
-    see this part and cannot gain by being wrong.
+    see this part and cannot gain by being wrong (docs/design.md#what-we-add).
 
         >>> segment_rewards(Reward(terms=(Term(name="accuracy", score=1, weight=0.5), Term(name="effect", score=0.25,
         ...     weight=1), Term(name="format", score=1, weight=0.5))))

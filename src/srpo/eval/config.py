@@ -3,7 +3,7 @@
 model: runs/rl/model                                                            # a checkpoint directory, or a server:
 model: {model: Qwen/Qwen2.5-VL-72B-Instruct, base_url: "http://localhost:8000/v1"}
 benchmark: mathvista
-data: benchmarks/mathvista                                                      # without it, from the hub
+data: data/mathvista                                                            # without it, from the hub
 """
 
 from typing import Annotated, Literal, Self

@@ -1,7 +1,7 @@
 """`Policy`: a vision-language model with its processor, and the token rules that sampler and trainer share.
 
-The same ids are banned in every sampler and in the trainer's log-softmax (DESIGN 8.2): a policy that emits an image
-token makes the next forward pass fail, and a ban on one side only makes their log-probs disagree.
+The same ids are banned in every sampler and in the trainer's log-softmax: a policy that emits an image token makes the
+next forward pass fail, and a ban on one side only makes their log-probs disagree (docs/design.md#traps).
 
     policy = load_policy(checkpoint_dir)
     prompt = policy.encode("How many bars?", [image])

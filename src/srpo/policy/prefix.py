@@ -2,8 +2,9 @@
 
 The paper's trainers repeat prompt and picture for each of the G completions of a group. Here the vision tower and the
 language model run over each prompt once, with gradients; every layer's keys and values are then expanded to the
-group's rows, and only completion tokens run through the language model again (DESIGN 7). Autograd sums the rows'
-gradients into the one prefix, so log-probs and gradients equal those of `plain_logprobs` up to rounding.
+group's rows, and only completion tokens run through the language model again. Autograd sums the rows'
+gradients into the one prefix, so log-probs and gradients equal those of `plain_logprobs` up to rounding
+(docs/design.md#grpo).
 
     result = completion_logprobs(policy, [prompt], [[policy.encode_text("a"), policy.encode_text("b")]])
     loss = -(result.logprobs_B_T * result.mask_B_T).sum() / result.mask_B_T.sum()

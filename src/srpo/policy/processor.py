@@ -2,7 +2,7 @@
 
 It needs neither torchvision nor `AutoProcessor` (which, without torchvision, returns a bare tokenizer and no error). It
 uses the checkpoint's own tokenizer, chat template and image settings, never truncates, and checks that the number of
-image tokens equals the number of image features (DESIGN 8.1). Pixel values are bit-identical to those of
+image tokens equals the number of image features (docs/design.md#traps). Pixel values are bit-identical to those of
 `Qwen2VLImageProcessorPil`: a picture has 256 values per channel, so rescaling and normalising is a table look-up, and
 pictures of equal size are cut into patches together.
 

@@ -1,6 +1,6 @@
 """Does the picture matter to the policy? Checked before training starts, because a dropped picture raises no error.
 
-Peers' users have trained for hours on a vision tower that the model never saw (DESIGN 8.3).
+Peers' users have trained for hours on a vision tower that the model never saw (docs/design.md#traps).
 
     effect = image_effect(policy, prompts, completions)
     if effect.max_abs < MIN_EFFECT: raise ValueError(...)

@@ -2,7 +2,7 @@
 
 teacher: scripted                                       # short form
 teacher: {model: local:checkpoints/large, temperature: 0.7, retries: 2}
-teacher: {model: {model: gpt-5.1, concurrency: 64}}     # any OpenAI-compatible server, see config/server.py
+teacher: {model: {model: gpt-5.1, concurrency: 64}}     # any OpenAI-compatible server, see models/config.py
 """
 
 from typing import Annotated, Any, ClassVar, Literal, Self

@@ -1,8 +1,8 @@
 """Ask the teacher about first attempts until a reply can be trusted, or the patience is used up.
 
 A reply is `<reflection>..</reflection> <think>..</think> <answer>..</answer>`; in the paper's form it is the reflection
-alone, and the bare gold becomes the second answer. Attempt and reply together must pass `core.selection.verify_trace`
-and the judge, if there is one; a reply that does not is asked for again with the reason, a bounded number of times.
+alone, and the bare gold becomes the second answer. Attempt and reply together must pass `verification.verify_trace` and
+the judge, if there is one; a reply that does not is asked for again with the reason, a bounded number of times.
 """
 
 from collections.abc import Sequence

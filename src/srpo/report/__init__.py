@@ -3,12 +3,11 @@
     build.py     reads run directories and demo directories into `ReportData` (the only module that reads files)
     cards.py     which traces are shown, fairly over outcomes, families and runs
     pictures.py  picture references as data URIs
-    story.py     what happened, in plain sentences made from the numbers
+    summary.py   what happened, in plain sentences made from the numbers
     metrics.py   curves grouped into panels, smoothed and thinned
     figures.py   plotly figures
     page.py      jinja2, autoescaped; `write_report` is what `srpo report` and `srpo demo` call
-    results.py   benchmark results of runs; published.py others' numbers; leaderboard.py puts them together (pure)
-    board.py     a leaderboard as HTML, Markdown and JSON, for `srpo leaderboard` and inside the report
+    leaderboard/ benchmark results of runs among published numbers, ranked; as HTML, Markdown and JSON
     console.py   the same traces as cards on a terminal, for `srpo show`
 
 The page never asks the network for anything: plotly.js is inlined once, pictures are data URIs, and a content security

@@ -10,7 +10,7 @@ from typing import Final
 from srpo.core.records import OUTCOMES, Trace
 
 NUM_CARDS: Final = 48
-"""Cards in a report; the issue asks for at least 30."""
+"""Cards in a report; enough to read for a while, few enough for one file."""
 _KEPT_PER_STRATUM: Final = 12
 
 

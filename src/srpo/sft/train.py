@@ -1,7 +1,7 @@
 """One step of supervised fine-tuning: completion-only cross-entropy, averaged over the tokens that carry loss.
 
-Differs from the paper's release in the target (a real second think, DESIGN 2.2) and in that the mean is over the
-tokens of the whole batch, so that micro-batches of any size give the same gradient.
+Differs from the paper's release in the target, which has a real second think (docs/design.md#reflection-data), and in
+that the mean is over the tokens of the whole batch, so that micro-batches of any size give the same gradient.
 """
 
 from collections.abc import Sequence

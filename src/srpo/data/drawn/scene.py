@@ -2,7 +2,7 @@
 
 A scene is a frozen value. `check` holds a claimed answer against the picture and stops at the first contradiction;
 `solve` works the answer out in full. In most families a check is shorter than a solution, which is what gives a
-reflection something to do (DESIGN 2.4).
+reflection something to do (docs/design.md#what-we-add).
 """
 
 from typing import ClassVar, NamedTuple, Protocol
@@ -107,7 +107,7 @@ def add_drill(values: tuple[int, ...]) -> Drill:
 
 
 def compare_drill(found: int, wanted: int) -> Drill:
-    """`Is 8 the same as 9?`, the step at which an untrained check fails (notes, section 7)."""
+    """`Is 8 the same as 9?`, the step at which an untrained check fails."""
     return Drill(
         "compare_line",
         f"Is {found} the same as {wanted}?",

@@ -6,7 +6,7 @@
     bench.breakdown([mark]).tables["subject"]
 
 An adapter says how a row becomes an item, how the question is put, which rule decides, and what is counted. It never
-calls a model; `items.Published` reads the rows of those that are published.
+calls a model; `items.PublishedBenchmark` reads the rows of those that are published.
 """
 
 from abc import ABC, abstractmethod

@@ -122,7 +122,7 @@ class CorrectionMetrics(FirstToFinal):
     reflection_share: float
     """Mean share of the reflection block in the characters of a response."""
     effective: Estimate
-    """Share of reflections that mend or check, by rule (`core.reflections`; SRPO, arXiv 2506.01713, appendix)."""
+    """Share of reflections that mend or check, by rule (`metrics/reflections.py`; SRPO, arXiv 2506.01713, appendix)."""
     redundant: Estimate
     harmful: Estimate
 
