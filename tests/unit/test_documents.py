@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from srpo import __version__
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "AGENTS.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -50,3 +52,16 @@ def test_yaml_in_documents_can_be_read(place: str, source: str) -> None:
 
 def test_a_comment_that_is_wrong_is_seen() -> None:
     assert run("x = 3\nx + 4  # 7\nx  # 4\n") == [("7", "7"), ("3", "4")]
+
+
+def test_the_citation_names_this_version_and_the_paper() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == __version__
+    assert citation["references"][0]["url"] == "https://arxiv.org/abs/2506.01713"
+
+
+def test_workflows_run_what_has_to_pass() -> None:
+    checks = yaml.safe_load((ROOT / ".github" / "workflows" / "checks.yml").read_text(encoding="utf-8"))
+    job = checks["jobs"]["checks"]
+    assert job["strategy"]["matrix"]["python"] == ["3.11", "3.12"]
+    assert [step["run"].split()[:2] for step in job["steps"] if "run" in step] == [["make", "test"], ["make", "check"]]
