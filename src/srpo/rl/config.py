@@ -33,6 +33,9 @@ class LossConfig(Record):
     """The ratio is clipped from above at 1 + clip_high; 0.28 is DAPO's clip-higher."""
     kl_coef: float = Field(default=0.0, ge=0)
     """Weight of the k3 estimate of the KL divergence to the start model. Above 0 a frozen second copy is loaded."""
+    kl_on: Literal["all", "first"] = "all"
+    """Tokens that pay for it: all, or those of the first attempt alone, so that reflection may move freely while the
+    first answer stays what it was."""
     inner_epochs: int = Field(default=1, ge=1)
     """Passes over each rollout."""
     minibatches: int = Field(default=1, ge=1)
@@ -102,6 +105,11 @@ class RlConfig(Record):
     """Groups with a share of right final answers at or above this are left out by filter `final`."""
     max_refills: int = Field(default=1, ge=0)
     """How often a step may draw fresh problems in place of the groups that were left out."""
+    roll_ins: float = Field(default=0.0, ge=0, le=1)
+    """Groups that go on from a wrong first attempt of another group, as a share of `num_prompts`: what is given carries
+    no loss, reflection and second attempt are sampled from it. They come on top of `num_prompts`."""
+    mask_first: float = Field(default=0.0, ge=0, le=1)
+    """Chance that a response's first attempt carries no loss, so that what follows is learned by itself at times."""
     micro_prompts: int | None = Field(default=None, ge=1)
     """Groups per forward and backward pass; None takes all at once. It changes memory and padding, not the result."""
     min_format_rate: float = Field(default=0.3, ge=0, le=1)
@@ -151,6 +159,11 @@ class RlConfig(Record):
             raise ValueError("neither steps nor token_budget is set, so the run would never end; set one of them")
         if self.steps is None and self.optim.warmup_steps is None:
             raise ValueError("without steps the warm-up has no length; set optim.warmup_steps")
+        if self.style == "single" and (self.roll_ins or self.mask_first or self.loss.kl_on == "first"):
+            raise ValueError(
+                "roll_ins, mask_first and loss.kl_on: first are about what follows a first attempt, which style "
+                "'single' lacks; leave them out"
+            )
         if self.reward is None:
             weights_of(self.preset, self.weights)
         if self.reward is None and self.style == "single" and self.preset != "answer":

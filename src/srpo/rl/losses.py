@@ -77,6 +77,7 @@ def policy_loss(
     normalizer_of_batch: Normalizer | None = None,
     reference_logprobs_B_T: Tensor | None = None,
     kl_coef: float = 0.0,
+    kl_mask_B_T: Tensor | None = None,
 ) -> Loss:
     """The loss to minimise.
 
@@ -92,6 +93,7 @@ def policy_loss(
         normalizer_of_batch: Of the whole minibatch, when this is a piece of it.
         reference_logprobs_B_T: The same under the reference policy.
         kl_coef: Weight of the KL to the reference, which adds up over tokens as the variant's surrogate does.
+        kl_mask_B_T: True where tokens pay for the KL; None for all of them.
 
     Raises:
         ValueError: `dr_grpo` without `max_tokens`, or `kl_coef` without reference.
@@ -114,7 +116,8 @@ def policy_loss(
     reference_kl_B_T = torch.zeros_like(logprobs_B_T)
     if reference_logprobs_B_T is not None:
         reference_kl_B_T = k3(logprobs_B_T, torch.where(mask_B_T, reference_logprobs_B_T, 0.0))
-        objective_B_T = surrogate_B_T - kl_coef * reference_kl_B_T
+        paid_B_T = reference_kl_B_T if kl_mask_B_T is None else torch.where(kl_mask_B_T, reference_kl_B_T, 0.0)
+        objective_B_T = surrogate_B_T - kl_coef * paid_B_T
     objective = _mean_of(variant, objective_B_T, mask_B_T, batch, max_tokens)
     stats = _stats(log_ratio_B_T, clipped_B_T, k3(old_B_T, logprobs_B_T), reference_kl_B_T, mask_B_T)
     return Loss(-objective, stats)

@@ -58,17 +58,25 @@ class MinibatchStats(NamedTuple):
 
 
 def rollout_metrics(rollout: Rollout) -> dict[str, float]:
-    """Everything about one step's responses. Groups whose gold is ungradable are counted and left out."""
-    graded = [group for group in rollout.groups if group.is_graded]
+    """Everything about one step's responses. Groups whose gold is ungradable are counted and left out.
+
+    Roll-ins have numbers of their own: their first attempts are wrong by choice.
+    """
+    onward = [group for group in rollout.groups if group.is_roll_in]
+    own = [group for group in rollout.groups if not group.is_roll_in]
+    graded = [group for group in own if group.is_graded]
     traces = [trace for group in graded for trace in group.traces]
-    num_kept = sum(rollout.is_kept)
+    num_kept = sum(kept for kept, group in zip(rollout.is_kept, rollout.groups, strict=True) if not group.is_roll_in)
     metrics = {
-        "rl/groups/sampled": float(len(rollout.groups)),
+        "rl/groups/sampled": float(len(own)),
         "rl/groups/kept": float(num_kept),
         "rl/groups/no_signal": float(len(graded) - num_kept),
         "rl/groups/refilled": float(rollout.num_refilled),
-        "rl/groups/ungradable": float(len(rollout.groups) - len(graded)),
+        "rl/groups/ungradable": float(len(own) - len(graded)),
     }
+    if onward:
+        repaired = [trace.final_grade.is_correct for group in onward for trace in group.traces]
+        metrics |= {"rl/roll_ins/groups": float(len(onward)), "rl/roll_ins/repaired": mean(repaired)}
     return metrics | accuracy_metrics(traces, "rl") | reward_metrics(traces)
 
 

@@ -34,6 +34,8 @@ class SampledGroup(NamedTuple):
     prompt: "EncodedPrompt"
     completions_G: list[SampledCompletion]
     sampling: Sampling
+    num_given: int = 0
+    """Leading tokens that were given, not sampled (`rl/roll_ins.py`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,10 @@ class Trajectory:
     """Text, grades and reward; the reward is None before it is paid, and when the gold is ungradable."""
     advantages: tuple[float, ...] = ()
     """One for every token, where the loss learns from the response."""
+    num_given: int = 0
+    """Leading tokens that were given, not sampled."""
+    num_masked: int = 0
+    """Leading tokens that carry no loss: the given ones, or a first attempt that is masked."""
 
     @property
     def lengths(self) -> TokenCounts:
@@ -68,6 +74,11 @@ class TrajectoryGroup:
     def traces(self) -> list[Trace]:
         """The responses as they are written down."""
         return [trajectory.trace for trajectory in self.trajectories_G]
+
+    @property
+    def is_roll_in(self) -> bool:
+        """Whether the responses go on from a first attempt that was given to them."""
+        return any(one.num_given for one in self.trajectories_G)
 
     @property
     def is_graded(self) -> bool:
@@ -94,13 +105,13 @@ class Rollout(NamedTuple):
 
     @property
     def kept(self) -> list[TrajectoryGroup]:
-        """What the loss learns from, at most `num_prompts` groups."""
+        """What the loss learns from: at most `num_prompts` groups, and the roll-ins."""
         return [group for group, kept in zip(self.groups, self.is_kept, strict=True) if kept]
 
     @property
     def num_tokens(self) -> int:
         """Tokens that were generated, dropped groups included."""
-        return sum(one.lengths.total for group in self.groups for one in group.trajectories_G)
+        return sum(one.lengths.total - one.num_given for group in self.groups for one in group.trajectories_G)
 
 
 def sampling_seed(seed: int, *place: object) -> int:
@@ -146,7 +157,15 @@ def grade_group(
                 truncated=completion.truncated,
             ),
         )
-        trajectories_G.append(Trajectory(token_ids=completion.token_ids, logprobs=completion.logprobs, trace=trace))
+        trajectories_G.append(
+            Trajectory(
+                token_ids=completion.token_ids,
+                logprobs=completion.logprobs,
+                trace=trace,
+                num_given=group.num_given,
+                num_masked=group.num_given,
+            )
+        )
     return TrajectoryGroup(problem=group.problem, prompt=group.prompt, trajectories_G=tuple(trajectories_G))
 
 
@@ -203,7 +222,17 @@ def _with_advantages(group: TrajectoryGroup, config: RlConfig) -> TrajectoryGrou
             one,
             trace=one.trace.model_copy(update={"advantage": credit.advantage}),
             advantages=tuple(credit.tokens),
+            num_masked=max(one.num_masked, _num_masked(one, config)),
         )
         for one, credit in zip(group.trajectories_G, credits_G, strict=True)
     ]
     return replace(group, trajectories_G=tuple(credited_G))
+
+
+def _num_masked(one: Trajectory, config: RlConfig) -> int:
+    """Tokens of the first attempt, for the share of responses whose first attempt carries no loss."""
+    if not config.mask_first:
+        return 0
+    origin = one.trace.origin
+    place = f"rl/mask/{config.seed}/{origin.step}/{one.trace.problem.id}/{one.trace.sample}"
+    return one.lengths.first if random.Random(place).random() < config.mask_first else 0

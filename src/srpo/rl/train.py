@@ -29,8 +29,10 @@ from srpo.rl.losses import Normalizer, policy_loss
 from srpo.rl.metrics import MinibatchStats, PhaseTimer, PieceStats, accuracy_metrics, rollout_metrics, update_metrics
 from srpo.rl.problems import ProblemStream, RlProblems, readable
 from srpo.rl.reward import RewardFunction
+from srpo.rl.roll_ins import sample_onward, wrong_first_attempts
 from srpo.rl.rollout import (
     Rollout,
+    Trajectory,
     TrajectoryGroup,
     add_advantages,
     grade_group,
@@ -152,7 +154,24 @@ def collect(trainer: RlTrainer, step: int) -> Rollout:
         num_refilled += len(rewarded_P) if refill else 0
         if sum(is_kept) >= config.num_prompts:
             break
-    return Rollout(groups, is_kept, num_refilled)
+    onward = go_on_from_wrong_attempts(trainer, groups, origin)
+    return Rollout([*groups, *onward], [*is_kept, *(is_worth_learning(one, config) for one in onward)], num_refilled)
+
+
+def go_on_from_wrong_attempts(
+    trainer: RlTrainer, groups: Sequence[TrajectoryGroup], origin: Origin
+) -> list[TrajectoryGroup]:
+    """Groups of reflections on wrong first attempts among `groups`: sampled, graded, rewarded."""
+    config, timer = trainer.config, trainer.timer
+    if not config.roll_ins:
+        return []
+    sampling = trainer.sampling("roll-ins", origin.step)
+    starts = wrong_first_attempts(groups, round(config.roll_ins * config.num_prompts), sampling.seed)
+    with timer("sample"):
+        sampled_P = sample_onward(trainer.policy, starts, config.group_size, sampling)
+    with timer("grade"):
+        graded_P = [grade_group(trainer.policy, trainer.grader, one, config.style, origin) for one in sampled_P]
+        return [reward_group(group, trainer.reward) for group in graded_P]
 
 
 def update(trainer: RlTrainer, groups_P: Sequence[TrajectoryGroup], step: int) -> list[MinibatchStats]:
@@ -181,7 +200,8 @@ def accumulate_gradients(
 ) -> list[PieceStats]:
     """Add the gradient of a minibatch's loss to the weights, in pieces that add up to it."""
     trajectories_B = [one for group in minibatch_P for one in group.trajectories_G]
-    whole = Normalizer(len(trajectories_B), num_tokens=sum(len(one.token_ids) for one in trajectories_B))
+    num_tokens = sum(len(one.token_ids) - one.num_masked for one in trajectories_B)
+    whole = Normalizer(len(trajectories_B), num_tokens)
     pieces: list[PieceStats] = []
     for piece_P in split(minibatch_P, config.micro_prompts):
         loss, stats = piece_loss(policy, reference, piece_P, config, whole, on_policy=on_policy)
@@ -201,8 +221,9 @@ def piece_loss(
 ) -> tuple[Tensor, PieceStats]:
     """The share of a minibatch's loss that these groups have in it; `whole` divides, whatever the pieces."""
     now = _logprobs(policy, groups_P, config, entropy=True)
-    mask_B_T, current_B_T = now.mask_B_T, now.logprobs_B_T.detach()
     trajectories_B = [one for group in groups_P for one in group.trajectories_G]
+    current_B_T = now.logprobs_B_T.detach()
+    mask_B_T = now.mask_B_T & ~_leading([one.num_masked for one in trajectories_B], current_B_T)
     old_B_T = _padded([one.logprobs for one in trajectories_B], current_B_T)
     gap_B_T = (current_B_T - old_B_T).abs() * mask_B_T
     mismatch_max = float(gap_B_T.max())
@@ -225,9 +246,10 @@ def piece_loss(
         normalizer_of_batch=whole,
         reference_logprobs_B_T=reference_B_T,
         kl_coef=config.loss.kl_coef,
+        kl_mask_B_T=_kl_mask(config, trajectories_B, current_B_T),
     )
     assert now.entropy_B_T is not None
-    num_tokens = int(mask_B_T.sum())
+    num_tokens = max(1, int(mask_B_T.sum()))
     entropy = float((now.entropy_B_T * mask_B_T).sum()) / num_tokens
     return loss, PieceStats(float(loss.detach()), stats, entropy, float(gap_B_T.sum()) / num_tokens, mismatch_max)
 
@@ -281,9 +303,8 @@ def evaluate_if_due(trainer: RlTrainer, step: int) -> dict[str, float]:
 
 def choose_traces(rollout: Rollout, step: int, count: int) -> list[Trace]:
     """One trace from each of the first `count` groups, samples in turn."""
-    return [
-        group.traces[(step + place) % len(group.trajectories_G)] for place, group in enumerate(rollout.groups[:count])
-    ]
+    own = [group for group in rollout.groups if not group.is_roll_in]
+    return [group.traces[(step + place) % len(group.trajectories_G)] for place, group in enumerate(own[:count])]
 
 
 def _logprobs(
@@ -302,6 +323,18 @@ def _with_own_logprobs(policy: "Policy", group: TrajectoryGroup, config: RlConfi
         for one, row in zip(group.trajectories_G, rows_G, strict=True)
     ]
     return replace(group, trajectories_G=tuple(own_G))
+
+
+def _kl_mask(config: RlConfig, trajectories_B: Sequence[Trajectory], like_B_T: Tensor) -> Tensor | None:
+    if config.loss.kl_on == "all":
+        return None
+    return _leading([one.lengths.first for one in trajectories_B], like_B_T)
+
+
+def _leading(lengths_B: Sequence[int], like_B_T: Tensor) -> Tensor:
+    """True at the first so many tokens of each row."""
+    places_T = torch.arange(like_B_T.shape[1], device=like_B_T.device)
+    return places_T[None, :] < torch.tensor(lengths_B, device=like_B_T.device)[:, None]
 
 
 def _padded(rows_B: Sequence[Sequence[float]], like_B_T: Tensor) -> Tensor:
