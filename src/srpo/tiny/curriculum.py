@@ -1,6 +1,6 @@
 """What the tiny base model is taught: questions about drawn pictures, and the texts that answer them.
 
-Problems of the training split alone. The skills that checking needs (read, add, compare_line, hold a claim against the
+Problems of the training split alone. The skills that checking needs (read, add, compare, hold a claim against the
 picture, work a question out) are question types of their own; the families' own questions are answered as a first
 attempt is: with the working where that is short, by a guess after a look where one has to search. Nothing is made wrong
 on purpose.

@@ -78,7 +78,7 @@ class Area:
         return self.solve()
 
     def check(self, claim: str) -> Check:
-        """Count rows and columns, multiply, compare_line."""
+        """Count rows and columns, multiply, compare."""
         return Check((*self.solve(), compare_line(self.answer, claim)), claim == self.answer)
 
     def solve(self) -> tuple[str, ...]:

@@ -81,7 +81,7 @@ class Bars:
         return self.solve()
 
     def check(self, claim: str) -> Check:
-        """Read both bars, subtract, compare_line."""
+        """Read both bars, subtract, compare."""
         return Check((*self.solve(), compare_line(self.answer, claim)), claim == self.answer)
 
     def solve(self) -> tuple[str, ...]:

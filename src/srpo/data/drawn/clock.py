@@ -69,7 +69,7 @@ class Clock:
         return self.solve()
 
     def check(self, claim: str) -> Check:
-        """Read the clock, add, compare_line."""
+        """Read the clock, add, compare."""
         return Check((*self.solve(), compare_line(self.answer, claim)), claim == self.answer)
 
     def solve(self) -> tuple[str, ...]:

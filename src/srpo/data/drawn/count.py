@@ -69,7 +69,7 @@ class Count:
         return ()
 
     def check(self, claim: str) -> Check:
-        """Count cell by cell, add, compare_line."""
+        """Count cell by cell, add, compare."""
         return Check((*self.solve(), compare_line(self.answer, claim)), claim == self.answer)
 
     def solve(self) -> tuple[str, ...]:

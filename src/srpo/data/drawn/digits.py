@@ -69,7 +69,7 @@ class Digits:
         return self.solve()
 
     def check(self, claim: str) -> Check:
-        """Read every digit, add, compare_line."""
+        """Read every digit, add, compare."""
         return Check((*self.solve(), compare_line(self.answer, claim)), claim == self.answer)
 
     def solve(self) -> tuple[str, ...]:
@@ -85,7 +85,7 @@ class Digits:
         return tuple(f"{place}={value}" for place, value in zip(_PLACES, self.values, strict=False))
 
     def drills(self) -> tuple[Drill, ...]:
-        """Read each digit, add them, compare_line."""
+        """Read each digit, add them, compare."""
         reads = tuple(
             Drill("read", f"What is the {place} digit?", f"{place}={value}", str(value))
             for place, value in zip(_PLACES, self.values, strict=False)

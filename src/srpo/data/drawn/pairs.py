@@ -69,7 +69,7 @@ class Pairs:
         return self.describe()
 
     def check(self, claim: str) -> Check:
-        """Read the two bars of the claim, add, compare_line with the target."""
+        """Read the two bars of the claim, add, compare with the target."""
         indices = tuple(self.colours.index(c) for c in claim.split(" and ") if c in self.colours)
         if len(indices) != 2 or indices[0] == indices[1]:
             return Check(("no such two bars",), right=False)
@@ -93,7 +93,7 @@ class Pairs:
         return self._read(range(len(self.colours)))
 
     def drills(self) -> tuple[Drill, ...]:
-        """Read each bar; add two of them; compare_line a sum with the target."""
+        """Read each bar; add two of them; compare a sum with the target."""
         some = self.heights[0] + self.heights[-1]
         return (
             *read_drills(self.colours, self.heights),

@@ -19,10 +19,10 @@ class Check(NamedTuple):
 
 
 class Drill(NamedTuple):
-    """One skill that checking needs (read, add, compare_line), as a question about the same picture."""
+    """One skill that checking needs (read, add, compare), as a question about the same picture."""
 
     skill: str
-    """`read`, `add` or `compare_line`; accuracy is reported per skill."""
+    """`read`, `add` or `compare`; accuracy is reported per skill."""
     question: str
     think: str
     answer: str
@@ -109,7 +109,7 @@ def add_drill(values: tuple[int, ...]) -> Drill:
 def compare_drill(found: int, wanted: int) -> Drill:
     """`Is 8 the same as 9?`, the step at which an untrained check fails."""
     return Drill(
-        "compare_line",
+        "compare",
         f"Is {found} the same as {wanted}?",
         compare_line(found, wanted),
         "yes" if found == wanted else "no",

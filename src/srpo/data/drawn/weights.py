@@ -69,7 +69,7 @@ class Weights:
         return self.describe()
 
     def check(self, claim: str) -> Check:
-        """Weigh all four, take the claimed block away, compare_line with the target."""
+        """Weigh all four, take the claimed block away, compare with the target."""
         if claim not in self.colours:
             return Check((f"no {claim} block",), right=False)
         total, value = sum(self.values), self.values[self.colours.index(claim)]
@@ -96,7 +96,7 @@ class Weights:
         return tuple(f"{c}={v}" for c, v in zip(self.colours, self.values, strict=True))
 
     def drills(self) -> tuple[Drill, ...]:
-        """Read a block, add, compare_line."""
+        """Read a block, add, compare."""
         reads = tuple(
             Drill("read", f"What is on {c}?", f"{c}={v}", str(v))
             for c, v in zip(self.colours, self.values, strict=True)
