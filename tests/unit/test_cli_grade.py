@@ -48,13 +48,13 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("{", "rows.jsonl:2: not JSON"),
-        ("[1]", "rows.jsonl:2: a row must be a JSON object, not list"),
+        ("{", "rows.jsonl:2:2: not valid JSON"),
+        ("[1]", "rows.jsonl:2: a row is a JSON object with id, gold, .*, not a list"),
         ({"id": "b", "gold": "5"}, "rows.jsonl:2: field 'prediction' is missing"),
-        ({"id": "a", "gold": "5", "prediction": "5"}, "rows.jsonl:2: id 'a' was given in line 1 already"),
-        ({"id": "b", "gold": ["5"], "prediction": "5"}, "rows.jsonl:2: gold must be a text"),
-        ({"id": "b", "gold": "5", "prediction": "5", "choices": "AB"}, "rows.jsonl:2: choices must be a list"),
-        ("[" * 100_000, "rows.jsonl:2: not JSON"),
+        ({"id": "a", "gold": "5", "prediction": "5"}, "rows.jsonl:2: id 'a' is already used at .*rows.jsonl:1"),
+        ({"id": "b", "gold": ["5"], "prediction": "5"}, "rows.jsonl:2: gold should be a text or a number"),
+        ({"id": "b", "gold": "5", "prediction": "5", "choices": "AB"}, "rows.jsonl:2: choices should be a list"),
+        ("[" * 100_000, "rows.jsonl:2: not valid JSON: nested"),
     ],
 )
 def test_errors_name_the_line(tmp_path: Path, row: object, message: str) -> None:
@@ -64,7 +64,7 @@ def test_errors_name_the_line(tmp_path: Path, row: object, message: str) -> None
 
 
 def test_missing_file_and_wrong_flags(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ValueError, match="cannot read"):
+    with pytest.raises(ValueError, match="cannot be read: No such file"):
         run_command(["grade", str(tmp_path / "absent.jsonl")])
     with pytest.raises(ValueError, match="--symbolik: unknown field; did you mean 'symbolic'"):
         run_command(["grade", "rows.jsonl", "--symbolik"])

@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 
 from srpo.cli.main import run_command
-from srpo.cli.reward import Row, count_tokens, read_rows, reward_row
-from srpo.core.records import Attempt, Grade, GradedText, Problem, Response, Style, TokenCounts
+from srpo.cli.reward import RewardRow, count_tokens, reward_row
+from srpo.core.records import Attempt, Grade, GradedText, Problem, Response, Style
 from srpo.core.response import pieces
+from srpo.data.jsonl import Located, read_jsonl
 from tests.support.responses import parse_style
 
 FIVE = (
@@ -34,13 +35,15 @@ def exact_score(problem: Problem, text: str, style: Style) -> GradedText:
     return GradedText(parsed, grade(found.first_answer), grade(found.second_answer))
 
 
-def row(response: str, gold: str = "7", tokens: tuple[int, int] = (40, 20)) -> Row:
-    counts = TokenCounts(prompt=0, total=tokens[0], first=tokens[1])
-    return Row("a", Problem(id="a", question="", answer=gold), response, counts)
+def row(response: str, gold: str = "7") -> Located[RewardRow]:
+    given = RewardRow(id="a", gold=gold, response=response, num_tokens=40, first_tokens=20)
+    return Located(given, "f.jsonl", 1)
 
 
-def lines(*rows: str | dict[str, object]) -> list[bytes]:
-    return [(r if isinstance(r, str) else json.dumps(r)).encode() + b"\n" for r in rows]
+def write(folder: Path, *rows: str | dict[str, object]) -> str:
+    path = folder / "f.jsonl"
+    path.write_text("".join(f"{row if isinstance(row, str) else json.dumps(row)}\n" for row in rows))
+    return str(path)
 
 
 @pytest.mark.parametrize(
@@ -88,38 +91,38 @@ def test_tokens_are_counted_by_the_documented_rule() -> None:
     assert count_tokens("") == 0
 
 
-def test_rows_are_read() -> None:
-    found = list(
-        read_rows(
-            lines(
-                {"id": 1, "gold": 7, "response": FIVE, "choices": ["x", "y"], "kind": "number", "model": "kept out"},
-                "",
-                {"id": "b", "gold": "B", "response": "plain", "num_tokens": 10, "first_tokens": 4, "choices": None},
-            ),
-            "f.jsonl",
-        )
+def test_rows_are_read(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        {"id": 1, "gold": 7, "response": FIVE, "choices": ["x", "y"], "kind": "number", "model": "kept out"},
+        "",
+        {"id": "b", "gold": "B", "response": "plain", "num_tokens": 10, "first_tokens": 4, "choices": None},
     )
-    assert [(r.id, r.problem.answer, r.problem.choices, r.problem.kind) for r in found] == [
-        (1, "7", ("x", "y"), "number"),
+    rows = [found.row for found in read_jsonl(path, RewardRow)]
+    problems = [found.row.problem(found.place) for found in read_jsonl(path, RewardRow)]
+    assert [row.id for row in rows] == [1, "b"]
+    assert [(one.id, one.answer, one.choices, one.kind) for one in problems] == [
+        ("1", "7", ("x", "y"), "number"),
         ("b", "B", (), None),
     ]
-    assert found[0].problem.source == "f.jsonl:1"
-    assert (found[0].tokens.first, found[0].tokens.total) == (10, 31)
-    assert (found[1].tokens.first, found[1].tokens.total) == (4, 10)
+    assert [one.source for one in problems] == [f"{path}:1", f"{path}:3"]
+    assert [(row.tokens.first, row.tokens.total) for row in rows] == [(10, 31), (4, 10)]
 
 
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ("{", "f.jsonl:2: not a line of JSON"),
-        ("[1]", "f.jsonl:2: expected an object with id, gold and response, got list"),
-        ({"id": 1, "gold": "7"}, r"f.jsonl:2: no field 'response'; this row has \['gold', 'id'\]"),
-        ({"id": 1, "gold": "7", "response": 7}, "f.jsonl:2: response must be text, got 7"),
-        ({"id": 1, "gold": True, "response": ""}, "f.jsonl:2: gold must be text or whole number or number, got True"),
-        ('{"id": 1, "gold": NaN, "response": ""}', "f.jsonl:2: not a line of JSON: NaN is not JSON"),
+        ("{", "f.jsonl:2:2: not valid JSON"),
+        ("[1]", "f.jsonl:2: a row is a JSON object with id, gold, .*response.*, not a list"),
+        ({"id": 1, "gold": "7"}, "f.jsonl:2: field 'response' is missing; this row has 'id', 'gold'"),
+        ({"id": 1, "gold": "7", "response": 7}, "f.jsonl:2: response should be a text, or null for none, not '7'"),
+        (
+            '{"id": 1, "gold": NaN, "response": ""}',
+            "f.jsonl:2: gold should be a text or a number, or null for none, not nan",
+        ),
         (
             {"id": 1, "gold": "7", "response": "", "choices": "AB"},
-            "f.jsonl:2: choices must be a list of texts, got 'AB'",
+            "f.jsonl:2: choices should be a list of option texts, or null for none, not 'AB'",
         ),
         (
             {"id": 1, "gold": "7", "response": "", "num_tokens": 5},
@@ -127,33 +130,29 @@ def test_rows_are_read() -> None:
         ),
         (
             {"id": 1, "gold": "7", "response": "", "num_tokens": 5, "first_tokens": 6},
-            "f.jsonl:2: need 0 <= first_tokens <= num_tokens, got 6 and 5",
+            "f.jsonl:2: need first_tokens <= num_tokens, got 6 and 5",
         ),
-        ('{"id": 1, "gold": "\\ud800", "response": ""}', "f.jsonl:2: not a usable problem"),
-        ("[" * 100_000, "f.jsonl:2: not a line of JSON"),
+        (
+            {"id": 1, "gold": "7", "response": "", "num_tokens": 5, "first_tokens": -1},
+            "f.jsonl:2: first_tokens should be greater than or equal to 0, not '-1'",
+        ),
+        ("[" * 100_000, "f.jsonl:2: not valid JSON: nested too deeply"),
     ],
 )
-def test_bad_rows_name_file_and_line(bad: str | dict[str, object], message: str) -> None:
+def test_bad_rows_name_file_and_line(tmp_path: Path, bad: str | dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        list(read_rows(lines({"id": 0, "gold": "7", "response": ""}, bad), "f.jsonl"))
-
-
-def test_bytes_that_are_not_utf8() -> None:
-    with pytest.raises(ValueError, match="1: not a line of JSON: 'utf-8' codec"):
-        list(read_rows([b'{"id": "\xff"}'], "f.jsonl"))
+        list(read_jsonl(write(tmp_path, {"id": 0, "gold": "7", "response": ""}, bad), RewardRow))
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    path = tmp_path / "rows.jsonl"
     rows: list[dict[str, object]] = [
         {"id": "rr", "gold": "7", "response": FIVE.format(first="7", final="7"), "num_tokens": 40, "first_tokens": 20},
         {"id": "wr", "gold": "7", "response": FIVE.format(first="5", final="7"), "num_tokens": 40, "first_tokens": 20},
         {"id": "none", "gold": "", "response": FIVE},
         {"id": "hostile", "gold": "7", "response": "<answer>\ud800" * 3},
     ]
-    path.write_bytes(b"".join(lines(*rows)))
-    return path
+    return Path(write(tmp_path, *rows))
 
 
 def test_the_command_with_json(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -178,5 +177,5 @@ def test_the_command_with_a_table(file: Path, capsys: pytest.CaptureFixture[str]
 def test_unknown_preset_and_missing_file(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match=r"--preset: 'papper' is not allowed: .*; did you mean 'paper'"):
         run_command(["reward", "x.jsonl", "--preset", "papper"])
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(ValueError, match="cannot be read: No such file"):
         run_command(["reward", "no-such-file.jsonl"])

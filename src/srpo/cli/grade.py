@@ -6,18 +6,16 @@ answer or a whole response. Output: one verdict per row, as a table or with `--j
 """
 
 import json
-import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple
 
 from srpo.config.command import Command
 from srpo.config.fields import Positional, Spelling
-from srpo.core.records import Grade, Problem, Record
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
+from srpo.core.records import Grade, Record
+from srpo.data.ids import check_new
+from srpo.data.jsonl import AnswerText, GoldRow, Located, read_jsonl
 
 
 class GradeOptions(Record):
@@ -34,100 +32,56 @@ class GradeOptions(Record):
     """Print one JSON object {id, verdict, extracted, reason} per row."""
 
 
-class Row(NamedTuple):
+class GradeRow(GoldRow):
     """One line of the input."""
 
-    problem: Problem
-    prediction: str
+    prediction: AnswerText
 
 
-def _text(value: object, place: str, field: str) -> str:
-    """A field as text: numbers are taken as they are written, records refuse lone surrogates."""
-    if isinstance(value, bool):
-        return str(value)
-    if isinstance(value, int | float):
-        return json.dumps(value)
-    if not isinstance(value, str):
-        raise ValueError(f"{place}: {field} must be a text, not {value!r:.80}")
-    return _SURROGATE.sub("\ufffd", value)
+class Graded(NamedTuple):
+    """One line of the output."""
+
+    id: str
+    grade: Grade
 
 
-def _choices(value: object, place: str) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        raise ValueError(f"{place}: choices must be a list of option texts, not {value!r:.80}")
-    return tuple(_text(choice, place, "each choice") for choice in value)
+def grade_file(options: GradeOptions) -> int:
+    """Print a verdict on each row; raises ValueError for wrong input."""
+    from srpo.grading import Grader
+
+    rows = _read(options.file)
+    graded: list[Graded] = []
+    with Grader(symbolic=options.symbolic) as grader:
+        for found in rows:
+            one = Graded(str(found.row.id), grader.grade(found.row.problem(found.place), found.row.prediction))
+            graded.append(one)
+            if options.as_json:
+                shown = one.grade.model_dump(include={"verdict", "extracted", "reason"})
+                print(json.dumps({"id": one.id, **shown}))
+    if not options.as_json:
+        _print_table(graded)
+    return 0
 
 
-def parse_row(line: str, place: str) -> Row:
-    """Read one JSON line; errors name `place` (`file:line`)."""
-    try:
-        row: Any = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{place}: not JSON: {error.msg} at column {error.colno}") from None
-    except RecursionError:
-        raise ValueError(f"{place}: not JSON that can be read: nested too deeply") from None
-    if not isinstance(row, dict):
-        raise ValueError(f"{place}: a row must be a JSON object, not {type(row).__name__}")
-    for field in ("id", "gold", "prediction"):
-        if field not in row:
-            raise ValueError(f"{place}: field {field!r} is missing; a row needs id, gold and prediction")
-    # null means that the model gave no answer, or that the data set has none
-    gold = "" if row["gold"] is None else _text(row["gold"], place, "gold")
-    prediction = "" if row["prediction"] is None else _text(row["prediction"], place, "prediction")
-    kind = None if row.get("kind") is None else _text(row["kind"], place, "kind")
-    question = "" if row.get("question") is None else _text(row["question"], place, "question")
-    problem = Problem(
-        id=_text(row["id"], place, "id"),
-        question=question,
-        answer=gold,
-        choices=_choices(row.get("choices"), place),
-        kind=kind,
-        source=place,
-    )
-    return Row(problem, prediction)
-
-
-def read_rows(lines: Iterator[bytes], name: str) -> list[Row]:
-    """Read all rows; a wrong line or an id that occurs twice is a ValueError naming the place."""
-    rows: list[Row] = []
-    seen: dict[str, int] = {}
-    for number, raw in enumerate(lines, start=1):
-        place = f"{name}:{number}"
-        try:
-            line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{place}: not UTF-8: {error.reason} at byte {error.start}") from None
-        if not line.strip():
-            continue
-        row = parse_row(line, place)
-        if row.problem.id in seen:
-            raise ValueError(
-                f"{place}: id {row.problem.id!r} was given in line {seen[row.problem.id]} already; ids must be unique"
-            )
-        seen[row.problem.id] = number
-        rows.append(row)
+def _read(file: str) -> list[Located[GradeRow]]:
+    """All rows, so that nothing is printed before a wrong one is known."""
+    rows: list[Located[GradeRow]] = []
+    seen: dict[str, str] = {}
+    for found in read_jsonl(file, GradeRow):
+        key = str(found.row.id)
+        check_new(key, found.place, seen.get(key))
+        seen[key] = found.place
+        rows.append(found)
     return rows
 
 
-def _load(path: str) -> list[Row]:
-    if path == "-":
-        return read_rows(iter(sys.stdin.buffer), "<stdin>")
-    try:
-        with Path(path).open("rb") as file:
-            return read_rows(iter(file), path)
-    except OSError as error:
-        raise ValueError(f"cannot read {path!r}: {error.strerror}") from None
-
-
-def _print_table(graded: list[tuple[Row, Grade]]) -> None:
-    width = min(32, max((len(row.problem.id) for row, _ in graded), default=2))
-    for row, result in graded:
+def _print_table(graded: Sequence[Graded]) -> None:
+    width = min(32, max((len(one.id) for one in graded), default=2))
+    for key, result in graded:
         extracted = "-" if result.extracted is None else " ".join(result.extracted.split())
-        line = f"{row.problem.id:<{width}.{width}}  {result.verdict:<10}  {extracted[:40]:<40}  {result.reason[:80]}"
+        line = f"{key:<{width}.{width}}  {result.verdict:<10}  {extracted[:40]:<40}  {result.reason[:80]}"
         print(line.encode(sys.stdout.encoding or "utf-8", "replace").decode(sys.stdout.encoding or "utf-8").rstrip())
-    counts = Counter(result.verdict for _, result in graded)
+    counts = Counter(one.grade.verdict for one in graded)
     gradable = counts["correct"] + counts["incorrect"]
     share = f"{counts['correct'] / gradable:.1%}" if gradable else "none"
     print(
@@ -135,29 +89,6 @@ def _print_table(graded: list[tuple[Row, Grade]]) -> None:
         f"{counts['ungradable']} ungradable; "
         f"accuracy on gradable rows {share}"
     )
-
-
-def grade_file(options: GradeOptions) -> int:
-    """Print a verdict on each row; raises ValueError for wrong input."""
-    from srpo.grading import Grader
-
-    rows = _load(options.file)
-    graded: list[tuple[Row, Grade]] = []
-    with Grader(symbolic=options.symbolic) as grader:
-        for row in rows:
-            result = grader.grade(row.problem, row.prediction)
-            graded.append((row, result))
-            if options.as_json:
-                shown = {
-                    "id": row.problem.id,
-                    "verdict": result.verdict,
-                    "extracted": result.extracted,
-                    "reason": result.reason,
-                }
-                print(json.dumps(shown))
-    if not options.as_json:
-        _print_table(graded)
-    return 0
 
 
 COMMAND = Command(GradeOptions, grade_file)

@@ -12,13 +12,11 @@ only their ratio matters.
 
 import json
 import re
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any, NamedTuple, NoReturn
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Any, NamedTuple, Self
 
-from pydantic import ValidationError, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from srpo.config.command import Command
 from srpo.config.fields import Positional, Spelling
@@ -37,6 +35,7 @@ from srpo.core.records import (
 )
 from srpo.core.response import first_attempt_end, parse
 from srpo.core.rewards import Preset, reward
+from srpo.data.jsonl import GoldRow, Located, PlainText, read_jsonl
 from srpo.rl.config import current_preset
 
 Score = Callable[[Problem, str, Style], GradedText]
@@ -67,13 +66,30 @@ class RewardOptions(Record):
         return current_preset(value)
 
 
-class Row(NamedTuple):
+class RewardRow(GoldRow):
     """One line of the input."""
 
-    id: str | int
-    problem: Problem
-    response: str
-    tokens: TokenCounts
+    response: PlainText
+    num_tokens: Annotated[int, Field(ge=0)] | None = None
+    first_tokens: Annotated[int, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def _both_lengths(self) -> Self:
+        total, first = self.num_tokens, self.first_tokens
+        if (total is None) != (first is None):
+            raise ValueError("num_tokens and first_tokens belong together; give both or neither")
+        if total is not None and first is not None and first > total:
+            raise ValueError(f"need first_tokens <= num_tokens, got {first} and {total}")
+        return self
+
+    @property
+    def tokens(self) -> TokenCounts:
+        """The lengths that the row gives, or those of the simple rule."""
+        if self.num_tokens is not None and self.first_tokens is not None:
+            return TokenCounts(prompt=0, total=self.num_tokens, first=self.first_tokens)
+        end = first_attempt_end(self.response)
+        first = 0 if end is None else count_tokens(self.response[:end])
+        return TokenCounts(prompt=0, total=count_tokens(self.response), first=first)
 
 
 class Result(NamedTuple):
@@ -100,7 +116,7 @@ class Result(NamedTuple):
 
 def reward_file(options: RewardOptions) -> int:
     """Print what each row earns, ungradable golds included. ValueError names file and line of a bad row."""
-    rows = list(_read(options.file))
+    rows = list(read_jsonl(options.file, RewardRow))
     # Graders are loaded when they are needed; a bad row does not need them.
     from srpo.grading import RULES_ONLY
 
@@ -113,12 +129,13 @@ def reward_file(options: RewardOptions) -> int:
     return 0
 
 
-def reward_row(row: Row, preset: Preset, style: Style | None, score: Score) -> Result:
+def reward_row(found: Located[RewardRow], preset: Preset, style: Style | None, score: Score) -> Result:
     """Grade and reward one row; `score(problem, text, style)` parses and grades."""
+    row = found.row
     if style is None:
         plain = preset == "answer" and not isinstance(parse(row.response), Response)
         style = "single" if plain else "reflective"
-    scored = score(row.problem, row.response, style)
+    scored = score(row.problem(found.place), row.response, style)
     earned = reward(
         preset,
         text=row.response,
@@ -144,77 +161,6 @@ def count_tokens(text: str) -> int:
     (8, 4)
     """
     return sum(1 for _ in _TOKEN.finditer(text))
-
-
-def read_rows(lines: Iterable[bytes], name: str) -> Iterator[Row]:
-    """Rows of a JSONL file called `name`; ValueError with `name:line` for one that cannot be used."""
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        place = f"{name}:{number}"
-        try:
-            found = json.loads(line.decode("utf-8-sig"), parse_constant=_no_constant)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{place}: not a line of JSON: {error}") from error
-        if not isinstance(found, dict):
-            raise ValueError(f"{place}: expected an object with id, gold and response, got {type(found).__name__}")
-        yield _row(found, place)
-
-
-def _read(file: str) -> Iterator[Row]:
-    if file == "-":
-        yield from read_rows(sys.stdin.buffer, "stdin")
-    else:
-        with Path(file).open("rb") as lines:
-            yield from read_rows(lines, file)
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _row(found: Mapping[str, Any], place: str) -> Row:
-    identity = _field(found, "id", (str, int), place)
-    gold = _field(found, "gold", (str, int, float), place)
-    response = _field(found, "response", (str,), place)
-    choices = found.get("choices") or ()
-    if not isinstance(choices, list | tuple) or not all(isinstance(choice, str) for choice in choices):
-        raise ValueError(f"{place}: choices must be a list of texts, got {choices!r}")
-    kind = None if found.get("kind") is None else _field(found, "kind", (str,), place)
-    question = _field(found, "question", (str,), place) if found.get("question") is not None else ""
-    try:
-        problem = Problem(
-            id=str(identity), question=question, answer=str(gold), choices=tuple(choices), kind=kind, source=place
-        )
-        # Records keep lone surrogates but cannot be written with them.
-        problem.model_dump_json()
-    except (ValidationError, ValueError) as error:
-        raise ValueError(f"{place}: not a usable problem: {error}") from error
-    return Row(identity, problem, response, _tokens(found, response, place))
-
-
-def _tokens(found: Mapping[str, Any], response: str, place: str) -> TokenCounts:
-    given = [found.get("num_tokens"), found.get("first_tokens")]
-    if given == [None, None]:
-        end = first_attempt_end(response)
-        first = 0 if end is None else count_tokens(response[:end])
-        return TokenCounts(prompt=0, total=count_tokens(response), first=first)
-    if None in given:
-        raise ValueError(f"{place}: num_tokens and first_tokens belong together; give both or neither")
-    total, first = (_field(found, key, (int,), place) for key in ("num_tokens", "first_tokens"))
-    if not 0 <= first <= total:
-        raise ValueError(f"{place}: need 0 <= first_tokens <= num_tokens, got {first!r} and {total!r}")
-    return TokenCounts(prompt=0, total=total, first=first)
-
-
-def _field(found: Mapping[str, Any], key: str, types: tuple[type, ...], place: str) -> Any:
-    if key not in found:
-        raise ValueError(f"{place}: no field {key!r}; this row has {sorted(found)}")
-    value = found[key]
-    if not isinstance(value, types) or isinstance(value, bool):
-        wanted = " or ".join({"str": "text", "int": "whole number", "float": "number"}[kind.__name__] for kind in types)
-        raise ValueError(f"{place}: {key} must be {wanted}, got {value!r}")
-    return value
 
 
 def _table(results: Sequence[Result]) -> Iterator[str]:

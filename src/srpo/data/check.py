@@ -13,6 +13,7 @@ from typing import NamedTuple, Self
 
 from srpo.core.records import Problem, Rejected
 from srpo.data.config import SourceConfig
+from srpo.data.ids import repeated_text
 from srpo.data.images import ImageError, image_hash, read_image
 from srpo.data.leakage import Benchmarks
 from srpo.data.seen import Seen
@@ -135,7 +136,7 @@ class Checker:
             notes = [Note(problem.source, problem.id, note) for note in picture.notes]
             self._notes += notes[: MAX_FINDINGS - len(self._notes)]
         if (place := self._seen.first("id", problem.id, problem.source)) is not None:
-            yield finding(REPEATED, f"id {problem.id!r} is already used at {place}")
+            yield finding(REPEATED, repeated_text(problem.id, place))
         content = (" ".join(problem.question.split()), *problem.choices, *(picture.digest for picture in pictures))
         if (place := self._seen.first("content", _hash(content), problem.source)) is not None:
             yield finding(REPEATED, f"same question and picture as {place}")

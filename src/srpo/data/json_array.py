@@ -11,7 +11,7 @@ _TAIL = 32
 """An error this close to the end of what was read may be a token that was cut in two."""
 
 _DECODER = json.JSONDecoder(parse_float=str, parse_int=str)
-"""Numbers stay as they are written, as in `rows.parse_json`."""
+"""Numbers stay as they are written, as in `jsonl.parse_json`."""
 
 
 def iter_json_array(path: Path, *, chunk: int = _CHUNK) -> Iterator[Any]:

@@ -3,7 +3,6 @@
 A row that cannot be read is a `Rejected` with its place; a file that cannot be read is a ValueError.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ from typing import Any, NamedTuple
 from srpo.core.records import Rejected
 from srpo.data.arrow import find_split, is_saved_dataset, iter_hub, iter_saved
 from srpo.data.json_array import iter_json_array
+from srpo.data.jsonl import json_lines, parse_json
 
 SUFFIXES = (".jsonl", ".json", ".parquet")
 PREFERRED = ("questions.jsonl", "metadata.jsonl")
@@ -111,19 +111,11 @@ def _read_folder(path: Path) -> Iterator[Row | Rejected]:
 
 
 def _read_jsonl(path: Path) -> Iterator[Row | Rejected]:
-    with path.open("rb") as lines:
-        for number, raw in enumerate(lines, start=1):
-            if not raw.strip():
-                continue
-            place = f"{path}:{number}"
-            try:
-                value = parse_json(raw)
-            except json.JSONDecodeError as error:
-                yield Rejected.row(f"{place}:{error.colno}", f"not valid JSON: {error.msg}")
-            except (ValueError, RecursionError) as error:
-                yield Rejected.row(place, f"not valid JSON: {error}")
-            else:
-                yield _as_row(value, place, f"{path.stem}:{number}", path.parent)
+    for line in json_lines(str(path), number=str):
+        if line.problem:
+            yield Rejected.row(line.place, line.problem)
+        else:
+            yield _as_row(line.value, line.place, f"{path.stem}:{line.number}", path.parent)
 
 
 def _read_json(path: Path) -> Iterator[Row | Rejected]:
@@ -166,9 +158,3 @@ def _as_row(value: Any, place: str, stem: str, folder: Path) -> Row | Rejected:
     if not isinstance(value, dict):
         return Rejected.row(place, f"expected a JSON object, got {type(value).__name__}")
     return Row(place, stem, value, folder)
-
-
-def parse_json(raw: bytes) -> Any:
-    """JSON with numbers as they are written: a gold of `1.50` stays `1.50`, one of 400 digits stays exact."""
-    # Files of the web begin with a byte-order mark often enough.
-    return json.loads(raw.decode("utf-8-sig"), parse_float=str, parse_int=str)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from srpo.core.records import Problem, Rejected
 from srpo.data.config import DrawnConfig, FieldMapping, SourceConfig
 from srpo.data.fields import RowError, to_answer, to_choices, to_images, to_level, to_question, to_text
+from srpo.data.ids import check_new
 from srpo.data.pools import detect, named
 from srpo.data.rows import Row, read_hub, read_rows
 
@@ -54,11 +55,8 @@ def load_problems(source: SourceConfig, *, limit: int | None = None) -> ProblemS
         if isinstance(item, Rejected):
             rejected.append(item)
             continue
-        if item.id in seen:
-            raise ValueError(
-                f"{item.source}: id {item.id!r} is already used at {seen[item.id]}; ids must be unique "
-                f"(`srpo data check {source.path}` lists all duplicates)"
-            )
+        hint = f" (`srpo data check {source.path}` lists all duplicates)"
+        check_new(item.id, item.source, seen.get(item.id), hint)
         seen[item.id] = item.source
         problems.append(item)
         if len(problems) == limit:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from srpo.core.prompts import problem_text
 from srpo.core.records import Problem, Rejected
+from srpo.data.ids import check_new
 from srpo.data.sources import ProblemSet, load_problems
 from srpo.eval.benchmarks.benchmark import Benchmark, Item
 from srpo.eval.benchmarks.items import published
@@ -47,8 +48,7 @@ def load_dataset(config: EvalConfig) -> Dataset:
             rejected.append(item)
             continue
         key, place = item.problem.id, item.problem.source
-        if key in items:
-            raise ValueError(f"{place}: id {key!r} is already used at {items[key].problem.source}; ids must be unique")
+        check_new(key, place, items[key].problem.source if key in items else None)
         items[key] = item
         if len(items) == config.limit:
             break

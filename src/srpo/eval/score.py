@@ -20,6 +20,8 @@ from typing import NamedTuple
 from srpo import __version__
 from srpo.core.records import Origin, Rejected, Trace
 from srpo.core.summary import SampleResult, results_of, summarise
+from srpo.data.ids import check_new
+from srpo.data.jsonl import STDIN, IdText, JsonRow, PlainText, read_jsonl
 from srpo.data.sources import ProblemSet
 from srpo.data.usable import check_usable
 from srpo.eval.aggregate import ROWS, Aggregator, Facts, ItemRow, Judging, mark_of, row_of
@@ -28,7 +30,6 @@ from srpo.eval.benchmarks.grade import grade_item, official_verdict, style_of
 from srpo.eval.benchmarks.named import benchmark_named
 from srpo.eval.config import ScoreConfig
 from srpo.eval.judge import Case, EvalJudge, JudgedTrace, open_judge, shared_cache
-from srpo.eval.responses import STDIN, iter_responses
 from srpo.eval.result import BenchmarkResult, EvalResult
 from srpo.grading import Grader
 from srpo.models.cache import ResponseCache
@@ -93,6 +94,15 @@ def score(
         return _Output(config, benchmark, given, rows=rows, run_dir=run_dir, judge=judge).work(marks)
 
 
+class ResponseRow(JsonRow):
+    """A recorded response."""
+
+    id: IdText
+    """Of the item."""
+    response: PlainText
+    """Empty where the file has null: a model that gave no answer."""
+
+
 def sha256_of(path: str) -> str:
     """Hash of a file's content; empty for standard input, which can be read once only."""
     if path == STDIN:
@@ -111,10 +121,7 @@ def _read_items(
             rejected.append(item)
             continue
         key, place = item.problem.id, item.problem.source
-        if key in index:
-            raise ValueError(
-                f"{place}: id {key!r} is already used at {items[index[key]].problem.source}; ids must be unique"
-            )
+        check_new(key, place, items[index[key]].problem.source if key in index else None)
         index[sys.intern(key)] = items.append(item)
     # Says how many rows are left out, and that there are none at all.
     first = (items[0].problem,) if index else ()
@@ -135,17 +142,16 @@ def _grade(
     trace_of = array("q", [_NONE]) * len(items)
     line_of = array("q", [0]) * len(items)
     with progress(len(items), "score") as bar:
-        for one in iter_responses(config.responses):
-            if one.id not in index:
-                raise ValueError(f"{one.place}: unknown id {one.id!r:.80}; {_hint(benchmark, one.id, index)}")
-            number = index[one.id]
-            if trace_of[number] != _NONE:
-                raise ValueError(
-                    f"{one.place}: id {one.id!r} was given in line {line_of[number]} already; one response per item"
-                )
-            line_of[number] = one.line
+        for one in read_jsonl(config.responses, ResponseRow):
+            key = one.row.id
+            if key not in index:
+                raise ValueError(f"{one.place}: unknown id {key!r:.80}; {_hint(benchmark, key, index)}")
+            number = index[key]
+            first = one._replace(number=line_of[number]).place if trace_of[number] != _NONE else None
+            check_new(key, one.place, first, ": one response per item")
+            line_of[number] = one.number
             item = items[number]
-            trace_of[number] = traces.append(_trace(benchmark, item, one.text, config, origin, grader))
+            trace_of[number] = traces.append(_trace(benchmark, item, one.row.response, config, origin, grader))
             bar.advance(1)
     if not len(traces):
         raise ValueError(f"{config.responses}: holds no responses; a row is {{id, response}}")

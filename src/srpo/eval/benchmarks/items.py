@@ -15,6 +15,7 @@ from srpo.core.records import Rejected
 from srpo.data.arrow import is_saved_dataset
 from srpo.data.config import SourceConfig
 from srpo.data.fields import RowError
+from srpo.data.ids import check_new
 from srpo.data.rows import Row, read_hub, read_rows
 from srpo.eval.benchmarks.benchmark import Benchmark, Item
 
@@ -72,11 +73,7 @@ def load_items(benchmark: Benchmark, source: SourceConfig, *, pictures: bool = T
             rejected.append(item)
             continue
         problem = item.problem
-        if problem.id in seen:
-            raise ValueError(
-                f"{problem.source}: id {problem.id!r} is already used at {seen[problem.id]}; each item of "
-                f"{benchmark.title} must be there once"
-            )
+        check_new(problem.id, problem.source, seen.get(problem.id), f" in {benchmark.title}")
         seen[problem.id] = problem.source
         items.append(item)
     return ItemSet(tuple(items), tuple(rejected))
