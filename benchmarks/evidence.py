@@ -1,6 +1,6 @@
 """What SRPO does in the drawn world, over seeds, beside baselines on equal tokens: `make evidence`.
 
-    python -m benchmarks.evidence --out runs/evidence --seeds 0 1 2 --results benchmarks/results/evidence.json
+    python -m benchmarks.evidence --out runs/evidence --seeds 0 1 2
 
 Every stage is a `srpo` command in a process of its own on one thread, two at a time; what is finished is not run
 again, so an interrupted evidence run goes on where it was. Reflection data, SFT and RL are reseeded; the shipped base
