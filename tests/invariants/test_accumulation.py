@@ -14,7 +14,7 @@ from srpo.policy.prompts import PromptEncoder
 from srpo.rl.rollout import Trajectory, TrajectoryGroup
 from srpo.rl.train import accumulate_gradients
 from srpo.sft.examples import make_examples
-from srpo.sft.train import accumulate_gradients as accumulate_sft
+from srpo.sft.train import accumulate_sft_gradients as accumulate_sft
 from tests.support.training import about, problems, rl_config, sft_config, trace
 
 
@@ -40,10 +40,10 @@ def test_sft_micro_batches(tiny_policy: Policy, choice: str) -> None:
     traces = [trace(problem, "9") for problem in drawn] + [trace(drawn[0], drawn[0].answer)]
     batch = make_examples(traces, tiny_policy, config).kept
     encoder = PromptEncoder(tiny_policy, "bare", size=8, max_pixels=None)
-    loss, _ = accumulate_sft(tiny_policy, encoder, batch, None)
+    loss = sum(piece.loss for piece in accumulate_sft(tiny_policy, encoder, batch, None))
     whole = gradients(tiny_policy)
     for size in (1, 4):
-        other, _ = accumulate_sft(tiny_policy, encoder, batch, size)
+        other = sum(piece.loss for piece in accumulate_sft(tiny_policy, encoder, batch, size))
         assert other == pytest.approx(loss, abs=1e-6)
         assert_same(gradients(tiny_policy), whole)
 

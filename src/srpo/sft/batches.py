@@ -1,10 +1,45 @@
 """Which examples form which batch: shuffled, and sorted by length inside windows so that little is padded.
 
-The plan is a pure function of lengths, seed and sizes; a resumed run makes it again and skips what is done.
+The batches are a pure function of lengths, seed and sizes; a resumed run plans them again and skips what is done.
 """
 
+import hashlib
 import random
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from srpo.runs.progress import note
+from srpo.sft.config import SftConfig
+from srpo.sft.examples import Examples, load_traces, make_examples
+
+if TYPE_CHECKING:
+    from srpo.policy.policy import Policy
+
+
+class SftPlan(NamedTuple):
+    """What a run is going to do."""
+
+    examples: Examples
+    batches: list[list[int]]
+    """Indices of the examples of every optimizer step."""
+    digest: str
+    """Hash of the targets, by which a resumed run notices that its traces changed."""
+
+
+def plan_sft(config: SftConfig, policy: "Policy") -> SftPlan:
+    """Read the traces and decide on every batch of the run."""
+    examples = make_examples(load_traces(config.traces), policy, config)
+    for reason, count in examples.dropped.items():
+        note(f"sft: {count} traces left out: {reason}")
+    batches = plan_batches(
+        [len(example.tokens) for example in examples.kept],
+        batch_size=config.batch_size,
+        sort_window=config.sort_window,
+        epochs=config.epochs,
+        seed=config.seed,
+    )
+    digest = hashlib.sha256(repr([example.tokens for example in examples.kept]).encode()).hexdigest()
+    return SftPlan(examples, batches[: config.max_steps], digest)
 
 
 def plan_batches(

@@ -1,68 +1,100 @@
-"""One step of supervised fine-tuning: completion-only cross-entropy, averaged over the tokens that carry loss.
+"""The loop of supervised fine-tuning and its step: completion-only cross-entropy, averaged over the tokens with loss.
 
-Differs from the paper's release in the target, which has a real second think (docs/design.md#reflection-data), and in
-that the mean is over the tokens of the whole batch, so that micro-batches of any size give the same gradient.
+Differs from the paper's release in the target, which has a real second think (`sft/examples.py`), and in that the mean
+is over the tokens of the whole batch, so that micro-batches of any size give the same gradient.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
+from srpo.policy.load import save_policy
 from srpo.policy.optim import Optimizer
 from srpo.policy.prefix import completion_logprobs
 from srpo.policy.prompts import PromptEncoder, split
+from srpo.runs.directory import RunDir
+from srpo.runs.interrupt import Stopped, stop_signal
+from srpo.runs.progress import progress
+from srpo.sft.batches import SftPlan
+from srpo.sft.config import SftConfig
 from srpo.sft.examples import Example
 
 if TYPE_CHECKING:
     from srpo.policy.policy import Policy
 
 
-class SegmentLoss(NamedTuple):
-    """Summed negative log-probabilities in nats, and over how many tokens. First attempt and rest, loss or not."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SftTrainer:
+    """Everything that a step works with."""
 
+    config: SftConfig
+    policy: "Policy"
+    optimizer: Optimizer
+    encoder: PromptEncoder
+    plan: SftPlan
+
+    def save(self, path: Path) -> None:
+        """Write what a resumed run loads."""
+        save_policy(self.policy, path)
+        self.optimizer.save(path)
+
+
+class SegmentLoss(NamedTuple):
+    """What one forward and backward pass found out: sums over tokens, of first attempt and rest, loss or not."""
+
+    loss: float
+    """The piece's share of the batch's loss."""
     first: float
+    """Negative log-probability in nats."""
     num_first: int
     rest: float
     num_rest: int
 
 
-def train_step(
-    policy: "Policy",
-    optimizer: Optimizer,
-    encoder: PromptEncoder,
-    batch: Sequence[Example],
-    micro_batch_size: int | None,
-) -> dict[str, float]:
-    """Learn from one batch; returns the step's metrics."""
-    lr = optimizer.lr
-    loss, segments = accumulate_gradients(policy, encoder, batch, micro_batch_size)
-    grad_norm = optimizer.step()
-    first = sum(segment.first for segment in segments) / max(1, sum(segment.num_first for segment in segments))
-    rest = sum(segment.rest for segment in segments) / max(1, sum(segment.num_rest for segment in segments))
-    return {
-        "sft/loss": loss,
-        "sft/loss/first": first,
-        "sft/loss/rest": rest,
-        "sft/grad_norm": grad_norm,
-        "sft/lr": lr,
-    }
+def train(trainer: SftTrainer, run_dir: RunDir, start: int) -> int:
+    """Run the batches after step `start`; returns the loss tokens of the whole run."""
+    config, optimizer = trainer.config, trainer.optimizer
+    kept, batches = trainer.plan.examples.kept, trainer.plan.batches
+    total = len(batches)
+    seen = sum(map(len, batches[:start]))
+    tokens = sum(kept[index].num_loss_tokens for batch in batches[:start] for index in batch)
+    with stop_signal() as stop, progress(total, "sft", done=start) as bar:
+        for step in range(start + 1, total + 1):
+            batch = [kept[index] for index in batches[step - 1]]
+            lr = optimizer.lr
+            # Loss and backward, in pieces that fit into memory.
+            pieces = accumulate_sft_gradients(trainer.policy, trainer.encoder, batch, config.micro_batch_size)
+            grad_norm = optimizer.step()
+
+            seen += len(batch)
+            tokens += sum(example.num_loss_tokens for example in batch)
+            learned = loss_metrics(pieces) | {"sft/grad_norm": grad_norm, "sft/lr": lr}
+            run_dir.log(step, learned | {"sft/tokens": tokens, "sft/epoch": seen / len(kept)})
+            bar.advance(1, loss=learned["sft/loss"])
+
+            if stop.requested or (step % config.checkpoint_every == 0 and step < total):
+                run_dir.checkpoint(step, trainer.save, {"data": trainer.plan.digest})
+            if stop.requested:
+                raise Stopped(f"after step {step} of {total}")
+    return tokens
 
 
-def accumulate_gradients(
+def accumulate_sft_gradients(
     policy: "Policy", encoder: PromptEncoder, batch: Sequence[Example], micro_batch_size: int | None
-) -> tuple[float, list[SegmentLoss]]:
-    """Add the gradient of the batch's mean loss to the weights; returns that loss and its parts."""
+) -> list[SegmentLoss]:
+    """Loss, backward: add the gradient of the batch's mean loss to the weights, in pieces that add up to it."""
     num_loss_tokens = sum(example.num_loss_tokens for example in batch)
-    total = 0.0
-    segments: list[SegmentLoss] = []
-    for indices in split(range(len(batch)), micro_batch_size):
+    pieces: list[SegmentLoss] = []
+    for piece in split(batch, micro_batch_size):
         # Several traces of one problem share its prompt and picture.
         by_prompt: dict[tuple[object, ...], list[Example]] = {}
-        for index in indices:
-            problem = batch[index].problem
-            by_prompt.setdefault((problem.question, problem.choices, problem.images), []).append(batch[index])
+        for example in piece:
+            problem = example.problem
+            by_prompt.setdefault((problem.question, problem.choices, problem.images), []).append(example)
         examples_B = [example for group in by_prompt.values() for example in group]
         prompts_P = encoder.encode_all([group[0].problem for group in by_prompt.values()])
         targets_P_G = [[example.tokens for example in group] for group in by_prompt.values()]
@@ -70,9 +102,17 @@ def accumulate_gradients(
         losses_B_T = torch.where(logprobs.mask_B_T, -logprobs.logprobs_B_T, 0.0)
         loss = torch.where(loss_mask(examples_B, losses_B_T), losses_B_T, 0.0).sum() / num_loss_tokens
         loss.backward()
-        total += float(loss.detach())
-        segments.append(_by_segment(examples_B, losses_B_T.detach()))
-    return total, segments
+        pieces.append(_by_segment(float(loss.detach()), examples_B, losses_B_T.detach()))
+    return pieces
+
+
+def loss_metrics(pieces: Sequence[SegmentLoss]) -> dict[str, float]:
+    """The loss of a step, and the mean negative log-probability of first attempts and of what follows them."""
+    return {
+        "sft/loss": sum(piece.loss for piece in pieces),
+        "sft/loss/first": sum(piece.first for piece in pieces) / max(1, sum(piece.num_first for piece in pieces)),
+        "sft/loss/rest": sum(piece.rest for piece in pieces) / max(1, sum(piece.num_rest for piece in pieces)),
+    }
 
 
 def loss_mask(examples_B: Sequence[Example], like_B_T: Tensor) -> Tensor:
@@ -87,9 +127,9 @@ def _between(like_B_T: Tensor, start_B: Sequence[int], end_B: Sequence[int]) -> 
     return (positions_T >= bounds_2_B_1[0]) & (positions_T < bounds_2_B_1[1])
 
 
-def _by_segment(examples_B: Sequence[Example], losses_B_T: Tensor) -> SegmentLoss:
+def _by_segment(loss: float, examples_B: Sequence[Example], losses_B_T: Tensor) -> SegmentLoss:
     first_B = [example.first_tokens for example in examples_B]
     total_B = [len(example.tokens) for example in examples_B]
     in_first_B_T = _between(losses_B_T, [0] * len(first_B), first_B)
     first = float(losses_B_T[in_first_B_T].sum())
-    return SegmentLoss(first, sum(first_B), float(losses_B_T.sum()) - first, sum(total_B) - sum(first_B))
+    return SegmentLoss(loss, first, sum(first_B), float(losses_B_T.sum()) - first, sum(total_B) - sum(first_B))
