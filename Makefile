@@ -41,6 +41,7 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python .ci/check_sizes.py
+	$(BIN)/python .ci/check_names.py
 	$(BIN)/python .ci/check_references.py
 
 evidence: install

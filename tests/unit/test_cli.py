@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from srpo import __version__
 from srpo.cli import main as main_module
 from srpo.cli.main import COMMANDS, main
-from srpo.cli.stage import Stage, StageOptions, default_out
+from srpo.cli.stage import StageCommand, StageOptions, default_out
 from srpo.config.fields import Spelling, fields_of
 from srpo.config.flags import parse_arguments
 from srpo.config.load import ConfigError
@@ -155,7 +155,7 @@ def toy(argv: list[str], seen: list[Toy] | None = None) -> int:
             seen.append(config)
         run.finish({"model": config.model})
 
-    return Stage("toy", Toy, work).run("srpo toy", argv)
+    return StageCommand("toy", Toy, work).run("srpo toy", argv)
 
 
 def test_a_stage_from_its_command_line(

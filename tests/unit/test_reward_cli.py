@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from srpo.cli.main import run_command
-from srpo.cli.reward import RewardRow, count_tokens, reward_row
+from srpo.cli.reward import RewardRow, reward_row, rough_length
 from srpo.core.records import Attempt, Grade, GradedText, Problem, Response, Style
 from srpo.core.response import pieces
 from srpo.data.jsonl import Located, read_jsonl
@@ -85,10 +85,10 @@ def test_preset_answer_takes_one_attempt_or_five_blocks_unless_told() -> None:
 
 
 def test_tokens_are_counted_by_the_documented_rule() -> None:
-    assert count_tokens("<think>the sum is 12.5</think>") == 8
-    assert count_tokens("看错了 abc") == 4
-    assert count_tokens("</thin") == 3
-    assert count_tokens("") == 0
+    assert rough_length("<think>the sum is 12.5</think>") == 8
+    assert rough_length("看错了 abc") == 4
+    assert rough_length("</thin") == 3
+    assert rough_length("") == 0
 
 
 def test_rows_are_read(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from srpo.cli.stage import Planned, Stage
+from srpo.cli.stage import Planned, StageCommand
 from srpo.eval.config import EVAL_MAY_CHANGE, EvalConfig
 
 if TYPE_CHECKING:
@@ -31,4 +31,4 @@ def _show(run_dir: "RunReader") -> str:
     return render_eval(EvalResult.model_validate(run_dir.summary()), str(run_dir.path))
 
 
-COMMAND = Stage("eval", EvalConfig, _work, show=_show, plan=_plan, may_change=EVAL_MAY_CHANGE)
+COMMAND = StageCommand("eval", EvalConfig, _work, show=_show, plan=_plan, may_change=EVAL_MAY_CHANGE)

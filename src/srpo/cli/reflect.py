@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from srpo.cli.stage import Planned, Stage
+from srpo.cli.stage import Planned, StageCommand
 from srpo.models.config import MAY_CHANGE
 from srpo.reflect.config import ReflectConfig
 
@@ -32,4 +32,4 @@ def _show(run_dir: "RunReader") -> str:
     return render_reflect(ReflectResult.model_validate(run_dir.summary()), str(run_dir.path))
 
 
-COMMAND = Stage("reflect", ReflectConfig, _work, show=_show, plan=_plan, may_change=MAY_CHANGE)
+COMMAND = StageCommand("reflect", ReflectConfig, _work, show=_show, plan=_plan, may_change=MAY_CHANGE)

@@ -88,8 +88,8 @@ class RewardRow(GoldRow):
         if self.num_tokens is not None and self.first_tokens is not None:
             return TokenCounts(prompt=0, total=self.num_tokens, first=self.first_tokens)
         end = first_attempt_end(self.response)
-        first = 0 if end is None else count_tokens(self.response[:end])
-        return TokenCounts(prompt=0, total=count_tokens(self.response), first=first)
+        first = 0 if end is None else rough_length(self.response[:end])
+        return TokenCounts(prompt=0, total=rough_length(self.response), first=first)
 
 
 class Result(NamedTuple):
@@ -154,10 +154,10 @@ def reward_row(found: Located[RewardRow], preset: Preset, style: Style | None, s
     return Result(row.id, earned, outcome_of(scored.first_grade, scored.final_grade), note)
 
 
-def count_tokens(text: str) -> int:
+def rough_length(text: str) -> int:
     """Tokens by the rule of the module docstring.
 
-    >>> count_tokens("<answer>3+4=7 bars</answer>"), count_tokens("答案是7")
+    >>> rough_length("<answer>3+4=7 bars</answer>"), rough_length("答案是7")
     (8, 4)
     """
     return sum(1 for _ in _TOKEN.finditer(text))

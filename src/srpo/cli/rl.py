@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from srpo.cli.stage import Stage
+from srpo.cli.stage import StageCommand
 from srpo.rl.config import RlConfig
 
 if TYPE_CHECKING:
@@ -29,4 +29,4 @@ def _show(reader: "RunReader") -> str:
     )
 
 
-COMMAND = Stage("rl", RlConfig, _work, show=_show)
+COMMAND = StageCommand("rl", RlConfig, _work, show=_show)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from srpo.cli.stage import Stage
+from srpo.cli.stage import StageCommand
 from srpo.sft.config import SftConfig
 
 if TYPE_CHECKING:
@@ -26,4 +26,4 @@ def _show(reader: "RunReader") -> str:
     )
 
 
-COMMAND = Stage("sft", SftConfig, _work, show=_show)
+COMMAND = StageCommand("sft", SftConfig, _work, show=_show)

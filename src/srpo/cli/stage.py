@@ -1,6 +1,6 @@
 """What `srpo reflect | sft | rl | eval` have in common: a configuration, a run directory, and what is printed.
 
-COMMAND = Stage("sft", SftConfig, _work)
+COMMAND = StageCommand("sft", SftConfig, _work)
 
 
 def _work(config: SftConfig, run: RunDir) -> None:
@@ -53,7 +53,7 @@ class Planned(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Stage(Generic[_T]):
+class StageCommand(Generic[_T]):
     """One stage as a command."""
 
     name: str
