@@ -14,9 +14,10 @@ from srpo.core.response import render, render_attempt
 from srpo.policy.config import OptimConfig
 from srpo.policy.optim import Optimizer, lr_scale
 from srpo.policy.prompts import split
+from srpo.runs.reader import load_traces
 from srpo.sft.batches import plan_batches
 from srpo.sft.config import SftConfig
-from srpo.sft.examples import Example, load_traces, make_examples
+from srpo.sft.examples import Example, make_examples
 from srpo.sft.train import loss_mask
 
 PROBLEM = Problem(id="1", question="How many bars?", answer="3")
@@ -210,12 +211,12 @@ def test_traces_of_several_runs_are_read_and_bad_lines_named(tmp_path: Path) -> 
     (run / "traces.jsonl").write_text(trace().model_dump_json() + "\n", encoding="utf-8")
     other = tmp_path / "other.jsonl"
     other.write_text(trace().model_dump_json() + "\n" + trace(right=True).model_dump_json() + "\n", encoding="utf-8")
-    assert len(load_traces([str(run), str(other)])) == 3
+    assert len(load_traces(str(run), other)) == 3
     other.write_text(trace().model_dump_json() + '\n{"a": 1}\n', encoding="utf-8")
     with pytest.raises(ValueError, match=r"other\.jsonl:2: not a trace"):
-        load_traces([str(other)])
+        load_traces(other)
     with pytest.raises(ValueError, match="neither a run directory"):
-        load_traces([str(tmp_path / "nowhere")])
+        load_traces(tmp_path / "nowhere")
 
 
 def test_config_refuses_what_makes_no_sense() -> None:

@@ -42,8 +42,10 @@ class ProblemSet(NamedTuple):
     rejected: tuple[Rejected, ...]
 
 
-def load_problems(source: SourceConfig, *, limit: int | None = None) -> ProblemSet:
+def load_problems(source: SourceConfig | str, *, limit: int | None = None) -> ProblemSet:
     """Read all problems of a source, or rows until there are `limit` usable ones.
+
+    A text is the short form of a source: a file, a folder, `drawn` or `drawn:<split>`.
 
     Raises:
         ValueError: the source cannot be read, has no column for question or answer, or two rows have the same id.
@@ -51,6 +53,7 @@ def load_problems(source: SourceConfig, *, limit: int | None = None) -> ProblemS
     problems: list[Problem] = []
     rejected: list[Rejected] = []
     seen: dict[str, str] = {}
+    source = SourceConfig.model_validate(source)
     for item in iter_problems(source):
         if isinstance(item, Rejected):
             rejected.append(item)

@@ -15,10 +15,11 @@ from srpo.export.card import Counts, card
 from srpo.export.hf import HuggingFace
 from srpo.export.llamafactory import LlamaFactory
 from srpo.export.manifest import Manifest
-from srpo.export.samples import Sample, iter_samples, trace_files
+from srpo.export.samples import Sample, iter_samples
 from srpo.export.trl import Trl
 from srpo.export.verl import Verl
 from srpo.runs.files import make_directory_atomic
+from srpo.runs.reader import trace_file
 
 Format = Literal["llamafactory", "trl", "verl", "hf"]
 FORMATS: tuple[Format, ...] = ("llamafactory", "trl", "verl", "hf")
@@ -69,7 +70,7 @@ def export(
         ValueError: no such traces, nothing to export, an unknown prompt, or `out` holds something.
     """
     places = list(places)
-    files = trace_files(places)
+    files = [trace_file(place) for place in places]
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{str(out)!r} exists and is not an empty directory; choose another --out")
     counts = Counts()

@@ -13,7 +13,7 @@ from srpo.core.records import Attempt, FormatError, Problem, Rejected, Response,
 from srpo.core.response import render, render_attempt
 from srpo.data.images import ImageError
 from srpo.export.pictures import PictureFile, read_picture
-from srpo.runs.reader import TRACES, read_traces
+from srpo.runs.reader import read_traces
 
 _TRAINERS_MARK = re.compile(r"<(image|video|audio)>")
 
@@ -37,18 +37,6 @@ class Sample(NamedTuple):
     def placed_prompt(self) -> str:
         """The prompt with one `<image>` for each picture before it, as LLaMA-Factory and verl want it."""
         return "<image>" * len(self.pictures) + self.prompt
-
-
-def trace_files(places: Iterable[str]) -> list[Path]:
-    """The trace files of run directories, or the files themselves; ValueError for anything else."""
-    files = []
-    for place in places:
-        path = Path(place)
-        file = path / TRACES if path.is_dir() else path
-        if not file.is_file():
-            raise ValueError(f"{place!r} is neither a run directory with a {TRACES} nor a file with traces")
-        files.append(file)
-    return files
 
 
 def iter_samples(files: Iterable[Path], prompt: str | None) -> Iterator[Sample | Rejected]:

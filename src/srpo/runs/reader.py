@@ -85,6 +85,20 @@ class RunReader:
         return next(reversed(self.checkpoints()), None)
 
 
+def trace_file(place: str | Path) -> Path:
+    """The file with the traces of a run directory, or such a file itself; ValueError for anything else."""
+    path = Path(place)
+    file = path / TRACES if path.is_dir() else path
+    if not file.is_file():
+        raise ValueError(f"{str(place)!r} is neither a run directory with a {TRACES} nor a file with traces")
+    return file
+
+
+def load_traces(*places: str | Path) -> list[Trace]:
+    """All traces of run directories or `traces.jsonl` files; ValueError names the line that is no trace."""
+    return [trace for place in places for trace in read_traces(trace_file(place))]
+
+
 def read_traces(path: Path) -> Iterator[Trace]:
     """Yield the complete traces of a `traces.jsonl`.
 

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from srpo.runs.progress import note
+from srpo.runs.reader import load_traces
 from srpo.sft.config import SftConfig
-from srpo.sft.examples import Examples, load_traces, make_examples
+from srpo.sft.examples import Examples, make_examples
 
 if TYPE_CHECKING:
     from srpo.policy.policy import Policy
@@ -28,7 +29,7 @@ class SftPlan(NamedTuple):
 
 def plan_sft(config: SftConfig, policy: "Policy") -> SftPlan:
     """Read the traces and decide on every batch of the run."""
-    examples = make_examples(load_traces(config.traces), policy, config)
+    examples = make_examples(load_traces(*config.traces), policy, config)
     for reason, count in examples.dropped.items():
         note(f"sft: {count} traces left out: {reason}")
     batches = plan_batches(

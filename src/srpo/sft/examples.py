@@ -5,15 +5,13 @@ format, never copied from the raw text: what the policy learns to write is what 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from srpo.core.records import Attempt, Problem, Response, Trace
 from srpo.core.response import render, render_attempt
 from srpo.policy.policy import first_attempt_tokens
-from srpo.runs.reader import read_traces
 from srpo.sft.config import FirstAttemptLoss, SftConfig
 
 if TYPE_CHECKING:
@@ -44,18 +42,6 @@ class Examples(NamedTuple):
     kept: tuple[Example, ...]
     dropped: dict[str, int]
     """Reason -> number of traces."""
-
-
-def load_traces(places: Iterable[str]) -> list[Trace]:
-    """Read the traces of run directories or `traces.jsonl` files; ValueError names the line that is no trace."""
-    traces: list[Trace] = []
-    for place in places:
-        path = Path(place)
-        file = path / "traces.jsonl" if path.is_dir() else path
-        if not file.is_file():
-            raise ValueError(f"traces: {place!r} is neither a run directory with a traces.jsonl nor a file")
-        traces += read_traces(file)
-    return traces
 
 
 def make_examples(traces: Sequence[Trace], policy: "Policy", config: SftConfig) -> Examples:
