@@ -1,6 +1,6 @@
 """What `from srpo import ..` offers is pinned: names, signatures and fields, as the source writes them.
 
-A change here is a change for users. If it is meant: run `python -m tests.unit.test_api`, which writes the file again,
+A change here is a change for users. If it is meant: run this file as a script, which writes the pinned text again,
 and say so in the changelog.
 """
 
