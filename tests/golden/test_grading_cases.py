@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from srpo.core.records import Problem
 from srpo.grading import grade
@@ -13,9 +14,9 @@ CASES = [
 ]
 
 
-def _verdict(case: dict[str, object]) -> bool:
+def _verdict(case: dict[str, Any]) -> bool:
     gold = str(case["gold"]).encode("utf-8", "replace").decode()
-    problem = Problem(id=str(case["id"]), question="", answer=gold, choices=tuple(case.get("choices", ())))  # type: ignore[arg-type]
+    problem = Problem(id=str(case["id"]), question="", answer=gold, choices=tuple(case.get("choices", ())))
     return grade(problem, str(case["prediction"])).is_correct
 
 

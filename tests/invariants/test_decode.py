@@ -8,7 +8,6 @@ from typing import TypedDict
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from srpo.core.records import Sampling
 from srpo.policy import decode
@@ -17,13 +16,9 @@ from srpo.policy.load import load_policy
 from srpo.policy.policy import Policy
 from srpo.policy.prefix import completion_logprobs
 from srpo.policy.processor import EncodedPrompt
+from tests.support.pictures import picture
 
 FAMILIES = ["qwen2_5_vl", "qwen3_vl"]
-
-
-def picture(seed: int, width: int = 84, height: int = 84) -> Image.Image:
-    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return Image.fromarray(pixels)
 
 
 def prompts_of(policy: Policy) -> list[EncodedPrompt]:

@@ -44,7 +44,9 @@ def test_resumed_rl_equals_uninterrupted(warm: Path, tmp_path: Path, changes: di
         with pytest.raises(Stopped, match="after step 3"):
             run(config, stopped)
     with RunDir.open(tmp_path / "torn", config, "rl") as run_dir:
-        assert run_dir.latest_checkpoint().step == 3  # type: ignore[union-attr]
+        checkpoint = run_dir.latest_checkpoint()
+        assert checkpoint is not None
+        assert checkpoint.step == 3
         resumed = run(config, run_dir)
     assert results(tmp_path / "torn") == results(tmp_path / "whole")
     assert (resumed.steps, resumed.tokens, resumed.num_problems) == (5, summary.tokens, summary.num_problems)

@@ -6,22 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from srpo.policy import prefix
 from srpo.policy.load import load_policy
 from srpo.policy.policy import Policy
 from srpo.policy.prefix import Logprobs, completion_logprobs, plain_logprobs
 from srpo.policy.processor import EncodedPrompt
+from tests.support.pictures import picture
 from tests.support.training import about
 
 FAMILIES = ["qwen2_vl", "qwen2_5_vl", "qwen3_vl"]
 TOLERANCE = 1e-5
-
-
-def picture(seed: int, width: int = 84, height: int = 84) -> Image.Image:
-    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return Image.fromarray(pixels)
 
 
 def tokens(policy: Policy, seed: int, *lengths: int) -> list[list[int]]:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_tiny(TinyConfig(), texts * 10, tmp_path_factory.mktemp("tiny") / "model", seed=0)
 
 
-def srpo(*words: str | Path, code: int = 0) -> dict[str, object]:
+def srpo(*words: str | Path, code: int = 0) -> dict[str, Any]:
     result = subprocess.run(
         [sys.executable, "-m", "srpo", *map(str, words), "--json"],
         cwd=ROOT,
@@ -211,7 +212,7 @@ def test_a_stage_killed_twice_ends_like_one_that_was_not(tiny: Path, tmp_path: P
         spoil(out, (*words, "--out", out), step)
     found = srpo(*words, "--out", out)
     for timed in (expected, found):
-        for row in timed.get("stages", ()):  # type: ignore[attr-defined]
+        for row in timed.get("stages", ()):
             row.pop("seconds")
     assert found == expected
     for name in ("traces.jsonl", "rejected.jsonl"):

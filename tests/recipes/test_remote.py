@@ -25,7 +25,7 @@ from tests.support.fault_server import Answer, FaultKind, Faults, FaultServer, n
 SAMPLING = Sampling(temperature=0.5, max_tokens=50, seed=3)
 
 
-def ask(text: str, num_samples: int = 1, **problem: Any) -> Request:
+def ask(text: str, num_samples: int = 1, **problem: object) -> Request:
     problem = {"id": text, "question": text, "answer": "1", **problem}
     return Request(problem=Problem(**problem), messages=(Message(role="user", text=text),), num_samples=num_samples)
 
@@ -36,7 +36,7 @@ def many(count: int) -> list[Request]:
 
 @contextmanager
 def connected(
-    server: FaultServer, cache: ResponseCache | None = None, meter: Meter | None = None, **fields: Any
+    server: FaultServer, cache: ResponseCache | None = None, meter: Meter | None = None, **fields: object
 ) -> Iterator[RemoteGenerator]:
     settings = {"model": "m", "base_url": server.base_url, "backoff_s": 0.0, "api_key_env": "SRPO_TEST_KEY", **fields}
     with RemoteGenerator(ServerConfig(**settings), cache=cache, meter=meter or Meter()) as generator:

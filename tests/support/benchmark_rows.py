@@ -32,14 +32,14 @@ def png(colour: str) -> dict[str, Any]:
     return {"bytes": buffer.getvalue(), "path": None}
 
 
-def mmmu(**values: Any) -> dict[str, Any]:
+def mmmu(**values: object) -> dict[str, Any]:
     row = {"id": "validation_Energy_and_Power_3", "question": "<image 1> Which of <image 2> is it?",
            "options": "['$6', 'it\\'s 8', \"<image 3>\"]", "answer": "B", "question_type": "multiple-choice",
            "topic_difficulty": "Hard", "explanation": "", "img_type": "['Plots']"}  # fmt: skip
     return {**row, **values}
 
 
-def hallusion(**values: Any) -> dict[str, Any]:
+def hallusion(**values: object) -> dict[str, Any]:
     row = {"category": "VS", "subcategory": "ocr", "visual_input": "1", "set_id": "0", "figure_id": "1",
            "question_id": "2", "question": "Is it so?", "gt_answer": "0", "gt_answer_details": "It is not.",
            "filename": "./VS/ocr/0_1.png"}  # fmt: skip

@@ -4,11 +4,11 @@ from srpo.core.records import Attempt, FormatError, Response, Style
 from srpo.core.response import parse, parse_attempt
 
 
-def reflective(first: str, second: str) -> str:
+def reflective(first: str, second: str, reflection: str = "Look at (A) again.") -> str:
     """All five blocks, with these answers."""
     return (
-        f"<think>a</think> <answer>{first}</answer> <reflection>Look at (A) again.</reflection> "
-        f"<think>b</think> <answer>{second}</answer>"
+        f"<think>a</think><answer>{first}</answer><reflection>{reflection}</reflection>"
+        f"<think>b</think><answer>{second}</answer>"
     )
 
 

@@ -48,7 +48,7 @@ def write_traces(directory: Path) -> Path:
     return path
 
 
-def sft_config(model: Path, traces: Path, **changes: Any) -> SftConfig:
+def sft_config(model: Path, traces: Path, **changes: object) -> SftConfig:
     settings: dict[str, Any] = {
         "model": str(model),
         "traces": (str(traces),),
@@ -61,7 +61,7 @@ def sft_config(model: Path, traces: Path, **changes: Any) -> SftConfig:
     return SftConfig.model_validate(settings | changes)
 
 
-def rl_config(model: Path, **changes: Any) -> RlConfig:
+def rl_config(model: Path, **changes: object) -> RlConfig:
     settings: dict[str, Any] = {
         "model": str(model),
         "data": SOURCE,

@@ -7,11 +7,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import transformers
-from PIL import Image
 
 from srpo.policy.load import load_policy, save_policy
 from srpo.policy.policy import Policy
@@ -19,11 +17,7 @@ from srpo.policy.prefix import completion_logprobs
 from srpo.policy.threads import configure_threads
 from srpo.policy.vision_check import MIN_EFFECT, image_effect
 from srpo.tiny.model import TinyConfig, build_tiny
-
-
-def picture(seed: int, width: int = 84, height: int = 84) -> Image.Image:
-    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return Image.fromarray(pixels)
+from tests.support.pictures import picture
 
 
 def score(policy: Policy) -> torch.Tensor:

@@ -5,23 +5,17 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 from torch import Tensor
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from srpo.policy.load import load_policy
 from srpo.policy.policy import Policy
 from srpo.policy.processor import Processor, load_processor, make_processor
-
-
-def picture(seed: int, width: int = 84, height: int = 84) -> Image.Image:
-    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return Image.fromarray(pixels)
+from tests.support.pictures import picture
 
 
 def equal(one: Tensor | None, two: Tensor | None) -> bool:

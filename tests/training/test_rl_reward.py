@@ -1,7 +1,5 @@
 """Rewards of one's own: their terms are kept, and nothing that goes wrong in them becomes a silent zero."""
 
-from typing import Any
-
 import pytest
 
 from srpo.core.records import Attempt, Grade, Problem, TokenCounts
@@ -41,7 +39,7 @@ def a_number(case: RewardCase) -> float:
     return float(case.tokens.total)
 
 
-def config(**changes: Any) -> RlConfig:
+def config(**changes: object) -> RlConfig:
     return RlConfig.model_validate({"model": "m", "data": "d.jsonl", "steps": 1, "style": "single", **changes})
 
 

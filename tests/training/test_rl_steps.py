@@ -38,7 +38,7 @@ PROMPT = EncodedPrompt(input_ids=torch.tensor([1, 2, 3]))
 RESPONSE = Response(first=Attempt(think="", answer="1"), reflection="I see", second=Attempt(think="", answer="2"))
 
 
-def config(**changes: Any) -> RlConfig:
+def config(**changes: object) -> RlConfig:
     return RlConfig.model_validate({"model": "m", "data": "d.jsonl", "steps": 10, "num_prompts": 4, **changes})
 
 
@@ -66,7 +66,7 @@ def group(*samples: Trajectory) -> TrajectoryGroup:
     return TrajectoryGroup(problem=samples[0].trace.problem, prompt=PROMPT, trajectories_G=samples)
 
 
-def rollout(*groups: TrajectoryGroup, **changes: Any) -> Rollout:
+def rollout(*groups: TrajectoryGroup, **changes: object) -> Rollout:
     return Rollout(list(groups), [is_worth_learning(one, config(**changes)) for one in groups], 0)
 
 
@@ -129,7 +129,7 @@ class EverySecondGroupDiffers(Grader):
         return GradedText(Attempt(think="", answer=""), verdict, verdict)
 
 
-def trainer(policy: Policy, problems: list[Problem], **changes: Any) -> RlTrainer:
+def trainer(policy: Policy, problems: list[Problem], **changes: object) -> RlTrainer:
     settings = config(style="single", preset="answer", group_size=2, max_tokens=3, **changes)
     return RlTrainer(
         config=settings,
@@ -156,8 +156,10 @@ def test_refills_are_bounded_and_counted(tiny_policy: Policy) -> None:
     assert bounded.stream.position == 7
     assert collected.num_tokens == sum(len(one.token_ids) for found in collected.groups for one in found.trajectories_G)
     assert {trace.origin.step for found in collected.groups for trace in found.traces} == {3}
-    seeds = [found.traces[0].origin.sampling.seed for found in collected.groups]  # type: ignore[union-attr]
-    assert seeds == [sampling_seed(0, "train", 3, refill) for refill in (0, 0, 0, 0, 1, 1, 2)]
+    samplings = [found.traces[0].origin.sampling for found in collected.groups]
+    assert [sampling and sampling.seed for sampling in samplings] == [
+        sampling_seed(0, "train", 3, refill) for refill in (0, 0, 0, 0, 1, 1, 2)
+    ]
     enough = collect(trainer(tiny_policy, problems, num_prompts=1, max_refills=5), step=1)
     assert (enough.is_kept, enough.num_refilled) == ([False, True], 1)
 

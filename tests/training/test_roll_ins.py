@@ -2,7 +2,6 @@
 
 import math
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -44,7 +43,7 @@ class AlwaysWrongAtFirst(Grader):
         )
 
 
-def trainer(policy: Policy, **changes: Any) -> RlTrainer:
+def trainer(policy: Policy, **changes: object) -> RlTrainer:
     drawn = problems()[:4]
     config = RlConfig.model_validate(
         {"model": "m", "data": "d.jsonl", "steps": 1, "num_prompts": 4, "group_size": 2, "max_tokens": 40, **changes}

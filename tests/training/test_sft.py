@@ -1,6 +1,7 @@
 """SFT without a model where possible: the plan of batches, the schedule, which tokens carry loss."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from srpo.core.records import Attempt, FormatError, Grade, Origin, Parsed, Probl
 from srpo.core.response import render, render_attempt
 from srpo.policy.config import OptimConfig
 from srpo.policy.optim import Optimizer, lr_scale
+from srpo.policy.policy import Policy
 from srpo.policy.prompts import split
 from srpo.runs.reader import load_traces
 from srpo.sft.batches import plan_batches
@@ -26,19 +28,19 @@ RESPONSE = Response(
 )
 
 
-class CharPolicy:
-    """The text side of a policy: one token per character, 0 ends."""
+class CharPolicy(Policy):
+    """The text side of a policy, without a model: one token per character, 0 ends."""
 
-    def encode_text(self, text: str) -> list[int]:
-        if "\x07" in text:
+    def __init__(self) -> None:
+        """No model is loaded."""
+
+    def encode_text(self, completion: str) -> list[int]:
+        if "\x07" in completion:
             raise ValueError("a banned token")
-        return [*map(ord, text), 0]
+        return [*map(ord, completion), 0]
 
-    def decode(self, ids: list[int]) -> str:
-        return "".join(chr(token) for token in ids if token)
-
-    def token_index(self, ids: list[int], offset: int) -> int:
-        return next(count for count in range(len(ids) + 1) if len(self.decode(ids[:count])) >= offset)
+    def decode(self, token_ids: Sequence[int]) -> str:
+        return "".join(chr(token) for token in token_ids if token)
 
 
 def grade(right: bool) -> Grade:
@@ -169,7 +171,7 @@ def test_nothing_to_train_is_said() -> None:
     [("all", False, False), ("right", False, True), ("right", True, False), ("none", True, True)],
 )
 def test_which_first_attempts_carry_loss(choice: str, right: bool, skips: bool) -> None:
-    examples = make_examples([trace(right=right)], CharPolicy(), config(first_attempt_loss=choice))  # type: ignore[arg-type]
+    examples = make_examples([trace(right=right)], CharPolicy(), config(first_attempt_loss=choice))
     (example,) = examples.kept
     first = len("<think>a</think>\n<answer>2</answer>")
     assert CharPolicy().decode(list(example.tokens)) == render(RESPONSE)
@@ -182,7 +184,7 @@ def test_traces_that_cannot_be_learned_from_are_counted() -> None:
     banned = RESPONSE.model_copy(update={"reflection": "\x07"})
     longer = RESPONSE.model_copy(update={"reflection": "x" * 500})
     traces = [trace(), trace(attempt), trace(FormatError(where=0, what="no think")), trace(banned), trace(longer)]
-    examples = make_examples(traces, CharPolicy(), config(max_tokens=200))  # type: ignore[arg-type]
+    examples = make_examples(traces, CharPolicy(), config(max_tokens=200))
     assert len(examples.kept) == 1
     assert examples.dropped == {
         "not of style 'reflective'": 1,
@@ -190,11 +192,11 @@ def test_traces_that_cannot_be_learned_from_are_counted() -> None:
         "a banned token": 1,
         "longer than max_tokens 200": 1,
     }
-    (single,) = make_examples(traces, CharPolicy(), config(style="single")).kept  # type: ignore[arg-type]
+    (single,) = make_examples(traces, CharPolicy(), config(style="single")).kept
     assert CharPolicy().decode(list(single.tokens)) == render_attempt(attempt)
     assert single.skipped_tokens == 0
     with pytest.raises(ValueError, match="none of the 1 traces in t can be learned from"):
-        make_examples([trace(FormatError(where=0, what="no think"))], CharPolicy(), config())  # type: ignore[arg-type]
+        make_examples([trace(FormatError(where=0, what="no think"))], CharPolicy(), config())
 
 
 def test_loss_mask_covers_the_target_after_what_is_skipped() -> None:

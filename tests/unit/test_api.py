@@ -18,7 +18,7 @@ import pytest
 
 import srpo
 
-PINNED = Path(__file__).parents[1] / "data" / "public_api.txt"
+PINNED = Path(__file__).parents[1] / "golden" / "public_api.txt"
 
 
 def surface() -> str:

@@ -1,7 +1,5 @@
 """Official tables and headline numbers out of marks."""
 
-from typing import Any
-
 import pytest
 
 from srpo.core.records import Grade, Verdict
@@ -10,7 +8,7 @@ from srpo.eval.benchmarks.named import benchmark_named
 from tests.support.benchmark_rows import item
 
 
-def mark(name: str, verdict: bool | Verdict, **values: Any) -> Mark:
+def mark(name: str, verdict: bool | Verdict, **values: object) -> Mark:
     """A mark with this verdict on the item of this row."""
     one = item(name, **values)
     said: Verdict = verdict if isinstance(verdict, str) else "correct" if verdict else "incorrect"

@@ -25,7 +25,7 @@ def picture(colour: str = "red") -> bytes:
     return buffer.getvalue()
 
 
-def vista(pid: int, **other: Any) -> dict[str, Any]:
+def vista(pid: int, **other: object) -> dict[str, Any]:
     row = {"pid": str(pid), "question": "How long?", "image": f"images/{pid}.jpg", "choices": None, "unit": None,
            "precision": 1, "answer": "1.2", "question_type": "free_form", "answer_type": "float",
            "metadata": {"task": "textbook question answering", "skills": ["scientific reasoning"]},
@@ -33,7 +33,7 @@ def vista(pid: int, **other: Any) -> dict[str, Any]:
     return {**row, **other}
 
 
-def vision(number: int, **other: Any) -> dict[str, Any]:
+def vision(number: int, **other: object) -> dict[str, Any]:
     row = {"id": str(number), "question": "Which?\n<image1>", "options": ["A", "B", "C", "D", "E"], "answer": "B",
            "image": f"images/{number}.jpg", "level": 2, "subject": "algebra", "solution": None}  # fmt: skip
     return {**row, **other}
@@ -45,7 +45,7 @@ def write_lines(path: Path, *rows: Any) -> Path:
     return path
 
 
-def load(name: str, path: Path, *, pictures: bool = False, **source: Any) -> ItemSet:
+def load(name: str, path: Path, *, pictures: bool = False, **source: object) -> ItemSet:
     return load_items(benchmark_named(name), SourceConfig(path=str(path), **source), pictures=pictures)
 
 

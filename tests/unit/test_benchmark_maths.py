@@ -73,7 +73,7 @@ def test_mathvista_prompts() -> None:
 # -- MathVerse
 
 
-def verse(**values: Any) -> Item:
+def verse(**values: object) -> Item:
     row = {"sample_index": "7", "problem_index": "2", "problem_version": "Text Dominant",
            "question": "How large?\nChoices:\nA:40°\nB:60°", "answer": "B", "question_type": "multi-choice",
            "metadata": {"subject": "Plane Geometry", "subfield": "Angle"}, "query_wo": "wo",
@@ -171,7 +171,7 @@ def test_mathvision_golds(gold: str, answer: str) -> None:
 # -- We-Math
 
 
-def wemath(**values: Any) -> Item:
+def wemath(**values: object) -> Item:
     row = {"ID": "2steps_17", "key": "2steps_multi", "question": "How many?", "answer": "C",
            "option": "A. 300, 400;B. 400, 300;C. 3000, 4000; D. No correct answer", "knowledge concept": "Length",
            "image_path": "2steps/image/1.png"}  # fmt: skip
@@ -206,7 +206,7 @@ def test_wemath_answers_in_the_authors_template(text: str, good: bool) -> None:
 # -- OlympiadBench
 
 
-def olympiad(**values: Any) -> Item:
+def olympiad(**values: object) -> Item:
     row = {"id": "2231", "subfield": "Geometry", "context": None, "question": "Find $x$.", "final_answer": ["$1.5$"],
            "is_multiple_answer": False, "unit": None, "answer_type": "Numerical", "error": None}  # fmt: skip
     return item("olympiadbench", **{**row, **values})

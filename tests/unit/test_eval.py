@@ -16,31 +16,25 @@ from srpo.models.protocol import Request
 from srpo.runs.directory import RunDir
 from srpo.runs.rejects import read_rejected
 from tests.support.interrupted import DiesAfter
+from tests.support.responses import reflective
 
 SEVEN = Problem(id="1", question="3+4?", answer="7")
-
-
-def five(first: str, second: str) -> str:
-    return (
-        f"<think>a</think><answer>{first}</answer><reflection>look again</reflection>"
-        f"<think>b</think><answer>{second}</answer>"
-    )
 
 
 @pytest.mark.parametrize(
     ("text", "style", "first", "final", "parsed"),
     [
-        (five("7", "7"), "reflective", True, True, True),
-        (five("5", "7"), "reflective", False, True, True),
-        (five("7", "5"), "reflective", True, False, True),
-        (five("5", "7") + " bye", "reflective", False, True, False),
+        (reflective("7", "7"), "reflective", True, True, True),
+        (reflective("5", "7"), "reflective", False, True, True),
+        (reflective("7", "5"), "reflective", True, False, True),
+        (reflective("5", "7") + " bye", "reflective", False, True, False),
         ("<think>a</think><answer>7</answer>", "reflective", True, False, False),
         ("<think>a</think><answer>7</answer><reflection>so it is 7", "reflective", True, False, False),
         ("The answer is \\boxed{7}.", "reflective", False, False, False),
         ("", "reflective", False, False, False),
         ("<think>a</think><answer>7</answer>", "single", True, True, True),
         ("The answer is \\boxed{7}.", "single", True, True, False),
-        (five("7", "5"), "single", False, False, False),
+        (reflective("7", "5"), "single", False, False, False),
         ("", "single", False, False, False),
     ],
 )
@@ -52,7 +46,7 @@ def test_both_answers_of_a_response_are_graded(text: str, style: Style, first: b
 
 def test_an_ungradable_gold_is_never_incorrect() -> None:
     problem = Problem(id="1", question="q", answer="", kind="number")
-    for text in (five("7", "7"), "nothing"):
+    for text in (reflective("7", "7"), "nothing"):
         scored = RULES_ONLY.grade_response(problem, text, "reflective")
         assert {scored.first_grade.verdict, scored.final_grade.verdict} == {"ungradable"}
 
@@ -72,7 +66,7 @@ def config(path: str, **settings: object) -> EvalConfig:
 
 def right_when_even(request: Request, _: int) -> str:
     number = int(request.problem.id[1:])
-    return five("0", request.problem.answer if number % 2 == 0 else "0")
+    return reflective("0", request.problem.answer if number % 2 == 0 else "0", "look again")
 
 
 def evaluate(cfg: EvalConfig, out: Path, generator: FakeGenerator) -> EvalResult:
@@ -136,7 +130,7 @@ def test_majority_vote_counts_right_answers_as_one(tmp_path: Path) -> None:
     texts = (("1/2", "0.5", "3", "3", "0.50"), ("3", "3", "0.5", "4", "5"))
 
     def answer(request: Request, sample: int) -> str:
-        return five("0", texts[int(request.problem.id)][sample])
+        return reflective("0", texts[int(request.problem.id)][sample])
 
     rows = [{"id": str(i), "question": "half?", "answer": "0.5"} for i in range(2)]
     (tmp_path / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

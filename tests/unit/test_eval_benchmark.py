@@ -19,16 +19,10 @@ from srpo.models.protocol import Completion, Request
 from srpo.runs.directory import RunDir
 from srpo.runs.rejects import read_rejected
 from tests.support.interrupted import DiesAfter
+from tests.support.responses import reflective
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 FILES = ("traces.jsonl", "rejected.jsonl", "rows.jsonl")
-
-
-def five(first: str, second: str) -> str:
-    return (
-        f"<think>a</think><answer>{first}</answer><reflection>Look again.</reflection>"
-        f"<think>b</think><answer>{second}</answer>"
-    )
 
 
 def data(folder: Path, count: int = 8) -> str:
@@ -63,7 +57,7 @@ def answer(request: Request, sample: int) -> str:
     gold = request.problem.answer
     if number % 4 == 3:
         return f"So it is \\boxed{{{gold}}}."
-    return five("0", gold if (number + sample) % 2 == 0 else "0")
+    return reflective("0", gold if (number + sample) % 2 == 0 else "0")
 
 
 class Fails(FakeGenerator):
@@ -158,7 +152,7 @@ def test_a_judge(tmp_path: Path) -> None:
         return "A bit short. <score>2</score>" if "<score>" in text else '{"why": "", "verdict": "correct"}'
 
     def wordy(request: Request, _: int) -> str:
-        return five("0", "zero") if request.problem.id == "p1" else answer(request, 0)
+        return reflective("0", "zero") if request.problem.id == "p1" else answer(request, 0)
 
     judge = FakeGenerator(ruling, name="judge")
     cfg = config(data(tmp_path), judge={"model": "local:j", "reflections": True})

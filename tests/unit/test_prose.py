@@ -17,7 +17,7 @@ from srpo.grading.prose.yes_no import read_yes_no
 
 CASES = [
     json.loads(line)
-    for line in (Path(__file__).parents[1] / "data" / "prose_cases.jsonl").read_text(encoding="utf-8").splitlines()
+    for line in (Path(__file__).parents[1] / "golden" / "prose_cases.jsonl").read_text(encoding="utf-8").splitlines()
 ]
 COUNT = Problem(id="1", question="How many objects are left?", answer="3")
 LEAF = Problem(id="2", question="Which leaf is it?", answer="elm", choices=("oak", "elm", "ash"), kind="option")

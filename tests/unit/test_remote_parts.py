@@ -33,7 +33,7 @@ def request(*images: str, caption: str = "", text: str = "How many?", num_sample
     return Request(problem=problem, messages=messages, num_samples=num_samples)
 
 
-def build(asked: Request, sampling: Sampling = SAMPLING, url: str = URL, **fields: Any) -> Prepared:
+def build(asked: Request, sampling: Sampling = SAMPLING, url: str = URL, **fields: object) -> Prepared:
     (prepared,) = RequestBuilder(ServerConfig(**{"model": "m", **fields}), ()).build(asked, sampling, url)
     return prepared
 

@@ -264,7 +264,7 @@ def test_readers_refuse_unknown_versions_and_damage(tmp_path: Path) -> None:
 
 
 def test_traces_of_version_1_still_load() -> None:
-    traces = list(read_traces(Path(__file__).parents[1] / "data" / "traces_v1.jsonl"))
+    traces = list(read_traces(Path(__file__).parents[1] / "golden" / "traces_v1.jsonl"))
     kinds = [type(one.parsed) for one in traces]
     assert sorted(kind.__name__ for kind in kinds) == ["Attempt", "FormatError", "FormatError", "Response"]
     for one in traces:

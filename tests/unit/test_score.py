@@ -7,7 +7,6 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,10 +17,11 @@ from srpo.eval.config import EvalJudgeConfig, ScoreConfig
 from srpo.eval.result import BenchmarkResult, EvalResult
 from srpo.eval.score import score
 from srpo.models.fake import FakeGenerator
-from srpo.models.protocol import Request
+from srpo.models.protocol import Generator, Request
 from srpo.runs.directory import RunDir
 from srpo.runs.record_file import RecordFile
 from srpo.runs.rejects import read_rejected
+from tests.support.responses import reflective
 
 ITEMS = [
     {"id": "a", "question": "3+4?", "answer": "7", "family": "sum", "level": 1},
@@ -31,14 +31,7 @@ ITEMS = [
 ]
 
 
-def five(first: str, second: str) -> str:
-    return (
-        f"<think>a</think><answer>{first}</answer><reflection>Bar 3 was misread, it is higher.</reflection>"
-        f"<think>b</think><answer>{second}</answer>"
-    )
-
-
-def write(path: Path, rows: Sequence[Any]) -> str:
+def write(path: Path, rows: Sequence[object]) -> str:
     text = "".join(f"{row if isinstance(row, str) else json.dumps(row)}\n" for row in rows)
     path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
     return str(path)
@@ -58,14 +51,15 @@ def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]
     return code, captured.out, captured.err
 
 
-def scored(folder: Path, given: Sequence[Any], **options: Any) -> BenchmarkResult:
+def scored(
+    folder: Path, given: Sequence[object], *, judge: Generator | None = None, rows: Path | None = None
+) -> BenchmarkResult:
     responses = write(folder / "responses.jsonl", given)
     source = SourceConfig(path=data(folder))
     config = ScoreConfig(benchmark="custom", data=source, responses=responses, name="m", symbolic=False)
-    judge = options.pop("judge", None)
     if judge is not None:
         config = config.model_copy(update={"judge": EvalJudgeConfig(model="local:x", reflections=True)})
-    return score(config, judge=judge, **options)
+    return score(config, judge=judge, rows=rows)
 
 
 def test_a_mixed_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,7 +68,7 @@ def test_a_mixed_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         [
             {"id": 3, "response": "The sum is \\boxed{10}.", "time": 0.5},
             "",
-            {"id": "a", "response": five("5", "7")},
+            {"id": "a", "response": reflective("5", "7")},
             {"id": "b", "response": None},
         ],
     )
@@ -177,14 +171,14 @@ def test_command_lines_that_make_no_sense(tmp_path: Path, capsys: pytest.Capture
 def test_standard_input_and_styles(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    line = json.dumps({"id": "a", "response": five("5", "7")}).encode()
-    for style, reflective in (("auto", 1), ("reflective", 1), ("single", 0)):
+    line = json.dumps({"id": "a", "response": reflective("5", "7")}).encode()
+    for style, count in (("auto", 1), ("reflective", 1), ("single", 0)):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(line)))
         words = ("--data", data(tmp_path), "--responses", "-", "--style", style, "--json")
         code, out, _ = run(capsys, *words)
         found = BenchmarkResult.model_validate_json(out)
-        assert (code, found.model, found.reflective, found.accuracy) == (0, "stdin", reflective, 1.0)
-        assert (found.first_accuracy is None) == (not reflective)
+        assert (code, found.model, found.reflective, found.accuracy) == (0, "stdin", count, 1.0)
+        assert (found.first_accuracy is None) == (not count)
 
 
 def test_ungradable_golds_and_lone_surrogates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -204,7 +198,7 @@ def test_ungradable_golds_and_lone_surrogates(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_a_run_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    responses = write(tmp_path / "r.jsonl", answers(a=five("7", "7"), b="(A)"))
+    responses = write(tmp_path / "r.jsonl", answers(a=reflective("7", "7"), b="(A)"))
     out_dir = tmp_path / "run"
     words = ("--data", data(tmp_path), "--responses", responses, "--out", str(out_dir))
     code, out, _ = run(capsys, *words, "--json")
@@ -215,7 +209,7 @@ def test_a_run_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert (result.summary.n, result.summary.final_accuracy) == (2, 0.5)
     traces = list(RunDir.read(out_dir).traces())
     assert [(trace.problem.id, trace.style) for trace in traces] == [("a", "reflective"), ("b", "single")]
-    assert traces[0].text == five("7", "7")
+    assert traces[0].text == reflective("7", "7")
     assert [(row.where, row.id) for row in read_rejected(out_dir)] == [("response", "3"), ("response", "d")]
     assert len((out_dir / "rows.jsonl").read_text().splitlines()) == 2
     code, again, err = run(capsys, *words, "--json")
@@ -238,7 +232,9 @@ def judge_of(verdicts: dict[str, str]) -> FakeGenerator:
 
 def test_a_judge_decides_what_the_rule_is_not_sure_of(tmp_path: Path) -> None:
     judge = judge_of({"a silver tomcat": '```json\n{"why": "same animal", "verdict": "correct",}\n```'})
-    given = answers(**{"a": five("5", "7"), "b": "A", "3": "11", "d": five("a dog with spots", "a silver tomcat")})
+    given = answers(
+        **{"a": reflective("5", "7"), "b": "A", "3": "11", "d": reflective("a dog with spots", "a silver tomcat")}
+    )
     found = scored(tmp_path, given, judge=judge, rows=tmp_path / "rows.jsonl")
     assert found.accuracy == 0.5
     assert found.decided_by == {"rule": 3, "judge": 1}
@@ -263,7 +259,7 @@ def test_the_authors_own_code_stands_beside_our_rule(tmp_path: Path, capsys: pyt
         choice="The answer is (B). It is longer than (A).",  # the last bracket wins there
         box=r"It is \boxed{B}",  # a box is nothing there
         open="the result is 0.5.",
-        tags=five("A", "(B)"),  # the final answer alone is handed over
+        tags=reflective("A", "(B)"),  # the final answer alone is handed over
     )
     out = tmp_path / "rows.jsonl"
     files = ["--data", write(tmp_path / "mmmu.jsonl", questions), "--responses", write(tmp_path / "r.jsonl", given)]
