@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from srpo.core.records import Problem
-from srpo.grading import grade
+from srpo.grading import RULES_ONLY, grade
+from tests.support.field_cases import read_cases, run_cases
 
 CASES = [
     json.loads(line)
@@ -32,3 +33,11 @@ def test_the_exam_is_wide() -> None:
     assert len(CASES) >= 300
     assert len(kinds) >= 30
     assert 0.35 < sum(case["expected"] for case in CASES) / len(CASES) < 0.65
+
+
+def test_answers_in_all_the_shapes_that_people_write_are_graded_as_expected() -> None:
+    """Ranges, dates, histories, statement numbers and so on; `answer_shapes.jsonl` is ours."""
+    found = run_cases(read_cases(Path(__file__).parent / "answer_shapes.jsonl"), RULES_ONLY)
+    assert [
+        (one.case["id"], one.case["gold"], one.case["prediction"], one.detail) for one in found if not one.is_right
+    ] == []

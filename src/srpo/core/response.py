@@ -1,7 +1,8 @@
 r"""The reflective format (docs/design.md#the-response): text to blocks and back.
 
-Five blocks in this order, nothing but white space between or around them. The texts inside the blocks are kept
-verbatim, white space included, so `parse(render(x)) == x` for every response whose texts hold none of our tags;
+Five blocks in this order, nothing but white space between or around them; the end token of a template is no text, and a
+first `<think>` that the template writes itself may be missing. The texts inside the blocks are kept verbatim, white
+space included, so `parse(render(x)) == x` for every response whose texts hold none of our tags;
 `render` refuses those that do.
 
     >>> text = "<think>3+4=7</think>\n<answer>7</answer>\n<reflection>again: 3 and 4</reflection>"
@@ -15,9 +16,10 @@ Unlike the authors' regular expressions, the scanner never goes back: a text of 
 in it, and `<answer>7</answer>` needs no blanks around the 7.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from srpo.core.cleaning import clean_response, tags_of, without_end_token
 from srpo.core.records import Attempt, FormatError, Response
 
 TAGS = ("<think>", "</think>", "<answer>", "</answer>", "<reflection>", "</reflection>")
@@ -75,31 +77,43 @@ def parse_attempt(text: str) -> Attempt | FormatError:
 
 
 def first_attempt_end(text: str) -> int | None:
-    """Character offset just past the first `</answer>`, None if there is none: where the first attempt ends."""
-    position = text.find("</answer>")
-    return None if position < 0 else position + len("</answer>")
+    """Character offset just past the first `</answer>` outside of thinking: where the first attempt ends. None if there
+    is none.
+    """
+    return next((tag.end for tag in tags_of(text) if tag.name == "answer" and tag.closing), None)
 
 
 def pieces(text: str) -> Pieces:
-    """Read what is there when `parse` fails: a missing block must not hide the blocks that are not missing.
+    """Read what is there, also where `parse` fails: a missing block must not hide the blocks that are not missing.
 
-    An answer after the start of the reflection is never the first one. Of nested opening tags the innermost counts.
-    O(len(text)).
+    Tags are read as `cleaning` reads them. An answer after the start of the reflection is never the first one, and one
+    inside of a finished thinking is a draft. Of nested opening tags the innermost counts. O(len(text)).
 
         >>> pieces("<think>so<answer>7</answer> <reflection>fine</reflection>")
         Pieces(first_answer='7', reflection='fine', second_answer=None)
         >>> pieces("<reflection>fine</reflection><answer>7")
         Pieces(first_answer=None, reflection='fine', second_answer=None)
     """
-    middle = text.find("<reflection>")
-    first = last = None
-    start = 0
-    for end, block in _complete_blocks(text, "answer"):
-        if first is None and last is None and (middle < 0 or end <= middle):
-            first, start = block, end
+    if isinstance(whole := parse(text), Response):
+        return Pieces(whole.first.answer, whole.reflection, whole.second.answer)
+    text = clean_response(text)
+    first = last = reflection = None
+    opened: dict[str, int] = {}
+    reflects = False
+    for tag in tags_of(text):
+        reflects = reflects or (tag.name == "reflection" and not tag.closing)
+        if not tag.closing:
+            opened[tag.name] = tag.end
+            continue
+        if (start := opened.pop(tag.name, None)) is None or tag.name == "think":
+            continue
+        block = text[start : tag.start]
+        if tag.name == "reflection":
+            reflection = block if reflection is None else reflection
+        elif first is None and last is None and not reflects:
+            first = block
         else:
             last = block
-    reflection = next((block for _, block in _complete_blocks(text, "reflection", start)), None)
     return Pieces(first, reflection, last)
 
 
@@ -119,11 +133,14 @@ def _parse_blocks(text: str, names: Sequence[tuple[str, str]]) -> list[str] | Fo
     surrogate = _lone_surrogate(text)
     if surrogate is not None:
         return FormatError(where=surrogate, what="a lone surrogate, which is not text")
+    text = without_end_token(text)
     texts: list[str] = []
     position = 0
     for number, (name, what) in enumerate(names, start=1):
         opening, closing = f"<{name}>", f"</{name}>"
         position = _skip_blank(text, position)
+        if number == 1 and (_next_tag(text, 0) or (0, ""))[1] == closing:
+            opening = ""  # the template has opened the thinking
         if not text.startswith(opening, position):
             wanted = f"{opening} (block {number} of {len(names)}, {what})"
             return FormatError(where=position, what=f"expected {wanted}, found {_found(text, position)}")
@@ -165,16 +182,6 @@ def _skip_blank(text: str, start: int) -> int:
         if rest:
             break
     return start
-
-
-def _complete_blocks(text: str, name: str, start: int = 0) -> Iterator[tuple[int, str]]:
-    """Offset just past the block, and its text, for each complete block from `start` on."""
-    opening, closing = f"<{name}>", f"</{name}>"
-    while (end := text.find(closing, start)) >= 0:
-        begin = text.rfind(opening, start, end)
-        if begin >= 0:
-            yield end + len(closing), text[begin + len(opening) : end]
-        start = end + len(closing)
 
 
 def _lone_surrogate(text: str) -> int | None:

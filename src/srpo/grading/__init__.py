@@ -8,7 +8,7 @@ from srpo.grading.bare import bare_answer, folded_answer, is_plain_number
 from srpo.grading.grader import RULES_ONLY, Grader, grade, grade_with
 from srpo.grading.rules.choices import chosen_letters
 from srpo.grading.rules.compare import says_the_same
-from srpo.grading.rules.route import classify_gold, grade_gold
+from srpo.grading.rules.golds import classify_gold, grade_gold
 
 __all__ = [
     "RULES_ONLY",

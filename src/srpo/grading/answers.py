@@ -14,6 +14,7 @@ second answer) has no final answer. Every step is linear in the length of the te
 import re
 from typing import Literal, NamedTuple
 
+from srpo.core.cleaning import Tag, answer_in_json, clean_response, tags_of, unwrapped
 from srpo.grading.normalise import MAX_ANSWER_CHARS, clean, repair
 from srpo.grading.patterns import pattern
 from srpo.grading.phrases import any_of
@@ -45,49 +46,43 @@ def _nothing(why: str) -> Extraction:
     return Extraction(None, "none", why)
 
 
-# "<Answer>: <<B>>" is We-Math's marker, not a tag
-_TAG = pattern(
-    r"<\s{0,2}(/?)\s{0,2}(think|answer|reflection)\s{0,2}>(?!\s{0,3}[:：])",
-    re.IGNORECASE,
-    yes="< Answer >",
-    no="<<Answer>: B",
-)
-
-
 def extract_answer(text: str) -> Extraction:
     """Return THE answer of a response, or of a text that is an answer already."""
+    text = clean_response(text)
     if not text.strip():
         return _nothing("the text is empty")
-    tags = [(match.start(), match.end(), match.group(2).lower(), bool(match.group(1))) for match in _TAG.finditer(text)]
-    if any(name == "answer" and not closing for _, _, name, closing in tags):
+    tags = tags_of(text) if "<" in text else []
+    if any(tag.name == "answer" and not tag.closing for tag in tags):
         return _from_blocks(text, tags)
     if tags:
-        start, end, name, closing = tags[-1]
-        if name != "answer" and not closing:
-            return _nothing(f"the response ends inside <{name}>")
-        text = text[end:] if name != "answer" else text[:start]
+        last = tags[-1]
+        if last.name != "answer" and not last.closing:
+            return _nothing(f"the response ends inside <{last.name}>")
+        text = text[last.end :] if last.name != "answer" else text[: last.start]
         if not text.strip():
             return _nothing("nothing follows the thinking")
     return _from_text(text)
 
 
-def _from_blocks(text: str, tags: list[tuple[int, int, str, bool]]) -> Extraction:  # noqa: PLR0911 - one return a reason
-    last_close = max((i for i, tag in enumerate(tags) if tag[2] == "answer" and tag[3]), default=-1)
-    last_open = max(i for i, tag in enumerate(tags) if tag[2] == "answer" and not tag[3])
-    if sum(name == "answer" and not closing for _, _, name, closing in tags) > MAX_BLOCKS:
+def _from_blocks(text: str, tags: list[Tag]) -> Extraction:  # noqa: PLR0911 - one return a reason
+    answers = [tag for tag in tags if tag.name == "answer"]
+    if sum(not tag.closing for tag in answers) > MAX_BLOCKS:
         return _nothing(f"more than {MAX_BLOCKS} answer blocks: none of them is the answer")
-    if last_close < last_open:
+    opened = max(index for index, tag in enumerate(tags) if tag.name == "answer" and not tag.closing)
+    closed = max((index for index, tag in enumerate(tags) if tag.name == "answer" and tag.closing), default=-1)
+    if closed < opened:
         return _nothing("the last answer block is not closed")
-    for _, end, name, closing in tags[last_close + 1 :]:
-        if not closing:
-            return _nothing(f"a <{name}> follows the last answer block: the response is not finished")
-        if name == "think" and not text[end:].strip():
+    for tag in tags[closed + 1 :]:
+        if not tag.closing:
+            return _nothing(f"a <{tag.name}> follows the last answer block: the response is not finished")
+        if tag.name == "think" and not text[tag.end :].strip():
             return _nothing("the answer block stands inside the thinking")
-    inner = repair(text[tags[last_open][1] : tags[last_close][0]]).strip()
+    inner = repair(text[tags[opened].end : tags[closed].start]).strip()
     if not inner:
         return _nothing("the last answer block is empty")
     if len(inner) > MAX_ANSWER_CHARS:
         return _nothing("the last answer block is too long for an answer")
+    inner = unwrapped(inner)
     found = _boxed(inner) or _marked(inner)
     if found is not None:
         return found._replace(how="answer block", context=inner if len(inner) <= _SHORT_CHARS else found.context)
@@ -95,10 +90,12 @@ def _from_blocks(text: str, tags: list[tuple[int, int, str, bool]]) -> Extractio
 
 
 def _from_text(text: str) -> Extraction:
-    text = (_SPECIAL_TOKEN.sub(" ", repair(text)) if "<|" in text else repair(text)).strip()
+    text = unwrapped(repair(text))
     boxed = _boxed(text)
     if boxed is not None:
         return boxed
+    if (value := answer_in_json(text)) is not None:
+        return Extraction(value, "marker", context=value)
     tail = text[-_TAIL_CHARS:]
     short = len(text) <= _SHORT_CHARS
     found = _marked(tail)
@@ -111,13 +108,11 @@ def _from_text(text: str) -> Extraction:
     return _nothing("no answer is marked in the text")
 
 
-_SPECIAL_TOKEN = pattern(r"<\|[a-z_]{1,24}\|>", yes="5<|im_end|>", no="5 <| 6")
-
-
 # -- boxes
 
 _BOX = pattern(r"\\?(?:boxed|fbox)\s{0,3}(?=\{)|\\boxed\s{1,3}(?=[^\s{])", yes=r"\boxed{5}", no="a box {5}")
 _BRACE = pattern(r"\\.|[{}]", re.DOTALL, yes="{", no="a")
+_BLANK = pattern(r"\s", yes="5 cm", no="5")
 _JOINT_WORDS = any_of("and; or; plus; also; as well as; vs; versus; 或者; 或; 以及; 和; 与; 及")
 _BOX_JOINT = pattern(
     rf"[^\w]*(?:{_JOINT_WORDS}[^\w]*){{0,3}}", re.IGNORECASE, yes=" or ; ", no=" is not ", by="fullmatch"
@@ -142,35 +137,57 @@ def _joined(gap: str) -> bool:
     return len(gap) <= 60 and bool(_BOX_JOINT.fullmatch(clean(gap)))
 
 
-def _boxed(text: str) -> Extraction | None:
-    boxes = [(match.start(), match.end()) for match in _BOX.finditer(text)] if "box" in text else []
-    if not boxes:
-        return None
-    if len(boxes) > MAX_BOXES:
-        return _nothing(f"more than {MAX_BOXES} boxes: none of them is the answer")
-    contents: list[str] = []
-    later_start = len(text)
-    for start, brace in reversed(boxes[-12:]):
+class _Box(NamedTuple):
+    start: int
+    end: int
+    """Index of its closing brace; -1 when it is never closed."""
+    content: str
+
+
+def _boxes(text: str) -> list[_Box]:
+    found: list[_Box] = []
+    for match in [*_BOX.finditer(text)][-12:]:
+        start, brace = match.span()
         if text[brace] == "{":
             end = _closing_brace(text, brace)
-            if end < 0 and not contents:
-                return _nothing("the last box is not closed")
-            content = text[brace + 1 : end]
-            if not contents and _taken_back(text[end + 1 : end + 200]):
-                return _nothing("the boxed answer is taken back")
+            found.append(_Box(start, end, text[brace + 1 : end].strip()))
         else:
-            content = re.match(r"\S+", text[brace:]).group().strip("$.,")  # type: ignore[union-attr]
-            end = brace + len(content)
+            bare = _BLANK.split(text[brace : brace + MAX_ANSWER_CHARS], 1)[0].strip("$.,")
+            found.append(_Box(start, brace + len(bare), bare))
+    return found
+
+
+def _boxed(text: str) -> Extraction | None:
+    if "box" not in text or (count := sum(1 for _ in _BOX.finditer(text))) == 0:
+        return None
+    if count > MAX_BOXES:
+        return _nothing(f"more than {MAX_BOXES} boxes: none of them is the answer")
+    boxes = _boxes(text)
+    last = boxes[-1]
+    if spoiled := _spoiled(text, last):
+        return _nothing(spoiled)
+    contents = [last.content]
+    later = last
+    for box in reversed(boxes[:-1]):
         # boxes with nothing but "or", "and" or signs between them are one answer in several boxes
-        if contents and not (0 < end < later_start and _joined(text[end + 1 : later_start])):
+        if not 0 < box.end < later.start or not _joined(text[box.end + 1 : later.start]):
             break
-        if contents[:1] != [content.strip()]:
-            contents.insert(0, content.strip())
-        later_start = start
+        if contents[0] != box.content:
+            contents.insert(0, box.content)
+        later = box
     answer = " , ".join(contents)
     if len(answer) > MAX_ANSWER_CHARS:
         return _nothing("the last box is too long for an answer")
-    return Extraction(answer, "box", context=answer) if answer.strip() else _nothing("the last box is empty")
+    return Extraction(answer, "box", context=answer)
+
+
+def _spoiled(text: str, last: _Box) -> str:
+    """Why the last box of a text is no answer; empty when it is one."""
+    if last.end < 0:
+        return "the last box is not closed"
+    if not clean(last.content):
+        return "the last box is empty"
+    return "the boxed answer is taken back" if _taken_back(text[last.end + 1 : last.end + 200]) else ""
 
 
 # -- marked answers
@@ -189,9 +206,10 @@ _MARKER = pattern(f"{_ENGLISH_MARKER}|{_CHINESE_MARKER}", re.IGNORECASE, yes="Th
 _NO_ANSWERS = pattern(
     any_of(
         "correct; right; wrong; incorrect; as follows; given; below; above; clear; known; unknown; found; not",
-        "the same; valid; reasonable",
+        "the same; valid; reasonable; let's; let us; let me; we (?:need|must|have to|can|first|start)",
+        "to (?:find|solve|determine|answer|calculate)[^,.:]{1,80},; step by step",
     )
-    + r"\b",
+    + r"(?<=[,\w])(?!\w)",
     re.IGNORECASE,
     yes="as follows: 1",
     no="5 cm",

@@ -40,7 +40,10 @@ _BEFORE_NFKC = str.maketrans(
         **dict.fromkeys("⟩〉", ")"),
         **dict.fromkeys("【〔", "["),
         **dict.fromkeys("】〕", "]"),
-        **dict.fromkeys("\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u00ad\x00", ""),
+        **dict.fromkeys("∽～", "∼"),
+        **dict.fromkeys("✅✔☑", "√"),
+        **dict.fromkeys("❌✘", "✗"),
+        **dict.fromkeys("\ufe0f\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u00ad\x00", ""),
         **_VULGAR,
         "√": " sqrt ",
         "∛": " cbrt ",
@@ -52,6 +55,14 @@ _BEFORE_NFKC = str.maketrans(
         "✓": "√",
     }
 )
+_CIRCLED = str.maketrans(
+    {
+        chr(first + index): f"({index + 1})"
+        for first, count in ((0x2460, 20), (0x2474, 20), (0x2776, 10), (0x2780, 10), (0x24F5, 10))
+        for index in range(count)
+    }
+)
+"""①, ⑴, ❶: numbers of statements and parts, which NFKC would string together."""
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿˣ", "0123456789+-()nx")
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉₊₋ₐₑₙₓₖ", "0123456789+-aenxk")
 _SUPERSCRIPT_RUN = pattern("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿˣ]+", yes="x²", no="x2")
@@ -84,7 +95,7 @@ def fold_unicode(text: str) -> str:
         return text.replace("\x00", "") if "\x00" in text else text
     text = _SUPERSCRIPT_RUN.sub(lambda match: "^{" + match.group().translate(_SUPERSCRIPTS) + "}", text)
     text = _SUBSCRIPT_RUN.sub(lambda match: "_{" + match.group().translate(_SUBSCRIPTS) + "}", text)
-    text = unicodedata.normalize("NFKC", text.translate(_BEFORE_NFKC))
+    text = unicodedata.normalize("NFKC", text.translate(_CIRCLED).translate(_BEFORE_NFKC))
     return text.replace("⁄", "/").replace("。", ". ")
 
 
@@ -246,7 +257,9 @@ def _repeating_decimal(match: re.Match[str]) -> str:
 
 
 _PRICE = pattern(r"\$(?=\s?\d)|(?<=\d)\s?\$(?!\s?[\d\\])", yes="$5", no="$x$")
-_TWO_PRICES = pattern(r"^\s*\$\d[\d,.]*\s[^$\\]*\s\$\d[^$]*$", yes="$5 and $6", no="$x$ and $y$", by="match")
+_TWO_PRICES = pattern(
+    r"^\s*\$\d[\d,.]*(?:\s[^$\\]*\s|\s?[-–]\s?)\$\d[^$]*$", yes="$5 and $6", no="$x$ and $y$", by="match"
+)
 
 
 def _dollars(text: str) -> str:
@@ -270,9 +283,14 @@ _LOST_FRAC = pattern(r"(?<![}\]\w^])(?<![}\]\w^]\s)\{(-?\d{1,9})\}\s?\{(\d{1,9})
 _PRIME_POWER = pattern(r"\^\s?(?:\{\s?('{1,3})\s?\}|('))", yes="f^{'}", no="f^2")
 
 
+_CIRCLED_COMMAND = pattern(r"\\(?:text)?circled\s?\{?\s?(\d{1,2})\s?\}?", yes=r"\textcircled{2}", no=r"\circ")
+
+
 def _clean_latex(text: str) -> str:
     for wrapper in ("\\(", "\\)", "\\[", "\\]"):
         text = text.replace(wrapper, "")
+    if "circled" in text:
+        text = _CIRCLED_COMMAND.sub(r"(\1)", text)
     if "\\begin" in text or "\\\\" in text:
         text = _environments(text)
     if "." in text and ("overline" in text or "\\dot" in text or "\\bar" in text):
@@ -286,7 +304,19 @@ def _clean_powers(text: str) -> str:
     return _PRIME_POWER.sub(lambda match: match.group(1) or match.group(2), _DEGREE_POWER.sub("°", text))
 
 
+_PARALLEL = pattern(r"(?<=[A-Za-z])\s?//\s?(?=[A-Za-z])", yes="AB//CD", no="http://x")
+_SWUNG = pattern(r"(?<=[\d%])\s?~\s?(?=[\d¤€£¥])", yes="20~30", no="5~cm")
 _ASCII_SIGNS = (("~", " "), ("<=", "≤"), (">=", "≥"), ("!=", "≠"), ("==", "="))
+
+
+def _clean_signs(text: str) -> str:
+    if "~" in text:
+        text = _SWUNG.sub("∼", text)
+    if "//" in text:
+        text = _PARALLEL.sub("∥", text)
+    for ascii_sign, sign in _ASCII_SIGNS:
+        text = text.replace(ascii_sign, sign)
+    return text
 
 
 @lru_cache(maxsize=2048)
@@ -299,8 +329,7 @@ def clean(text: str) -> str:
         text = _COMMA_GROUP.sub(",", text)
     if "\\" in text:
         text = _clean_latex(text)
-    for ascii_sign, sign in _ASCII_SIGNS:
-        text = text.replace(ascii_sign, sign)
+    text = _clean_signs(text)
     if "**" in text:
         text = _POWER_STARS.sub("^", text).replace("**", "")
     if "^" in text:

@@ -213,6 +213,7 @@ def _is_pronoun(text: str, match: re.Match[str]) -> bool:
 _COPULAS = any_of(
     r"\b(?:is|are|was|were|be|been|equals?|becomes?|reach(?:es|ed)?|gets?|got|gives?|yields?|costs?|spends?|spent)",
     r"\b(?:pays?|needs?|has|have|had|contains?|measures?|weighs?|shows?|reads?|holds?|to|of|at|answer|remain(?:s|ing)?)",
+    r"\b(?:leav(?:es|ing)|left with)",
     "[=≈:∼]",
 )
 _FILLERS = any_of(
@@ -226,7 +227,8 @@ _MORE = any_of("more; less; greater; fewer; larger; smaller; higher; lower; olde
 _BOUNDS = any_of(
     rf"{_MORE} than(?: or equal to)?; below; above; over; under; at least; at most; up to; between; exceed(?:s|ing)?",
     "beyond; within; before; after; until; since; from; not; n't; (?:ranging|ranges?) (?:from|between); out of",
-    "for every",
+    "for every; of (?:the|all|these|those|its|their|his|her); (?:subtract|remov|tak)(?:e|es|ing)(?: away| out)?; minus",
+    "eliminat(?:e|es|ing)",
 )
 _BOUND = pattern(rf"\b{_BOUNDS}(?:\s(?:the|a|an|about))?\s?$|[<>≤≥]\s?$", re.IGNORECASE, yes="more than ", no="is ")
 _LABELS = any_of(
@@ -239,7 +241,7 @@ _ORDINAL = pattern(r"(?:st|nd|rd|th)\b", re.IGNORECASE, yes="rd row", no=" rows"
 _OPERATOR_BEFORE = pattern(r"[+*/^÷]\s?\(?[¤€£¥]?$|(?:[\d)%}]|\b[A-Za-z])\s?-\s?[¤€£¥]?\(?$", yes="3 + ", no="is ")
 _MINUS = pattern(r"(?:[\d)%}]|\b[A-Za-z])\s?$", yes="3 ", no="is ")
 _OPERATOR_AFTER = pattern(
-    r"\s?%?\s?(?:[A-Za-z]{1,12}\s)?\)?\s?(?:[+*/÷^]|-\s?[¤€£¥]?[\d(]|-\s[a-zA-Z(\\]|=|≈)",
+    r"\s?%?\s?(?:[A-Za-z]{1,12}\s)?\)?\s?(?:[+*/÷^]|-\s?[¤€£¥]?[\d(]|-\s[a-zA-Z(\\]|=|≈|(?:minus|plus|times)\b)",
     yes=" + 3",
     no=" cats",
     by="match",

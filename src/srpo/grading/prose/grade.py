@@ -15,6 +15,7 @@ import math
 import re
 from fractions import Fraction
 
+from srpo.core.cleaning import spoken
 from srpo.core.records import Grade, Problem
 from srpo.grading.normalise import clean
 from srpo.grading.patterns import pattern
@@ -35,7 +36,7 @@ def grade_option(problem: Problem, text: str) -> Grade:
     if not any(same_text(problem.answer, option) for option in problem.choices):
         reason = f"the gold answer {problem.answer!r} is none of the {len(problem.choices)} options"
         return Grade(verdict="ungradable", extracted=None, reason=reason)
-    found = read_choice(text, problem.question, problem.choices)
+    found = read_choice(spoken(text), problem.question, problem.choices)
     if found.number is None:
         return Grade(verdict="incorrect", extracted=None, reason=f"no answer: {found.reason}")
     chosen = problem.choices[found.number]
@@ -53,7 +54,7 @@ def grade_number(problem: Problem, text: str, precision: int | None, unit: str =
     except (ValueError, ZeroDivisionError):
         reason = f"the gold answer {problem.answer!r} is no number"
         return Grade(verdict="ungradable", extracted=None, reason=reason)
-    found = read_number(text, problem.question, unit)
+    found = read_number(spoken(text), problem.question, unit)
     if found.value is None:
         return Grade(verdict="incorrect", extracted=None, reason=f"no answer: {found.reason}")
     right = as_official(found.value, precision) == as_official(gold, precision)
@@ -76,6 +77,7 @@ def grade_list(problem: Problem, text: str) -> Grade:
     gold = _numbers(problem.answer)
     if gold is None:
         return Grade(verdict="ungradable", extracted=None, reason=f"the gold answer {problem.answer!r} is no list")
+    text = spoken(text)
     marked = marked_answer(text)
     said = (marked.text or "") if marked else text
     lists = _LIST.findall(said[-_TAIL_CHARS:]) or _LIST.findall(text[-_TAIL_CHARS:]) or [said]
@@ -116,7 +118,7 @@ def grade_verdict(problem: Problem, text: str, *, unclear_is_right: bool = False
     gold = gold_yes_no(problem.answer)
     if gold is None:
         return Grade(verdict="ungradable", extracted=None, reason=f"the gold answer {problem.answer!r} is no yes or no")
-    found = read_yes_no(text, problem.question)
+    found = read_yes_no(spoken(text), problem.question)
     if found.verdict is None:
         right = unclear_is_right and found.reason == UNCLEAR
         return Grade(verdict="correct" if right else "incorrect", extracted=None, reason=f"no answer: {found.reason}")

@@ -43,6 +43,8 @@ def read_number(text: str, question: str, unit: str = "") -> NumberRead:
     marked = _marked(text, wanted)
     if marked is not None:
         return marked
+    if _COUNTS.search(question) and _NONE.fullmatch(text.strip()):
+        return NumberRead(Fraction(0), "none is left")
     made = statements(text)
     ranked = _ranked(answering(made, question), wanted)
     if not ranked:
@@ -119,6 +121,16 @@ _NOTHING_LEFT = pattern(
     re.IGNORECASE,
     yes="there are no cats",
     no="there are cats",
+)
+_COUNTS = pattern(r"\bhow many\b|\b(?:number|count) of\b", re.IGNORECASE, yes="How many?", no="How long?")
+_NONE = pattern(
+    r"(?:there (?:are|is|were|was|will be|would be) )?(?:now )?(?:none|nothing|zero"
+    r"|no (?!answer|solution|idea|option|information|way|image|data|clue)[a-z]+(?: [a-z]+){0,2})"
+    r"(?: (?:left|remaining|anymore|at all))?[.!]?",
+    re.IGNORECASE,
+    yes="There are no objects left.",
+    no="There is no way",
+    by="fullmatch",
 )
 _SUPPOSES = pattern(
     r"\W*(?:but |and |so )?(?:if|suppose|assuming)\b.{0,200}\b(?:were|was|had|would|could)\b",

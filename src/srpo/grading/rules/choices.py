@@ -16,7 +16,7 @@ from typing import NamedTuple
 from srpo.grading.normalise import clean
 from srpo.grading.patterns import pattern
 from srpo.grading.phrases import any_of
-from srpo.grading.rules.compare import same
+from srpo.grading.rules.compare import same, same_in_order
 from srpo.grading.rules.hedges import negated
 from srpo.grading.rules.reading import read
 from srpo.grading.rules.sentences import without_reason
@@ -86,8 +86,9 @@ _MORE = pattern(
 )
 _REJECTING = any_of(
     r"(?<![A-Za-z])not\b; n't\b; \bcannot be\b; \bcan't be\b; \brather than\b; \binstead of\b; \bneither\b; \bnon\b",
-    r"\bunlike\b; \b(?:cannot|can't|don't|do not|never) (?:choose|pick|select)\b; \bnone of\b; \beliminate\b",
-    r"\bexclude\b; \bthan\b; \bexcept(?: for)?\b; \b(?:all|any|anything|everything) but\b",
+    r"\bunlike\b; \b(?:cannot|can't|don't|do not|never) (?:choose|pick|select)\b; \bnone of\b; \bthan\b",
+    r"\beliminat(?:e|es|ed|ing)\b; \bexclud(?:e|es|ed|ing)\b; \bdiscard(?:s|ed|ing)?\b; \brul(?:e|es|ed|ing) out\b",
+    r"\bexcept(?: for)?\b; \b(?:all|any|anything|everything) but\b",
     "不是; 而非; 不选; 不能选; 不应选; 不可选; 排除",
 )
 _REJECTED = r"[(\[]?[A-Z][)\]]?(?![A-Za-z])"
@@ -105,8 +106,11 @@ _IS_WRONG = pattern(
     yes="B is wrong",
     no="B is it",
 )
+_CHOOSE_WORDS = any_of(
+    "answer; option; choice; choose; chose; select; pick; correct; go with; leav(?:es|ing)(?: only)?; 选择?项?; 答案"
+)
 _CHOOSES = pattern(
-    rf"{any_of('answer; option; choice; choose; chose; select; pick; correct; go with; 选择?项?; 答案')}"
+    rf"{_CHOOSE_WORDS}"
     r"\s?(?:is|are|was|:|=|为|是|应为|option|choice)*\s?(?:definitely |clearly |for sure |therefore |option |choice )*"
     r"[(\[]?([A-Z])[)\]]?(?![A-Za-z'])",
     re.IGNORECASE,
@@ -135,6 +139,15 @@ _THEN_LETTER = pattern(
     no=" or cats",
     by="fullmatch",
 )
+_REASONS = pattern(
+    r"(?:because|since|as|for|given)\b|因为|由于", re.IGNORECASE, yes="because (A) fails", no="or (A)", by="match"
+)
+_PLAN = pattern(
+    r"\b(?:plan|vitamin|hepatitis|grade|type|class|team|company|player|room|bus|mr\.?)\s[A-Z](?![A-Za-z])",
+    re.IGNORECASE,
+    yes="Plan B failed",
+    no="Option B",
+)
 _ARTICLE = pattern(
     r"\bA(?=\s(?!(?:and|or|is|because|since|plus|then|also|as|vs|versus|to)\b)[a-z])|\bI\b", yes="A cat", no="A and B"
 )
@@ -143,10 +156,12 @@ _ARTICLE = pattern(
 @lru_cache(maxsize=2048)
 def chosen_letters(text: str) -> Chosen:
     """Work out which letters `text` chooses."""
-    text = trim(clean(text)) if len(text) <= 4000 else ""
+    cleaned = clean(text) if len(text) <= 4000 else ""
+    text = trim(cleaned)
     if not text or text.lower() in _NO_ANSWER:
         return _NONE
     stated = _stated(text)
+    stated = _judged_one_by_one(cleaned) if stated is None else stated
     if stated is not None:
         return Chosen(stated, True)
     leading = _LEADING.match(text) or _LEADING_WORD.match(text)
@@ -156,10 +171,11 @@ def chosen_letters(text: str) -> Chosen:
         if not _IS_WRONG.match(text) and not re.match(
             r"(?:is|was) (?:not|wrong|incorrect|false)|cannot|can't|isn't", rest
         ):
-            more = (_NEXT if negated(rest) else _MORE).match(_drop_rejected(rest)) if rest else None
+            given = not rest or _REASONS.match(rest)
+            more = None if given else (_NEXT if negated(rest) else _MORE).match(_drop_rejected(rest))
             extra = frozenset(_LETTER.findall(more.group())) if more else frozenset()
             labelled = leading.re is _LEADING and text[: leading.end()].rstrip()[-1] not in "," and rest[:1] != "."
-            further = _further(text if not labelled else rest, labelled=labelled)
+            further = frozenset() if given and labelled else _further(text if not labelled else rest, labelled=labelled)
             return Chosen(frozenset((letter,)) | extra | further, leading.re is _LEADING)
     return _mentioned(text)
 
@@ -178,6 +194,15 @@ def _stated(text: str) -> frozenset[str] | None:
     if _RUN.fullmatch(text) and len(set(text)) == len(text):
         return frozenset(text)
     return None
+
+
+def _judged_one_by_one(text: str) -> frozenset[str] | None:
+    """The letters that `(A) No. (B) Yes.` affirms; None where letters are not judged one by one."""
+    verdicts = {match[1]: match[2].lower() for match in _JUDGED.finditer(text)}
+    if len(verdicts) < 2 or frozenset(_LETTER.findall(_ARTICLE.sub(" ", text))) & _USUAL != frozenset(verdicts):
+        return None
+    right = frozenset(letter for letter, verdict in verdicts.items() if verdict in _AFFIRMED)
+    return right or None
 
 
 def _further(text: str, *, labelled: bool) -> frozenset[str]:
@@ -215,12 +240,19 @@ def _mentioned(text: str) -> Chosen:
             if more:
                 letters.add(more.group(1))
         return Chosen(frozenset(letters), False)
-    found = frozenset(_LETTER.findall(left))
+    found = frozenset(_LETTER.findall(_PLAN.sub(" ", left)))
     if not found or len(text) > 60 or not found <= _USUAL or re.search(r"[\d=+^≤≥≠±]", left):
         return _NONE
     return Chosen(found, False)
 
 
+_AFFIRMED = frozenset(("yes", "true", "correct", "right", "√", "✓"))
+_JUDGED = pattern(
+    r"(?<![A-Za-z])[(\[]?([A-H])[)\]]?[.:]?\s?(?:is\s|-\s?)?(yes|no|true|false|correct|incorrect|right|wrong|[√✓✗])(?![a-z])",
+    re.IGNORECASE,
+    yes="(A) No.",
+    no="A cat",
+)
 _OPTION_LABEL = pattern(r"[(\[]?([A-Z])[)\].:]\s?(?=\S)", yes="B. cats", no="Blue", by="match")
 
 
@@ -262,7 +294,8 @@ def opening_letter(text: str, choices: tuple[str, ...]) -> str | None:
 
 def options_meant(text: str, choices: tuple[str, ...]) -> frozenset[int]:
     """Indices of the options that `text` repeats, as text or by value."""
-    exact = frozenset(i for i, option in enumerate(choices) if same_text(_option_text(option, i), trim(clean(text))))
+    said = trim(clean(text))
+    exact = frozenset(i for i, option in enumerate(choices) if same_text(clean(_option_text(option, i)), said))
     if exact:
         return exact
     if frozenset(fold(option) for option in choices) <= {"yes", "no", "true", "false"}:
@@ -277,6 +310,11 @@ def options_meant(text: str, choices: tuple[str, ...]) -> frozenset[int]:
         if same(wanted, answer):
             # 50% is not the option 0.5 when the option 50 is there as well; an equal spelling of the unit decides
             found.append((index, _same_shape(wanted.value, answer.value)))
+    ordered = (
+        [i for i, _ in found if same_in_order(read(_option_text(choices[i], i)), answer)] if len(found) > 1 else []
+    )
+    if ordered:
+        return frozenset(ordered)
     best = [index for index, shape in found if shape]
     return frozenset(best or [index for index, _ in found])
 
@@ -285,47 +323,3 @@ def _same_shape(wanted: object, answer: object) -> bool:
     if isinstance(wanted, Number) and isinstance(answer, Number):
         return wanted.percent == answer.percent and (wanted.unit is None) == (answer.unit is None)
     return True
-
-
-class GoldChoice(NamedTuple):
-    """What counts as right among options."""
-
-    letters: frozenset[str]
-    """All of them must be chosen; with `any_of`, one of them."""
-    any_of: bool
-
-
-_GOLD_LETTER = pattern(r"[(\[]?\s?([A-Z])\s?[)\]]?[.:]?", yes="(B)", no="(BC)", by="fullmatch")
-_GOLD_LETTERS = pattern(
-    r"[(\[]?[A-Z][)\]]?(?:\s?(?:,|;|&|/|and|和|\s)\s?(?:and )?[(\[]?[A-Z][)\]]?)+",
-    yes="A, C",
-    no="A cat",
-    by="fullmatch",
-)
-_GOLD_RUN = pattern(r"[A-H]{2,8}", yes="ABD", no="AXY", by="fullmatch")
-
-
-def gold_choice(gold: str, choices: tuple[str, ...], kind: str) -> GoldChoice | None:
-    """Read a gold answer as a choice; None when it is none."""
-    text = trim(clean(gold.replace("\n", ", ")))
-    if re.fullmatch(r"\([a-j]\)", text):
-        text = text.upper()
-    multiple_choice = bool(choices) or kind in ("letter", "letters") or kind.startswith("mcq")
-    limit = len(choices) or 26
-    if kind == "option" and (meant := options_meant(gold, choices)):
-        return GoldChoice(frozenset(LETTERS[i] for i in meant), any_of=True)
-    match = _GOLD_LETTER.fullmatch(text.upper() if multiple_choice and len(text) <= 3 else text)
-    if match and LETTERS.index(match.group(1)) < limit and (multiple_choice or match.group(1) in LETTERS[:10]):
-        return GoldChoice(frozenset(match.group(1)), any_of=False)
-    if choices:
-        meant = options_meant(gold, choices)
-        if meant:
-            return GoldChoice(frozenset(LETTERS[i] for i in meant), any_of=True)
-    if _GOLD_LETTERS.fullmatch(text) or (_GOLD_RUN.fullmatch(text) and list(text) == sorted(set(text))):
-        letters = frozenset(c for c in text if c in LETTERS)
-        return GoldChoice(letters, any_of=False) if all(LETTERS.index(c) < limit for c in letters) else None
-    if lead := re.match(r"[(\[]([A-Z])[)\]][.:]?\s?\S|([A-Z])(?:[.)]|:(?=\s))\s?[^\s.]", text):
-        letter = lead.group(1) or lead.group(2)
-        if LETTERS.index(letter) < limit and (multiple_choice or letter in LETTERS[:10]):
-            return GoldChoice(frozenset(letter), any_of=False)
-    return None

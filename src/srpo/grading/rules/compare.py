@@ -14,6 +14,7 @@ from srpo.grading.rules.text import same_text
 from srpo.grading.rules.units import DEGREE
 from srpo.grading.rules.values import (
     Bearing,
+    CalendarDate,
     ClockTime,
     Content,
     Expression,
@@ -30,8 +31,9 @@ from srpo.grading.rules.values import (
 
 def same(gold: Reading, other: Reading, *, hint: str = "") -> bool | None:
     """Compare two answers under all their readings; `hint` is the gold's kind where the data set states it."""
-    if contradict(gold.label, other.label):
-        return False
+    related = isinstance(gold.value, Relation) and isinstance(other.value, Relation)
+    if not related and contradict(gold.label, other.label):
+        return False  # x = y and y = x have no labels
     decision = _same_content(gold.value, other.value, hint)
     if decision:
         return True
@@ -42,6 +44,16 @@ def same(gold: Reading, other: Reading, *, hint: str = "") -> bool | None:
         if _same_content(gold.value, value, hint):
             return True
     return decision
+
+
+def same_in_order(gold: Reading, other: Reading) -> bool:
+    """Do two answers say the same, item by item? `3000 and 4000` is not `4000, 3000`."""
+    if not isinstance(gold.value, Several) or not isinstance(other.value, Several):
+        return same(gold, other) is True
+    left, right = (
+        [Reading(item.value, others=item.others) for item in side.items] for side in (gold.value, other.value)
+    )
+    return _ordered(left, right, "") is True
 
 
 def says_the_same(left: str, right: str) -> bool:
@@ -63,6 +75,8 @@ def _same_content(gold: Content, other: Content, hint: str) -> bool | None:  # n
             return _same_ratio(gold, other)
         case ClockTime(), ClockTime():
             return _same_time(gold, other)
+        case CalendarDate(), CalendarDate():
+            return gold == other
         case Bearing(), Bearing():
             return gold.azimuth == other.azimuth
         case ((Bearing(true=True) as bearing, Number() as angle)) | (
@@ -187,12 +201,21 @@ def _same_matrix(gold: Content, other: Content, hint: str) -> bool | None:
         return _all(
             same(a, b, hint=hint) for x, y in zip(gold.rows, other.rows, strict=True) for a, b in zip(x, y, strict=True)
         )
+    if (square := _square(gold if isinstance(other, MatrixRows) else other)) is not None:
+        return _same_matrix(gold, square, hint) if isinstance(gold, MatrixRows) else _same_matrix(square, other, hint)
     sequences = []
     for content in (gold, other):
         several = content.items if isinstance(content, Several) else None
         sequences.append(_flat(content) if isinstance(content, MatrixRows) else several)
     left, right = sequences
     return left is not None and right is not None and _ordered(left, right, hint)
+
+
+def _square(content: Content) -> MatrixRows | None:
+    """`[[1,2],[3,4]]` as rows."""
+    rows = [item.value for item in content.items] if isinstance(content, Several) else []
+    nested = [row for row in rows if isinstance(row, Several)]
+    return MatrixRows(tuple(row.items for row in nested)) if len(rows) > 1 and len(nested) == len(rows) else None
 
 
 def _all(decisions: Iterable[bool | None]) -> bool | None:
@@ -261,8 +284,14 @@ def _years(items: Sequence[Reading]) -> bool:
     )
 
 
-def _same_group(gold: Several, other: Several, hint: str) -> bool | None:  # noqa: PLR0911 - one return a rule
+def _same_group(gold: Several, other: Several, hint: str) -> bool | None:  # noqa: C901, PLR0911 - one return a rule
     left, right = gold.items, other.items
+    if "range" in (gold.kind, other.kind):
+        return {gold.kind, other.kind} <= {"range", "bracket"} and _ordered(left, right, hint)
+    if gold.kind == "statements" or (other.kind == "statements" and gold.kind in ("set", "list")):
+        return not other.either and _unordered(_distinct(left, hint), _distinct(right, hint), hint)
+    if gold.kind == "parts" or (other.kind == "parts" and gold.kind == "list"):
+        return not other.either and other.kind != "set" and _ordered(left, right, hint)
     if gold.kind == "set":
         return False if other.kind == "tuple" else _unordered(_distinct(left, hint), _distinct(right, hint), hint)
     ordered_left, ordered_right = _by_label(left), _by_label(right)

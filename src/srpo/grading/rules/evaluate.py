@@ -15,10 +15,11 @@ import math
 from collections.abc import Mapping
 from fractions import Fraction
 
-from srpo.grading.rules.nodes import Op
+from srpo.grading.rules.nodes import FUNCTIONS, Op
 
 Constant = Fraction | float | complex
 
+_ARITHMETIC = frozenset(("abs", "sqrt", "cbrt", "max", "min"))
 MAX_BITS = 4096
 REL_TOLERANCE = 1e-10
 """Two irrational values that agree this well are taken as equal."""
@@ -245,6 +246,11 @@ def sample_values(names: frozenset[str], trial: int) -> dict[str, Constant]:
         value = _SAMPLES[(3 * index + 5 * trial + 1) % len(_SAMPLES)] + index // len(_SAMPLES)
         values[name] = -value if trial >= 4 and (index + trial) % 2 == 0 else value
     return values
+
+
+def has_function(node: Op) -> bool:
+    """Is there a function, as sin or log, in a formula?"""
+    return (node.op in FUNCTIONS and node.op not in _ARITHMETIC) or any(map(has_function, node.args))
 
 
 def identical(left: Op, right: Op) -> bool | None:

@@ -196,13 +196,13 @@ def between(opener: str, low_text: str, high_text: str, closer: str) -> Interval
 
 def open_interval(content: Content) -> Intervals | None:
     """Read `(1,2)` and `[1,2]` as intervals; None for everything else."""
-    if not isinstance(content, Several) or len(content.items) != 2 or content.kind not in ("tuple", "bracket"):
+    if not isinstance(content, Several) or len(content.items) != 2 or content.kind not in ("tuple", "bracket", "range"):
         return None
     ends = [item.value.value for item in content.items if isinstance(item.value, Number) and item.value.unit is None]
     real: list[Constant] = [end for end in ends if not isinstance(end, complex)]
     if len(real) != 2:
         return None
-    closed = content.kind == "bracket"
+    closed = content.kind != "tuple"
     span = make_span(real[0], closed, real[1], closed)
     return Intervals((span,)) if span is not None else None
 

@@ -19,6 +19,7 @@ _RATIO_OF_NAMES = pattern(
     by="match",
 )
 _POWER_OF_FUNCTION = pattern(r"(?:sin|cos|tan)\s?\^\s?\{?2\}?\s?[A-Za-zα-ω]$", yes="sin^2 x", no="x^2", by="match")
+_INVERSE = pattern(r"[A-Za-z]\s?\^\s?\{?\s?-\s?1\s?\}?\s?\([^()]{1,20}\)$", yes="f^{-1}(3)", no="f(3)", by="match")
 _SYMBOL = pattern(r"[A-Za-zα-ω](?:_?\{?\w{1,3}\}?)?'?$|[A-Z]{1,3}$", yes="x_1", no="perimeter", by="match")
 _COLON_LABEL = pattern(
     r"([A-Za-z\u4e00-\u9fff][A-Za-z\u4e00-\u9fff ()']{1,40}):\s?(?=\S)", yes="domain: [0,1)", no="3:15", by="match"
@@ -30,7 +31,7 @@ def is_label(text: str) -> bool:
     text = text.strip()
     if not text or len(text) > 80:
         return False
-    if _RATIO_OF_NAMES.match(text) or _POWER_OF_FUNCTION.match(text):
+    if _RATIO_OF_NAMES.match(text) or _POWER_OF_FUNCTION.match(text) or _INVERSE.match(text):
         return True
     return bool(_LABEL.match(text)) and not _MINUS.search(text)
 

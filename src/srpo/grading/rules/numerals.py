@@ -31,11 +31,14 @@ _POINT_THOUSANDS = pattern(
     yes="1.234,5",
     no="1.234",
 )
+_APOSTROPHES = pattern(r"(?<![\d.,'])\d{1,3}(?:'\d{3})+(?![\d'])", yes="845'120", no="5'12")
 _DECIMAL_COMMA = pattern(r"(?<![\d.,])(\d{1,15}),(\d{1,15})(?![\d,.])", yes="2,5", no="2,5,6")
 
 
 def plain_digits(text: str, *, decimal_comma: bool = True) -> str:
     """Take thousands separators out and turn a decimal comma into a point (`0,111`, `2,74`); `1,234` is a thousand."""
+    if "'" in text:
+        text = _APOSTROPHES.sub(lambda match: match.group().replace("'", ""), text)
     if "," in text:
         text = _THOUSANDS.sub(_join_thousands, text)
         text = _INDIAN.sub(lambda match: match.group(1) + match.group(2).replace(",", ""), text)
@@ -80,8 +83,24 @@ _PARTS = {
     "fifth": 5, "fifths": 5, "sixth": 6, "sixths": 6, "seventh": 7, "sevenths": 7, "eighth": 8, "eighths": 8,
     "ninth": 9, "ninths": 9, "tenth": 10, "tenths": 10,
 }  # fmt: skip
+_AND_PART = pattern(
+    rf"and (an?|{'|'.join(list(_SMALL)[1:10])}) ({'|'.join(_PARTS)})\b", yes="and a half", no="and a cat", by="match"
+)
+"""What follows the whole number in `two and a half`."""
+_SOME = pattern(
+    r"(half (?:a )?)?(?:one |a )?(pair|couple|dozen)\b", re.IGNORECASE, yes="half a dozen", no="repair", by="match"
+)
+ORDINALS = {
+    name: number
+    for number, name in enumerate(
+        words("first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"), start=1
+    )
+}
+"""What `3rd` is in words."""
 _SIGNS = frozenset(("minus", "negative"))
-_FIRST_WORDS = frozenset(_SMALL) | frozenset(_LARGE) | _SIGNS | {"half", "a", "an", "quarter"}
+_FIRST_WORDS = (
+    frozenset(_SMALL) | frozenset(_LARGE) | _SIGNS | {"half", "a", "an", "quarter", "pair", "couple", "dozen"}
+)
 
 
 def _english(words: list[str]) -> tuple[Fraction, int] | None:
@@ -105,13 +124,16 @@ def _english(words: list[str]) -> tuple[Fraction, int] | None:
     return (Fraction(total + current), used) if seen else None
 
 
-def word_number(text: str) -> Spoken | None:
+def word_number(text: str) -> Spoken | None:  # noqa: C901 - a list of forms
     """Read a number in English words or Chinese numerals at the start of `text`; None when there is none."""
     if text[:1] >= "一" or text[:1] in "负零〇":
         return _chinese_number(text)
     head = text.lower()[:80]
     if not head[:1].isalpha():
         return None
+    if some := _SOME.match(text):
+        many = Fraction(12 if some[2].lower() == "dozen" else 2) / (2 if some[1] else 1)
+        return Spoken(many, text[some.end() :].removeprefix(" of").strip())
     words = re.findall(r"[a-z]+", head)
     if not words or words[0] not in _FIRST_WORDS:
         return None
@@ -133,6 +155,9 @@ def word_number(text: str) -> Spoken | None:
         value, used = found[0], start + found[1]
         if words[used : used + 1] and words[used] in _PARTS:
             value, used = value / _PARTS[words[used]], used + 1
+        elif (part := _AND_PART.match(" ".join(words[used:]))) is not None:
+            count = _SMALL.get(part[1], 1)
+            value, used = value + Fraction(count, _PARTS[part[2]]), used + len(part.group().split())
     if words[start : start + 1] == ["half"] and words[used : used + 1] in (["a"], ["an"]):
         used += 1
     rest = text[pieces[used].start() :] if used < len(pieces) else text[pieces[used - 1].end() :]

@@ -8,13 +8,16 @@ from functools import lru_cache
 from srpo.grading.patterns import pattern
 from srpo.grading.rules.evaluate import Constant, close, compute, magnitude
 from srpo.grading.rules.nodes import Op
-from srpo.grading.rules.numerals import plain_digits, word_number
+from srpo.grading.rules.numerals import ORDINALS, plain_digits, word_number
 from srpo.grading.rules.syntax import parse_constant_prefix
 from srpo.grading.rules.units import Unit, factor, read_unit
 from srpo.grading.rules.values import Number
 
 _CURRENCY = pattern(
-    r"([+-]?)\s?(?:(?:US|A|C|HK)?(¤)|([€£¥])|(USD|EUR|RMB|CNY|Rs\.?)\s)\s?(?=[\d.+-])", yes="¤5", no="5", by="match"
+    r"([+-]?)\s?(?:(?:US|A|C|HK)?(¤)|([€£¥₹₩₽])|(USD|EUR|GBP|INR|RMB|CNY|Rs\.?)\s)\s?(?=[\d.+-])",
+    yes="¤5",
+    no="5",
+    by="match",
 )
 _ABOUT = pattern(
     r"(?:about|approximately|approx\.?|around|roughly|nearly|almost|≈|∼|约为|大约|约)\s?",
@@ -34,6 +37,18 @@ _PERMILLE = pattern(r"\s?‰", yes="‰", no="%", by="match")
 _ORDINAL = pattern(r"(?:st|nd|rd|th)\b\s?", yes="rd row", no="row", by="match")
 _COMPOUND = pattern(r"([^\d]{1,30}?)(?:,| and)?\s?(\d.*)$", yes=" h 20 min", no=" hours", by="match")
 _SCALES = {
+    "bn": 10**9,
+    "mn": 10**6,
+    "mln": 10**6,
+    "tn": 10**12,
+    "lakh": 10**5,
+    "lakhs": 10**5,
+    "crore": 10**7,
+    "crores": 10**7,
+    "k": 1000,
+    "m": 10**6,
+    "b": 10**9,
+    "t": 10**12,
     "dozen": 12,
     "hundred": 100,
     "thousand": 10**3,
@@ -44,15 +59,27 @@ _SCALES = {
     "亿": 10**8,
 }
 _SCALE = pattern(
-    r"(dozen|hundred|thousand|million|billion|trillion|万|亿)(?![A-Za-z])",
+    r"(dozen|hundred|thousand|million|billion|trillion|bn|mn|mln|tn|lakhs?|crores?|万|亿)(?![A-Za-z])",
     re.IGNORECASE,
     yes="million",
     no="millionaire",
     by="match",
 )
+SUFFIXED = pattern(r"([+-]?\d+(?:\.\d+)?)([kKMB])", yes="2.5M", no="2.5 m", by="fullmatch")
+_BELOW = pattern(
+    r"(\d[\d.]{0,8})\s?(°\s?[CF]|degrees?(?: celsius| fahrenheit)?|°)?\s?below zero"
+    r"(?: (?:degrees )?(celsius|fahrenheit))?",
+    re.IGNORECASE,
+    yes="5 degrees below zero",
+    no="below zero",
+    by="fullmatch",
+)
+_DEGREES = pattern(r"(\d{1,3})度(\d{1,2})分(?:(\d{1,2})秒)?", yes="67度30分", no="30分")
 _PLACES = pattern(r"\.(\d+)", yes="3.14", no="314")
 _MIXED = pattern(r"(\d{1,6}) and (\d{1,4})\s?/\s?([1-9]\d{0,3})", yes="2 and 1/2", no="2 and 12", by="fullmatch")
 _RIGHT_ANGLES = Fraction(180)
+_POUNDS = {read_unit("£"), read_unit("pounds")}
+"""Money and weight have one name."""
 
 
 @lru_cache(maxsize=2048)
@@ -60,6 +87,9 @@ def read_quantity(text: str) -> Number | None:
     """Read all of a clean text as a constant with an optional unit, percent sign or currency; None otherwise."""
     if "(" not in text and "[" not in text:
         text = plain_digits(text, decimal_comma=False)
+    if word := ORDINALS.get(text.lower()):
+        return Number(Fraction(word))
+    text = _below_zero(text)
     approximate = False
     if about := _ABOUT.match(text):
         text, approximate = text[about.end() :], True
@@ -70,6 +100,8 @@ def read_quantity(text: str) -> Number | None:
         symbol = currency.group(2) or currency.group(3) or currency.group(4)
         unit = read_unit("¥" if symbol == "RMB" else symbol)
         text = currency.group(1) + text[currency.end() :]
+        if suffix := SUFFIXED.fullmatch(text):
+            return Number(Fraction(suffix[1]) * _SCALES[suffix[2].lower()], unit)
     prefix = parse_constant_prefix(text)
     if prefix is None:
         spoken = word_number(text)
@@ -85,6 +117,23 @@ def read_quantity(text: str) -> Number | None:
     decimals = max((len(match) for match in _PLACES.findall(constant)), default=0)
     number = Number(value, unit, False, decimals, "π" in constant or "pi" in constant, approximate)
     return _with_rest(number, rest)
+
+
+def suffixed(text: str) -> Number | None:
+    """`12k`, `2.5M`, `1.4B`: thousands, millions and billions, where a chart says so; else k, M and B are names."""
+    match = SUFFIXED.fullmatch(text)
+    return None if match is None else Number(Fraction(match[1]) * _SCALES[match[2].lower()])
+
+
+def _below_zero(text: str) -> str:
+    """`5°C below zero`, `零下5摄氏度` with a sign, `67度30分` with signs of angles."""
+    if "zero" in text and (below := _BELOW.fullmatch(text)):
+        said = f"{below[2] or ''} {below[3] or ''}".lower()
+        return f"-{below[1]}" + ("°F" if "f" in said else "°C" if "c" in said else "°" if below[2] else "")
+    if "度" in text or "零下" in text:
+        text = _DEGREES.sub(lambda match: f"{match[1]}°{match[2]}'" + (f'{match[3]}"' if match[3] else ""), text)
+        return text.replace("零下", "-", 1) if text.startswith("零下") else text
+    return text
 
 
 def listed_number(text: str) -> Number | None:
@@ -164,6 +213,8 @@ def same_amount(gold: Number, other: Number) -> bool:  # noqa: PLR0911 - one ret
         )
     scale = factor(gold.unit, other.unit)
     if scale is None:
+        if {gold.unit, other.unit} == _POUNDS:
+            return close(gold.value, other.value, decimals=decimals)
         return _degrees_of_what(gold, other) and close(gold.value, other.value, decimals=decimals)
     if gold.unit.offset != other.unit.offset or (gold.unit.offset and scale != 1):
         return close(

@@ -13,11 +13,14 @@ from functools import lru_cache
 from srpo.grading.normalise import MATRIX_CLOSE, MATRIX_OPEN, MAX_ANSWER_CHARS, ROW_END, SET_CLOSE, SET_OPEN, clean
 from srpo.grading.patterns import pattern
 from srpo.grading.rules import intervals
-from srpo.grading.rules.evaluate import magnitude
+from srpo.grading.rules.evaluate import has_function, magnitude, variables
 from srpo.grading.rules.labels import colon_label, is_label
 from srpo.grading.rules.moments import read_bearing, read_clock
+from srpo.grading.rules.nodes import Op
+from srpo.grading.rules.numbered import read_numbered
 from srpo.grading.rules.numerals import plain_digits
-from srpo.grading.rules.quantities import listed_number, read_quantity
+from srpo.grading.rules.quantities import listed_number, read_quantity, suffixed
+from srpo.grading.rules.ranges import read_joined
 from srpo.grading.rules.splitting import SIGNS, conjunctions, one_bracket, split_top, top_signs, trim, trim_plus
 from srpo.grading.rules.syntax import parse_formula
 from srpo.grading.rules.units import read_unit
@@ -35,6 +38,13 @@ from srpo.grading.rules.values import (
 )
 
 MAX_ITEMS = 60
+_SENTENCES = pattern(r"\w\.\s[A-Z][a-z]", yes="5 and 7. Total: 12", no="St. 5")
+_SO = pattern(
+    r".{1,200}[,;]\s?(?:and )?(?:so|thus|therefore|hence|then|which (?:gives|means))\s(\S.{0,100})",
+    yes="AB=8, so BC=8",
+    no="also 5, 6",
+    by="fullmatch",
+)
 _MAX_DEPTH = 6
 _MATH_SIGNS = pattern(r"[\\^=<>≤≥∪∩∈√π*/_]|\d", yes="x^2", no="no solution")
 
@@ -44,8 +54,9 @@ _REMARK = pattern(
     yes="5 (the smaller)",
     no="f (x)",
 )
+_TWICE = pattern(r"([^()]{1,40}) \(([^()]{1,20})\)", yes="five (5)", no="f(5)", by="fullmatch")
+_TRANSPOSED = pattern(r"([\[(].+[\])])\s?\^\s?\{?\s?(?:T|⊤|top)\s?\}?", yes="[3, -1]^T", no="x^T", by="fullmatch")
 _OR = pattern(r"\bor\b|或", re.IGNORECASE, yes="2 or 3", no="2 for 3")
-_RANGE = pattern(r"(-?\d[\d.,]{0,15})\s?(?:to|-|∼)\s?(\d[\d.,]{0,15})$", yes="20 to 30", no="20, 30", by="match")
 _TRAILING_UNIT = pattern(
     r"(.{1,200}\S)\s([A-Za-z]{2,12}|[ms]\s?\^\s?\{?[23]\}?|(?:square|cubic|sq\.?) [a-z]{4,12})$",
     yes="2x square meters",
@@ -62,7 +73,7 @@ def read(text: str, want: str = "") -> Reading:
     return _read(trim(clean(text)), want, 0)
 
 
-def _read(text: str, want: str, depth: int) -> Reading:
+def _read(text: str, want: str, depth: int) -> Reading:  # noqa: PLR0911 - one return a kind
     if want == "text" or not text or depth > _MAX_DEPTH:
         return Reading(Words(text))
     moment = read_bearing(text) or (read_clock(text, spoken=want == "time") if want != "ratio" else None)
@@ -70,35 +81,34 @@ def _read(text: str, want: str, depth: int) -> Reading:
         # 3:15 and 10:15 may be ratios as well
         ratio = _read_ratio(text, "ratio", depth) if ":" in text else None
         return Reading(moment, others=(ratio.value,) if ratio is not None else ())
+    if (want != "ratio" or "to" not in text) and (joined := read_joined(text)) is not None:
+        return joined
+    if (numbered := read_numbered(text, lambda part: _read(trim(part), want, depth + 1))) is not None:
+        return numbered
     number = read_quantity(text)
     if number is not None and (want != "expression" or number.unit is None):
-        return Reading(number, others=_as_range(text, want, depth))
-    if "to" in text and (ends := _RANGE.match(text)) is not None and want != "ratio":
-        return Reading(_range_group(ends, want, depth))
+        scaled = suffixed(text)  # 300K may be kelvin
+        return Reading(number, others=(scaled,) if scaled is not None else ())
+    if "±" in text and text.count("=") > 1 and "±" not in (last := text.rpartition("=")[2]):
+        return _read(trim(last), want, depth + 1)
     if "±" in text or "∓" in text:
         signs = (text.replace("±", "+").replace("∓", "-"), text.replace("±", "-").replace("∓", "+"))
         return _flat_list([_read(trim_plus(sign), want, depth + 1) for sign in signs])
     return _several(text, want, depth) or _single(text, want, depth)
 
 
-def _as_range(text: str, want: str, depth: int) -> tuple[Content, ...]:
-    """`20-30` is minus ten, but may be a range."""
-    if "-" in text[1:] and (ends := _RANGE.match(text)) is not None:
-        return (_range_group(ends, want, depth),)
-    return ()
-
-
-def _range_group(ends: re.Match[str], want: str, depth: int) -> Several:
-    """`20 to 30` and `20-30` are also [20, 30]."""
-    return Several("bracket", tuple(_read(trim(end), want, depth + 1) for end in ends.groups()))
-
-
 # -- several answers side by side
 
 
-def _several(text: str, want: str, depth: int) -> Reading | None:
+def _several(text: str, want: str, depth: int) -> Reading | None:  # noqa: PLR0911 - a list of notations
+    if (after := _SO.match(text)) is not None and not isinstance(
+        (concluded := _read(trim(after[1]), want, depth + 1)).value, Words
+    ):
+        return concluded
     if ";" in text and "," in text and len(rows := [row for row in split_top(text, ";") if row.strip()]) > 1:
         return Reading(Several("list", tuple(_read(trim(row), want, depth + 1) for row in rows[:MAX_ITEMS])))
+    if _SENTENCES.search(text):
+        return None
     chunks, has_and = conjunctions(text)
     if len(chunks) > 1 and all(chunk.count(",") == chunk.count("=") - 1 == 1 for chunk in chunks):
         return Reading(Several("list", tuple(_read(trim(chunk), want, depth + 1) for chunk in chunks)))
@@ -162,7 +172,19 @@ def _flat_list(items: list[Reading], *, either: bool = False) -> Reading:
 # -- one answer
 
 
-def _single(text: str, want: str, depth: int) -> Reading:  # noqa: PLR0911 - one return a notation
+def _said_twice(text: str) -> Reading | None:
+    match = _TWICE.fullmatch(text)
+    if match is None:
+        return None
+    one, other = (read_quantity(part) for part in match.groups())
+    if one is None or other is None or one.value != other.value:
+        return None
+    return Reading(one if one.unit is not None else other)
+
+
+def _single(text: str, want: str, depth: int) -> Reading:  # noqa: C901, PLR0911 - one return a notation
+    if (twice := _said_twice(text)) is not None:
+        return twice
     if remark := _REMARK.search(text):
         bare = _read(trim(text[: remark.start()]), want, depth + 1)
         if not isinstance(bare.value, Words | Expression):
@@ -173,9 +195,13 @@ def _single(text: str, want: str, depth: int) -> Reading:  # noqa: PLR0911 - one
             return answer
     if (point := _NAMED_POINT.match(text)) is not None and point.start(1) > 0 and one_bracket(point.group(1)):
         return _read(point.group(1), want, depth + 1)
+    if column := _TRANSPOSED.fullmatch(text):
+        return _read(column[1], want, depth + 1)
     node = parse_formula(plain_digits(text))
     if node is not None:
-        return Reading(Expression(node, text)) if not _plain_word(text) else Reading(Words(text))
+        scaled = suffixed(text)
+        others = (scaled,) if scaled is not None else ()
+        return Reading(Expression(node, text), others=others) if not _plain_word(text) else Reading(Words(text))
     if (united := _TRAILING_UNIT.match(text)) is not None and _is_unit(united.group(2)):
         node = parse_formula(plain_digits(united.group(1)))
         if node is not None:
@@ -279,9 +305,16 @@ def _equation(sides: list[str], want: str, depth: int) -> Reading | None:
         return _read(trim(right), want, depth + 1)
     nodes = [parse_formula(side) for side in sides]
     found = tuple(node for node in nodes if node is not None)
+    value = _read(trim(right), want, depth + 1).value if read_quantity(right) is not None else None
+    asked = (value,) if nodes[0] is not None and isinstance(value, Number) and _is_asked(nodes[0]) else ()
     if len(found) != len(nodes):
-        return None
-    return Reading(Relation(found, ("=",) * (len(found) - 1)))
+        return Reading(asked[0]) if asked else None
+    return Reading(Relation(found, ("=",) * (len(found) - 1)), others=asked)
+
+
+def _is_asked(node: Op) -> bool:
+    """Is the left side of `p + q = 50` a quantity that is asked for, and no equation on the way to it as `2x = 10`?"""
+    return len(variables(node)) > 1 or has_function(node)
 
 
 def _also_as_relation(answer: Reading, left: str, right: str) -> Reading:
@@ -356,6 +389,8 @@ def _read_ratio(text: str, want: str, depth: int) -> Reading | None:
         parts = re.split(r"\s(?:to|比)\s|比", text)
     if not 2 <= len(parts) <= 6:
         return None
+    if ":" in text and not all(any(c.isdigit() or c in "π√" for c in part) for part in parts):
+        return None  # "First: 5" has a label
     numbers = [read_quantity(part.strip()) for part in parts]
     values = tuple(number.value for number in numbers if number is not None and not number.percent)
     return Reading(Ratio(values)) if len(values) == len(parts) else None

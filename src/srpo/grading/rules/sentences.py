@@ -40,9 +40,12 @@ _TRAIL = pattern(
     yes="5 is the only solution",
     no="5 is it",
 )
-_REASON_WORDS = any_of("because; since; where; which; as (?:the|it|there|we|a\\s); so that; by the")
+_REASON_WORDS = any_of(
+    "because\\b; since\\b; where\\b; which\\b; as (?:the\\b|it\\b|there\\b|we\\b|a\\s); so that\\b; by the\\b",
+    "for (?:all|any|every|each)\\b; for [a-zA-Z]\\s?[<>≤≥≠∈]",
+)
 _REASON = pattern(
-    rf"[,;]?\s{_REASON_WORDS}\b|[,;]?(?:因为|由于)|,\s(?:so|not|and not)\s",
+    rf"[,;]?\s{_REASON_WORDS}|[,;]?(?:因为|由于)|,\s(?:so|not|and not)\s",
     re.IGNORECASE,
     yes="5 because 2 + 3",
     no="5 causes",
@@ -80,6 +83,18 @@ _AFTER_NUMBER = any_of(
 _STOP = pattern(
     rf"[,;!?]|\.(?!\d)|\s{_AFTER_NUMBER}\b|[\u4e00-\u9fff]{{3,}}", re.IGNORECASE, yes="5 in all", no="5 cats"
 )
+_TOTAL = pattern(
+    r"[.;\n]\s{1,3}(?:so |thus |therefore,? |hence )?(?:in total|total|altogether|the total|sum|the sum|result)"
+    r"(?: is| =|:|,)\s?([^.;\n]{1,60})\W*$",
+    re.IGNORECASE,
+    yes="5 and 7. Total: 12",
+    no="Total: 12",
+)
+_SPAN = pattern(
+    r"(?<![\w.-])\d[\d,]{0,12}(?:\.\d{1,9})?%?\s?(?:-|∼|to)\s?\d[\d,]{0,12}(?:\.\d{1,9})?%?(?![\w-])",
+    yes="The range 0-5 is",
+    no="x-5",
+)
 _FORMULA = pattern(
     r"[π√^\\{}|<>≤≥≠±!∪∞%_;]|\d\s?[:*/]\s?\d|sqrt|\w\s?\.{2,}\s?\d|[A-Za-z]\(|['\"]\d", yes="2√3", no="23"
 )
@@ -116,12 +131,24 @@ def reductions(text: str) -> Iterator[str]:
     tail = _complement(bare)
     if tail is not None:
         yield tail
+    if (total := _TOTAL.search(flat)) is not None:
+        yield trim(total[1])
+    if (span := _lone_range(flat)) is not None:
+        yield span
     if (number := lone_number(bare)) is not None:
         yield number
     lines = [line for line in text.splitlines() if line.strip()]
     # one short line above another is another answer, not the way to it
     if len(lines) > 1 and all(len(line) > _ANSWER_CHARS or "=" in line for line in lines[:-1]):
         yield lines[-1]
+
+
+def _lone_range(text: str) -> str | None:
+    """The only range of a sentence that has no other number."""
+    found = _SPAN.search(text)
+    if found is None or any(c.isdigit() for c in text[: found.start()] + text[found.end() :]):
+        return None
+    return None if negated(text) else found.group()
 
 
 def _complement(text: str) -> str | None:

@@ -28,6 +28,8 @@ _TRAILING = " \t.,;:?`\"'*_!"
 def trim(text: str) -> str:
     """Take off what surrounds an answer: quotes, stars, closing punctuation, a leading `=`. `5!` and `f'` stay."""
     whole = text.strip()
+    if whole.endswith(" √"):
+        whole = whole[:-2].rstrip()  # a tick behind an answer
     text = whole.lstrip("`'\"*:;,= ")
     end = text.rstrip(_TRAILING)
     tail = text[len(end) :]

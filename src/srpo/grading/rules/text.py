@@ -1,6 +1,7 @@
 """Answers in words: equality of texts, yes and no, and a small table of common words in Chinese."""
 
 import re
+import unicodedata
 from functools import lru_cache
 from typing import Literal
 
@@ -38,8 +39,27 @@ _SYNONYMS = {
     "upward": "up", "upwards": "up", "downward": "down", "downwards": "down",
 }  # fmt: skip
 _CHINESE_EDGES = pattern(r"^(?:答案[是为]?|应?[是为]|这[是个]|它是|一[个条种])|(?:。|的)$", yes="答案是红色", no="红色")
-_ORDINAL = pattern(r"第(\d)(?!\d)", yes="第2", no="第12")
+_ROMAN = {"i": "1", "ii": "2", "iii": "3", "iv": "4"}
+_QUADRANTS = {
+    name: word
+    for names, word in zip(
+        (("i", "1", "1st"), ("ii", "2", "2nd"), ("iii", "3", "3rd"), ("iv", "4", "4th")),
+        ("first", "second", "third", "fourth"),
+        strict=True,
+    )
+    for name in names
+}
+_QUADRANT = pattern(
+    r"\bquadrant (i{1,3}|iv|[1-4])\b|\b(i{1,3}|iv|1st|2nd|3rd|4th) quadrant\b", yes="quadrant ii", no="second quadrant"
+)
+_ORDINAL = pattern(r"第(\d|i{1,3}|iv)(?![\da-z])", yes="第2", no="第12")
 _NOT_WORD = pattern(r"[^\w+#%&<>=*/.'^∥⊥≅∼≠≤≥∈∪∩→∅∞π±°√-]+", yes="a, b", no="ab")
+_GREEK = {
+    ord(unicodedata.lookup(f"GREEK SMALL LETTER {name}")): name.lower()
+    for name in words(
+        "ALPHA BETA GAMMA DELTA EPSILON ZETA ETA THETA IOTA KAPPA MU NU XI PI RHO SIGMA TAU UPSILON PHI CHI PSI OMEGA"
+    )
+} | {ord("λ"): "lambda"}
 _DIMENSIONS = pattern(r"(?<=\d)\s?[*×x]\s?(?=\d)", yes="3 x 4", no="x 4")
 _TRADITIONAL = str.maketrans("圓長對錯紅綠藍黃東邊體線無減", "圆长对错红绿蓝黄东边体线无减")
 
@@ -59,11 +79,16 @@ def fold(text: str) -> str:
     """Normal form of a text: case, articles, hyphens, plurals, punctuation and British spelling do not count."""
     text = text.casefold().translate(_TRADITIONAL).strip()
     if not text.isascii():
+        text = text.translate(_GREEK)
         text = text.replace(" ", "") if text[:1] >= "一" else text
         text = _ORDINAL.sub(
-            lambda match: "第" + "零一二三四五六七八九"[int(match.group(1))], _CHINESE_EDGES.sub("", text) or text
+            lambda match: "第" + "零一二三四五六七八九"[int(_ROMAN.get(match.group(1), match.group(1)))],
+            _CHINESE_EDGES.sub("", text) or text,
         )
         text = _CHINESE_WORDS.get(text, text)
+    if "quadrant" in text and (quadrant := _QUADRANT.search(text)):
+        number = _QUADRANTS[quadrant[1] or quadrant[2]]
+        text = text.replace(quadrant.group(), f"{number} quadrant")
     text = _DIMENSIONS.sub("x", re.sub(r"(?<=\w)[-_](?=\w)", " ", text.replace("{", "").replace("}", "")))
     words = [_bare_word(word) for word in _NOT_WORD.sub(" ", text).split()]
     words = [_SPELLINGS.get(word, word) for word in words if word not in _ARTICLES] or words
@@ -76,9 +101,17 @@ def same_text(gold: str, other: str) -> bool:
     left, right = fold(gold), fold(other)
     if not left or not right:
         return gold.strip() == other.strip() and bool(gold.strip())
-    if left == right or left.replace(" ", "") == right.replace(" ", ""):
+    if left == right or _unspaced(left) == _unspaced(right):
         return True
     return not left.isascii() and not right.isascii() and _han_digits(left) == _han_digits(right)
+
+
+_SPACE = pattern(r"(?<!\d) | (?!\d)", yes="a 1", no="1 2")
+
+
+def _unspaced(text: str) -> str:
+    """Without the blanks between words; those between figures tell `1 2` from `12`."""
+    return _SPACE.sub("", text)
 
 
 _HAN_DIGITS = str.maketrans("一二三四五六七八九〇零两", "123456789002")
@@ -108,6 +141,18 @@ _BOTH = pattern(
 
 _INITIALS: dict[str, YesNo] = {"y": "yes", "n": "no", "t": "yes", "f": "no"}
 _CHINESE_LEAD = pattern(r"^(?:所以|因此|故)?答案[是为:：]?\s?(?=[a-z])", yes="答案是yes", no="答案是对")
+_EMPHATIC_NO = pattern(
+    r"(?:absolutely|definitely|certainly|of course|surely|clearly|obviously) not(?=$|[.,;!])",
+    yes="absolutely not.",
+    no="absolutely",
+    by="match",
+)
+_SAYS = pattern(
+    r"^(?:i(?:'d| would)? say|i (?:think|believe))(?: that)?:? (?=(?:yes|no)\b)", yes="i'd say no", no="i say"
+)
+_HENCE = pattern(
+    r"^(?:and )?(?:so|therefore|thus|hence|then|i(?:'d| would) say|definitely|certainly),? ", yes="so yes", no="some"
+)
 _NO_DOUBT = pattern(
     r"\b(?:there is |without )?(?:no|any) (?:doubt|question)(?: about (?:it|that))?\b", yes="there is no doubt", no="no"
 )
@@ -151,6 +196,10 @@ def yes_no(text: str) -> YesNo | None:  # noqa: PLR0911 - one return a rule
     words: list[str] = _WORD.findall(text)
     if not words:
         return None
+    if _EMPHATIC_NO.match(text):
+        return "no"
+    text = _SAYS.sub("", text)
+    words = _WORD.findall(text) or words
     first = _one_word(words[0])
     if first and (len(words) == 1 or not _taken_back(words)):
         return first
@@ -170,9 +219,9 @@ def _one_word(word: str) -> YesNo | None:
     if word in _NO:
         return "no"
     if word[:1] >= "一":
-        if word.startswith(("不", "否", "错", "没")):
+        if word.startswith(("不", "否", "错", "没")) or (word.startswith("肯定") and "不" in word):
             return "no"
-        if word.startswith(("是", "对", "正确")) and not word.startswith("是否"):
+        if word.startswith(("是", "对", "正确", "肯定")) and not word.startswith("是否"):
             return "yes"
         if word.startswith("答案") and (tail := word.removeprefix("答案").lstrip("是为")) != word:
             return _one_word(tail) if tail else ("yes" if word == "答案是" else None)
@@ -196,7 +245,7 @@ def _taken_back(words: list[str]) -> bool:
 
 def _last_word(text: str, words: list[str]) -> YesNo | None:
     """`There is no doubt: yes.`: a verdict after a colon or a comma at the very end."""
-    tail = re.split(r"[:,;-]\s|\bis\s", text)[-1].strip(" .")
+    tail = _HENCE.sub("", re.split(r"[:,;-]\s|\bis\s", text)[-1].strip(" ."))
     decided = _one_word(tail) if len(words) > 1 and len(tail.split()) == 1 else None
     negated = re.search(r"\b(?:not|never|n't)\s+\w*\s*$", text[: len(text) - len(tail)])
     return None if negated else decided

@@ -117,6 +117,9 @@ _OTHER: tuple[tuple[str, Fraction, dict[str, int]], ...] = (
     ("€ euro EUR 欧元", Fraction(1), {"euro": 1}),
     ("£ GBP 英镑", Fraction(1), {"sterling": 1}),
     ("¥ yuan RMB CNY rmb 元 块钱 人民币", Fraction(1), {"yuan": 1}),
+    ("₹ Rs Rs. INR rupee", Fraction(1), {"rupee": 1}),
+    ("₩ KRW", Fraction(1), {"won": 1}),
+    ("₽ RUB ruble rouble", Fraction(1), {"ruble": 1}),
     ("角 jiao", Fraction(1, 10), {"yuan": 1}),
     ("rpm", Fraction(1, 60), {"turn": 1, "s": -1}),
     ("dB decibel", Fraction(1), {"dB": 1}),
@@ -166,7 +169,7 @@ _PIECE = pattern(
     r"\s*(?:(?P<divide>per\b|/|每)|(?P<times>\*|\.)|(?P<power>\^\s?\{?\s?(?P<exponent>-?\d)\s?\}?|(?P<digit>[23]))"
     r"|(?P<modifier>(?:(?:square|cubic)(?=[\s.a-z])(?!d)|(?:sq|cu)\b)\.?)|(?P<after>(?:squared|cubed)\b)"
     r"|(?P<open>\()|(?P<close>\))|(?P<brace>[{}])"
-    r"|(?P<word>°\s?[CF](?![A-Za-z])|[A-Za-zμΩ]+|[°'\"¤€£¥¢])|(?P<chinese>[一-鿿]+))",
+    r"|(?P<word>°\s?[CF](?![A-Za-z])|[A-Za-zμΩ]+|[°'\"¤€£¥¢₹₩₽])|(?P<chinese>[一-鿿]+))",
     yes=" cm",
     no="~",
     by="match",

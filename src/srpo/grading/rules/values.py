@@ -36,9 +36,11 @@ class Expression:
 
 @dataclass(frozen=True, slots=True)
 class Several:
-    """Several answers in one: `(1,2)` tuple, `[1,2]` bracket, `{1,2}` set, `1, 2` list."""
+    """Several answers in one: `(1,2)` tuple, `[1,2]` bracket, `{1,2}` set, `1, 2` list, `1-2` range, `①②`
+    statements by their numbers, `(1) 5 (2) 12` parts of a question in their order.
+    """
 
-    kind: Literal["tuple", "bracket", "set", "list"]
+    kind: Literal["tuple", "bracket", "set", "list", "range", "statements", "parts"]
     items: tuple["Reading", ...]
     either: bool = False
     """Written with `or`: alternatives, and no point or pair."""
@@ -90,6 +92,16 @@ class ClockTime:
 
 
 @dataclass(frozen=True, slots=True)
+class CalendarDate:
+    """A day, month or year of the calendar, or a weekday; None where it is not said."""
+
+    year: int | None
+    month: int | None
+    day: int | None
+    weekday: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Bearing:
     """A compass direction as degrees clockwise from north."""
 
@@ -113,7 +125,19 @@ class Words:
     mathematical: bool = False
 
 
-Content = Number | Expression | Several | Intervals | Relation | Ratio | ClockTime | Bearing | MatrixRows | Words
+Content = (
+    Number
+    | Expression
+    | Several
+    | Intervals
+    | Relation
+    | Ratio
+    | ClockTime
+    | CalendarDate
+    | Bearing
+    | MatrixRows
+    | Words
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,69 @@
+"""Statements of geometry: `AB = CD` is `CD = AB`, `AB // CD` is `CD ∥ AB`, `the SAS criterion` is `SAS`.
+
+>>> same_statement("AB = CD", "DC = AB"), same_statement("∠ABC = ∠1", "∠1 = ∠ACB"), same_statement("SAS", "ASA rule")
+(True, False, False)
+"""
+
+import re
+
+from srpo.grading.patterns import pattern
+from srpo.grading.rules.splitting import split_top
+from srpo.grading.rules.text import same_text
+
+_SYMMETRIC = "=∥⊥≅∼≠"
+_SEGMENT = pattern(r"[A-Z]{2}", yes="AB", no="ABC", by="fullmatch")
+_ANGLE = pattern(r"∠\s?([A-Z])([A-Z])([A-Z])", yes="∠ABC", no="∠1", by="fullmatch")
+_PANEL = pattern(r"\b(?:sub-?plot|panel|sub-?figure)s?\b:?", re.IGNORECASE, yes="Subplot (c)", no="plotted")
+_RULE = pattern(
+    r"(?:by )?(?:the )?([A-Z]{2,4})"
+    r"(?:[ -](?:congruence|similarity|triangles?|criteri(?:on|a)|theorem|postulate|rule|test|condition"
+    r"|method|axiom|principle))+"
+    r"|(?:判定定理|定理|全等|相似)?\(?([A-Z]{2,4})\)?(?:判定定理|定理|全等|相似)",
+    yes="the SAS criterion",
+    no="SAS",
+    by="fullmatch",
+)
+
+
+def same_statement(gold: str, other: str) -> bool:
+    """Are two clean texts the same statement? Sides of a symmetric sign may be exchanged, and letters of a segment."""
+    if len(gold) > 200 or len(other) > 200:
+        return False
+    if any(same_text(bare(gold), bare(other)) for bare in (_acronym, _without_panel)):
+        return True
+    left, right = _sides(gold), _sides(other)
+    if left is None or right is None or left[0] != right[0]:
+        return False
+    return _same_sides(left[1:], right[1:]) or _same_sides(left[1:], right[:0:-1])
+
+
+def _acronym(text: str) -> str:
+    match = _RULE.fullmatch(text)
+    return text if match is None else match[1] or match[2]
+
+
+def _without_panel(text: str) -> str:
+    """`(c)` for `subplot (c)`."""
+    return _PANEL.sub(" ", text).strip() or text
+
+
+def _sides(text: str) -> tuple[str, ...] | None:
+    """The sign and the two sides of a statement; None when there is not exactly one symmetric sign."""
+    signs = [c for c in text if c in _SYMMETRIC]
+    if len(signs) != 1:
+        return None
+    sides = [side.strip() for side in split_top(text, signs[0])]
+    return (signs[0], *sides) if len(sides) == 2 and all(sides) else None
+
+
+def _same_sides(left: tuple[str, ...], right: tuple[str, ...]) -> bool:
+    return all(same_text(_canonical(a), _canonical(b)) for a, b in zip(left, right, strict=True))
+
+
+def _canonical(side: str) -> str:
+    if _SEGMENT.fullmatch(side):
+        return "".join(sorted(side))
+    if angle := _ANGLE.fullmatch(side):
+        first, last = sorted((angle[1], angle[3]))
+        return f"∠{first}{angle[2]}{last}"
+    return side
