@@ -78,7 +78,7 @@ import sys, time
 from pathlib import Path
 import srpo.cli.main
 from srpo.core.records import Record
-from srpo.cli.stage import Stage
+from srpo.cli.stage import StageCommand
 from srpo.runs.interrupt import Stopped, stop_signal
 
 class Config(Record):
@@ -97,7 +97,7 @@ def work(config, run):
     run.finish({"steps": config.steps})
 
 def dispatch(argv):
-    return Stage("toy", Config, work).run("srpo toy", argv)
+    return StageCommand("toy", Config, work).run("srpo toy", argv)
 
 srpo.cli.main.run_command = dispatch
 sys.exit(srpo.cli.main.main())
