@@ -13,7 +13,7 @@ TOY = '''
 import json, os, random, signal, sys, time
 from pathlib import Path
 
-from srpo.core.records import Grade, Origin, Problem, Record, Trace
+from srpo.core.records import FormatError, Grade, Origin, Problem, Record, Trace
 from srpo.runs.directory import RunDir
 
 STEPS, EVERY = 64, 4
@@ -28,7 +28,7 @@ def trace(step, sample, text):
     grade = Grade(verdict="incorrect", extracted=None, reason="toy")
     return Trace(
         origin=Origin(stage="rl", model="toy", step=step), problem=Problem(id=str(step), question="?", answer="1"),
-        sample=sample, text=text, first_grade=grade, final_grade=grade,
+        sample=sample, text=text, parsed=FormatError(where=0, what="toy"), first_grade=grade, final_grade=grade,
     )
 
 
