@@ -97,8 +97,8 @@ class Repository:
 
     def has_dotted(self, parts: list[str]) -> bool:
         """Whether a room, a module or what one defines is there: `srpo.grading.Grader`, `policy.threads`."""
-        if parts[0] in ("benchmarks", "tests", "scripts") and len(parts) == 2:
-            return (self.root / parts[0] / f"{parts[1]}.py").is_file()
+        if parts[0] in ("benchmarks", "tests", "scripts") and len(parts) > 1:
+            return self.root.joinpath(*parts[:-1], f"{parts[-1]}.py").is_file()
         inner = parts[1:] if parts[0] == "srpo" else parts
         place = self.root / "src" / "srpo"
         while inner and (place / inner[0]).is_dir():

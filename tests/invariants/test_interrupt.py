@@ -11,6 +11,9 @@ import pytest
 
 from srpo.runs.interrupt import Stopped, resume_command, stop_signal
 
+ROOT = Path(__file__).parents[2]
+TOY = "from tests.support.toy_command import main\nsys.exit(main())\n"
+
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_asks_the_second_aborts(number: signal.Signals, capfd: pytest.CaptureFixture[str]) -> None:
@@ -73,39 +76,9 @@ def test_the_resume_command_is_the_own_command(monkeypatch: pytest.MonkeyPatch) 
     assert shlex.split(resume_command()) == [sys.executable, "-m", "srpo", "sft", "c.yaml"]
 
 
-STAGE = """
-import sys, time
-from pathlib import Path
-import srpo.cli.main
-from srpo.core.records import Record
-from srpo.cli.stage import StageCommand
-from srpo.runs.interrupt import Stopped, stop_signal
-
-class Config(Record):
-    steps: int = 1000
-
-def work(config, run):
-    checkpoint = run.latest_checkpoint()
-    with stop_signal() as stop:
-        for step in range(checkpoint.step if checkpoint else 0, config.steps):
-            run.log(step + 1, {})
-            print("step", flush=True)
-            time.sleep(0.01)
-            if stop.requested:
-                run.checkpoint(step + 1, lambda path: None)
-                raise Stopped(f"after step {step + 1}")
-    run.finish({"steps": config.steps})
-
-def dispatch(argv):
-    return StageCommand("toy", Config, work).run("srpo toy", argv)
-
-srpo.cli.main.run_command = dispatch
-sys.exit(srpo.cli.main.main())
-"""
-
-
 def test_a_stage_stops_cleanly_and_goes_on(tmp_path: Path) -> None:
-    (tmp_path / "srpo").write_text(STAGE)
+    # The resume command names the script that runs, so it is called like the real one.
+    (tmp_path / "srpo").write_text(f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{TOY}")
     command = [sys.executable, str(tmp_path / "srpo"), "--out", str(tmp_path / "a run"), "--steps", "60"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as stage:
         assert stage.stdout is not None
