@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 
 from srpo.policy.load import load_policy, save_policy
 from srpo.policy.policy import Policy
@@ -183,3 +185,56 @@ def test_equal_pictures_are_blanked_instead_of_swapped(tiny_policy: Policy) -> N
     prompts = [tiny_policy.encode("How many bars?", [picture(0)])] * 2
     completions = [[tiny_policy.encode_text("I guess 7")]] * 2
     assert image_effect(tiny_policy, prompts, completions).max_abs > 100 * MIN_EFFECT
+
+
+def _rewritten(checkpoint: Path, folder: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> Path:
+    """A copy of a checkpoint with other tensors."""
+    shutil.copytree(checkpoint, folder)
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def _drop_layer(tensors: dict[str, torch.Tensor]) -> None:
+    for name in [name for name in tensors if "layers.0.mlp" in name]:
+        del tensors[name]
+
+
+def _add(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["model.language_model.layers.99.mlp.up_proj.weight"] = torch.zeros(2, 2)
+
+
+def _reshape(tensors: dict[str, torch.Tensor]) -> None:
+    name = next(name for name in tensors if name.endswith("layers.0.mlp.up_proj.weight"))
+    tensors[name] = torch.zeros(3, 5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_drop_layer, r"does not fit its config.json: \d tensors of the model are missing, e.g. .*layers.0.mlp"),
+        (_add, r"1 tensors are not of this model, e.g. .*layers.99.mlp.up_proj"),
+        (_reshape, "does not fit its config.json"),
+    ],
+)
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
+def test_a_checkpoint_whose_tensors_are_not_those_of_its_config_is_refused(
+    tiny_checkpoint: Callable[[str], Path],
+    tmp_path: Path,
+    family: str,
+    change: Callable[[dict[str, torch.Tensor]], None],
+    message: str,
+) -> None:
+    changed = _rewritten(tiny_checkpoint(family), tmp_path / "changed", change)
+    with pytest.raises(ValueError, match=message):
+        load_policy(changed)
+
+
+@pytest.mark.parametrize("size", [0, 7, 200, 5000])
+def test_torn_weights_are_a_named_error(tiny_checkpoint: Callable[[str], Path], tmp_path: Path, size: int) -> None:
+    shutil.copytree(tiny_checkpoint("qwen2_5_vl"), tmp_path / "torn")
+    weights = tmp_path / "torn" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:size])
+    with pytest.raises(ValueError, match="torn' is incomplete or damaged"):
+        load_policy(tmp_path / "torn")

@@ -5,6 +5,7 @@ save_policy(policy, "checkpoints/tuned")
 """
 
 import json
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +14,8 @@ from srpo.policy.processor import load_processor
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 
+_SHOWN = 3
+"""Tensors that an error names."""
 MODEL_FAMILIES = {
     "qwen2_vl": "Qwen2VLForConditionalGeneration",
     "qwen2_5_vl": "Qwen2_5_VLForConditionalGeneration",
@@ -46,11 +49,13 @@ def load_policy(
         freeze_vision: switches the vision tower's gradients off (the paper's setting).
 
     Raises:
-        ValueError: nothing there, an unsupported model family, or an incomplete checkpoint.
+        ValueError: nothing there, an unsupported model family, or a checkpoint that is damaged or whose tensors are not
+            those of its config: a layer of random weights would look like any other result.
 
     """
     import torch
     import transformers
+    from safetensors import SafetensorError
 
     quiet_transformers()
     directory = _resolve(checkpoint)
@@ -60,12 +65,15 @@ def load_policy(
             f"{str(checkpoint)!r} has model_type {model_type!r}; supported are {', '.join(map(repr, MODEL_FAMILIES))}"
         )
     try:
-        model = getattr(transformers, MODEL_FAMILIES[model_type]).from_pretrained(
-            str(directory), dtype=getattr(torch, dtype), attn_implementation="sdpa"
+        model, info = getattr(transformers, MODEL_FAMILIES[model_type]).from_pretrained(
+            str(directory), dtype=getattr(torch, dtype), attn_implementation="sdpa", output_loading_info=True
         )
         processor = load_processor(directory)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise ValueError(f"checkpoint {str(checkpoint)!r} is incomplete or damaged: {error}") from error
+    except RuntimeError as error:
+        raise ValueError(f"checkpoint {str(checkpoint)!r} does not fit its config.json: {error}") from error
+    _check_tensors(str(checkpoint), info)
     model.to(device)
     # Dropout is 0 in these families; eval mode makes that certain, and sampler and trainer agree.
     model.eval()
@@ -74,6 +82,24 @@ def load_policy(
     elif freeze_vision:
         model.model.visual.requires_grad_(False)
     return Policy(model, processor, name=str(checkpoint), autocast=autocast)
+
+
+def _check_tensors(checkpoint: str, info: Mapping[str, Collection[Any]]) -> None:
+    """Raise ValueError that names the tensors which are missing from a checkpoint, or too many in it."""
+    found = [
+        f"{len(names)} {what}, e.g. {', '.join(sorted(map(str, names))[:_SHOWN])}"
+        for what, names in (
+            ("tensors of the model are missing", info["missing_keys"]),
+            ("tensors are not of this model", info["unexpected_keys"]),
+            ("tensors have another shape", info["mismatched_keys"]),
+        )
+        if names
+    ]
+    if found:
+        raise ValueError(
+            f"checkpoint {checkpoint!r} does not fit its config.json: {'; '.join(found)}. Download or save it again; "
+            "an adapter has to be merged into its base first"
+        )
 
 
 def save_policy(policy: Policy, directory: str | Path) -> None:
