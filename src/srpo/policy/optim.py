@@ -7,8 +7,9 @@ The schedule is a pure function of step and progress, so that a resumed run need
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ from torch import Tensor, nn
 from srpo.policy.config import OptimConfig
 
 _MOMENTS_FILE = "optimizer.pt"
+_DAMAGE = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, EOFError, OSError, UnpicklingError)
+"""What torch and pickle raise on files that are torn or foreign; there is no common base class."""
 
 
 def warmup_length(total_steps: int | None, config: OptimConfig) -> int:
@@ -44,7 +47,11 @@ def lr_scale(step: int, total_steps: int | None, config: OptimConfig, progress: 
 
 
 class Optimizer:
-    """One or two torch optimizers over the trainable weights of a model, stepped as one."""
+    """One or two torch optimizers over the trainable weights of a model, stepped as one.
+
+    Weights of lower precision have float32 masters, which are what is stepped: at a learning rate of 1e-6 a bfloat16
+    weight of 1 moves by less than half of its last digit, and rounding would take every step back.
+    """
 
     def __init__(self, model: nn.Module, config: OptimConfig, total_steps: int | None) -> None:
         self.config = config
@@ -55,7 +62,14 @@ class Optimizer:
         self._weights = [weight for weight in model.parameters() if weight.requires_grad]
         if not self._weights:
             raise ValueError("every weight of the model is frozen; there is nothing to train")
-        self._parts = _build(model, config)
+        self._masters = [
+            (weight, weight.detach().float().clone().requires_grad_())
+            for weight in self._weights
+            if weight.dtype != torch.float32
+        ]
+        master_of = {id(weight): master for weight, master in self._masters}
+        self._stepped = [master_of.get(id(weight), weight) for weight in self._weights]
+        self._parts = _build(model, config, master_of)
 
     @property
     def lr(self) -> float:
@@ -68,7 +82,10 @@ class Optimizer:
         A gradient that is not finite changes nothing but still counts as a step: one poisoned batch must not turn
         all weights into NaN.
         """
-        norm = float(nn.utils.clip_grad_norm_(self._weights, self.config.grad_clip))
+        for weight, master in self._masters:
+            master.grad = None if weight.grad is None else weight.grad.float()
+            weight.grad = None
+        norm = float(nn.utils.clip_grad_norm_(self._stepped, self.config.grad_clip))
         scale = lr_scale(self.num_steps, self.total_steps, self.config, self.progress)
         for part in self._parts:
             for group in part.param_groups:
@@ -76,27 +93,64 @@ class Optimizer:
             if math.isfinite(norm):
                 part.step()
             part.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            for weight, master in self._masters:
+                weight.copy_(master)
         self.num_steps += 1
         return norm
 
     def save(self, directory: Path) -> None:
-        """Write moments and step count beside a checkpoint's weights."""
-        torch.save(
-            {"parts": [part.state_dict() for part in self._parts], "num_steps": self.num_steps},
-            directory / _MOMENTS_FILE,
-        )
+        """Write moments, masters and step count beside a checkpoint's weights."""
+        state = {"parts": [part.state_dict() for part in self._parts], "num_steps": self.num_steps}
+        if self._masters:
+            state["masters"] = [master.detach() for _, master in self._masters]
+        torch.save(state, directory / _MOMENTS_FILE)
 
     def load(self, directory: Path) -> None:
-        """Read what `save` wrote."""
-        state: dict[str, Any] = torch.load(directory / _MOMENTS_FILE, weights_only=True)
-        for part, saved in zip(self._parts, state["parts"], strict=True):
-            part.load_state_dict(saved)
-        self.num_steps = state["num_steps"]
+        """Read what `save` wrote.
+
+        Raises:
+            ValueError: the file is damaged, or holds the moments of other weights.
+        """
+        path = directory / _MOMENTS_FILE
+        try:
+            state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+            parts, masters, num_steps = state["parts"], state.get("masters", []), state["num_steps"]
+            _check_moments(self._parts, parts)
+            if len(masters) != len(self._masters):
+                raise ValueError(f"it has masters of {len(masters)} weights, the model needs {len(self._masters)}")
+            for part, saved in zip(self._parts, parts, strict=True):
+                part.load_state_dict(saved)
+            with torch.no_grad():
+                for (_, master), kept in zip(self._masters, masters, strict=True):
+                    master.copy_(kept)
+        except _DAMAGE as error:
+            raise ValueError(
+                f"{str(path)!r} does not hold this model's moments ({error}); remove that checkpoint, and the run goes "
+                "on from the one before"
+            ) from error
+        self.num_steps = num_steps
 
 
-def _build(model: nn.Module, config: OptimConfig) -> list[torch.optim.Optimizer]:
+def _check_moments(parts: Sequence[torch.optim.Optimizer], saved: Sequence[dict[str, Any]]) -> None:
+    """Raise ValueError where moments have another shape than their weight: torch loads them without a word."""
+    if len(parts) != len(saved):
+        raise ValueError(f"it is of {len(saved)} optimizers, the config asks for {len(parts)}")
+    for part, state in zip(parts, saved, strict=True):
+        weights = [weight for group in part.param_groups for weight in group["params"]]
+        for index, moments in state["state"].items():
+            for name, value in moments.items():
+                if isinstance(value, Tensor) and value.dim() and value.shape != weights[index].shape:
+                    raise ValueError(
+                        f"{name} of weight {index} has shape {tuple(value.shape)}, not {tuple(weights[index].shape)}"
+                    )
+
+
+def _build(model: nn.Module, config: OptimConfig, master_of: Mapping[int, Tensor]) -> list[torch.optim.Optimizer]:
     """AdamW with weight decay on matrices only; or Muon on the hidden matrices beside it."""
-    hidden, matrices, vectors = _split_weights(model)
+    hidden, matrices, vectors = (
+        [master_of.get(id(weight), weight) for weight in weights] for weights in _split_weights(model)
+    )
     if config.name == "adamw":
         hidden, matrices = [], hidden + matrices
     groups = [
@@ -106,7 +160,9 @@ def _build(model: nn.Module, config: OptimConfig) -> list[torch.optim.Optimizer]
     ]
     parts: list[torch.optim.Optimizer] = []
     if groups:
-        parts.append(torch.optim.AdamW(groups, betas=config.betas))
+        # One kernel for all weights where the device has it; on the CPU the plain form is the reproducible one.
+        fused = True if all(weight.is_cuda for weight in matrices + vectors) else None
+        parts.append(torch.optim.AdamW(groups, betas=config.betas, fused=fused))
     if hidden:
         group = {"params": hidden, "lr": config.muon_lr, "peak_lr": config.muon_lr}
         parts.append(torch.optim.Muon([group], weight_decay=config.weight_decay))
