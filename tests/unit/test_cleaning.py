@@ -10,6 +10,7 @@ from srpo.core.cleaning import answer_in_json, clean_response, spoken, tags_of, 
 from srpo.core.records import Attempt, FormatError, Problem, Response
 from srpo.core.response import first_attempt_end, parse, parse_attempt, pieces
 from srpo.grading import grade
+from srpo.models.structured import ATTEMPT_BLOCKS, TEACHER_BLOCKS, blocks_in_tags
 
 FAMILIES = [
     ("<think>", "</think>"),
@@ -102,6 +103,42 @@ def test_a_template_may_have_opened_the_first_thinking() -> None:
 )
 def test_fences_and_json_come_off_an_answer(text: str, answer: str) -> None:
     assert unwrapped(text) == answer
+
+
+TEACHER = "<reflection>The 6 is a 7.</reflection>\n<think>5+7</think>\n<answer>12</answer>"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        TEACHER,
+        f"<think>They want a review. <reflection>draft</reflection></think>\n{TEACHER}",
+        f"◁think▷Hm.◁/think▷{TEACHER}",
+        f"They want a review.</think>\n\n{TEACHER}",
+        f"Here is my review:\n{TEACHER}\nLet me know if you need more.",
+        f"```xml\n{TEACHER}\n```",
+        TEACHER.replace("<", "**<").replace(">", ">**"),
+        TEACHER.replace("reflection", "Reflection").replace("answer", "ANSWER"),
+        f"<think>5+6</think><answer>11</answer>{TEACHER}",
+        f"{TEACHER}<|im_end|>",
+    ],
+)
+def test_a_teacher_may_say_more_than_its_blocks(reply: str) -> None:
+    found = blocks_in_tags(reply, TEACHER_BLOCKS)
+    assert [line.strip() for line in found.splitlines()] == TEACHER.splitlines()
+
+
+@pytest.mark.parametrize("reply", ["<reflection>only</reflection>", "nothing", "<think>a</think><answer>b", "{}"])
+def test_a_reply_without_its_blocks_stays_as_it_is(reply: str) -> None:
+    assert blocks_in_tags(reply, TEACHER_BLOCKS) == reply
+
+
+def test_the_own_thinking_of_a_policy_is_its_think_block() -> None:
+    assert blocks_in_tags("<think>5+7</think>\n\nSo: <answer>12</answer>.", ATTEMPT_BLOCKS) == (
+        "<think>5+7</think>\n<answer>12</answer>"
+    )
+    twice = "<think>a</think><answer>1</answer> <think>b</think><answer>2</answer>"
+    assert blocks_in_tags(twice, ATTEMPT_BLOCKS) == twice, "which of two attempts is meant, nobody knows"
 
 
 def test_the_last_object_with_an_answer_counts() -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from srpo.core.records import Problem
-from srpo.grading import Grader, classify_gold, grade, grade_gold
+from srpo.core.records import Problem, outcome_of
+from srpo.grading import Grader, OutOfTime, classify_gold, grade, grade_gold
 
 
 def problem(gold: str, choices: tuple[str, ...] = (), kind: str | None = None) -> Problem:
@@ -102,6 +102,40 @@ def test_the_symbolic_verifier_is_asked_last(answer: bool | None, verdict: str) 
     gold = problem(r"\sum_{k=1}^{n} k^2")
     assert Grader(symbolic=verifier).grade(gold, r"$\sum_{j=1}^{n} j^2$").verdict == verdict
     assert verifier.questions == [(r"\sum_{k=1}^{n} k^2", r"\sum_{j=1}^{n} j^2")]
+
+
+class Slow:
+    """A verifier that never comes to an end."""
+
+    def verify(self, gold: str, prediction: str) -> bool | None:
+        raise OutOfTime
+
+
+def test_what_computer_algebra_did_not_finish_is_undecided_and_earns_nothing() -> None:
+    gold, grader = problem(r"\sum_{k=1}^{n} k^2"), Grader(symbolic=Slow())
+    found = grader.grade(gold, r"$\sum_{j=1}^{n} j^2$")
+    assert (found.verdict, found.is_correct, found.counts) == ("undecided", False, False)
+    assert outcome_of(found, grader.grade(gold, "")) is None
+
+
+@pytest.mark.parametrize(
+    ("gold", "prediction", "verdict"),
+    [
+        (r"5\sqrt{3}", "8.66", "correct"),
+        (r"5\sqrt{3}", "8.67", "correct"),
+        (r"5\sqrt{3}", "8.5", "incorrect"),
+        (r"5\sqrt{3}", "9", "incorrect"),
+        (r"36\pi", "113.1 cm²", "correct"),
+        (r"\frac{1}{3}", "0.33", "correct"),
+        ("36π cm", "1.131 m", "correct"),
+        ("36π cm", "113.1 kg", "incorrect"),
+        ("12", "12.01", "incorrect"),
+        ("3.14", "3.15", "incorrect"),
+    ],
+)
+def test_decimals_may_answer_exact_golds_within_a_stated_tolerance(gold: str, prediction: str, verdict: str) -> None:
+    assert Grader(symbolic=False, rounded=0.01).grade(problem(gold), prediction).verdict == verdict
+    assert not grade(problem(gold), prediction).is_correct
 
 
 @pytest.mark.parametrize(

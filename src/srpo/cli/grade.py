@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, NamedTuple
 
+from pydantic import Field
+
 from srpo.config.command import Command
 from srpo.config.fields import Positional, Spelling
 from srpo.core.records import Grade, Record
@@ -28,6 +30,8 @@ class GradeOptions(Record):
     """Rows {id, gold, prediction, kind?, choices?, question?}; - reads standard input."""
     symbolic: bool = True
     """Let math-verify, in a worker process, decide what the rules cannot."""
+    rounded: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Relative tolerance for decimals that answer an exact gold: 0.01 lets 8.66 answer 5√3."""
     as_json: Annotated[bool, Spelling("json")] = False
     """Print one JSON object {id, verdict, extracted, reason} per row."""
 
@@ -51,7 +55,7 @@ def grade_file(options: GradeOptions) -> int:
 
     rows = _read(options.file)
     graded: list[Graded] = []
-    with Grader(symbolic=options.symbolic) as grader:
+    with Grader(symbolic=options.symbolic, rounded=options.rounded) as grader:
         for found in rows:
             one = Graded(str(found.row.id), grader.grade(found.row.problem(found.place), found.row.prediction))
             graded.append(one)
@@ -86,7 +90,7 @@ def _print_table(graded: Sequence[Graded]) -> None:
     share = f"{counts['correct'] / gradable:.1%}" if gradable else "none"
     print(
         f"{len(graded)} rows: {counts['correct']} correct, {counts['incorrect']} incorrect, "
-        f"{counts['ungradable']} ungradable; "
+        f"{counts['ungradable']} ungradable, {counts['undecided']} undecided; "
         f"accuracy on gradable rows {share}"
     )
 

@@ -147,8 +147,8 @@ def reward_row(found: Located[RewardRow], preset: Preset, style: Style | None, s
     )
     note = None
     if earned is None:
-        ungradable = scored.first_grade if scored.first_grade.verdict == "ungradable" else scored.final_grade
-        note = f"ungradable: {ungradable.reason}"
+        grade = scored.final_grade if scored.first_grade.counts else scored.first_grade
+        note = f"{grade.verdict}: {grade.reason}"
     elif isinstance(scored.parsed, FormatError):
         note = f"format: at character {scored.parsed.where}, {scored.parsed.what}"
     return Result(row.id, earned, outcome_of(scored.first_grade, scored.final_grade), note)

@@ -18,7 +18,7 @@ marks are read, but they are not the five blocks.
 import ast
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 MAX_WRAPPED_CHARS = 4000
@@ -170,6 +170,35 @@ def spoken(text: str) -> str:
         if tag.name != "answer":
             start = tag.end if tag.closing else len(text)
     return text[start:]
+
+
+def wanted_blocks(text: str, names: Sequence[str]) -> list[str] | None:
+    """The texts of the blocks `names` in this order, the last ones of a reply that says more; None when one is missing.
+
+    What stands around the blocks, a model's own thinking before them and drafts inside of it are left out.
+
+    >>> wanted_blocks("<think>Hm.</think> My review: <reflection>No.</reflection> I hope it helps.", ("reflection",))
+    ['No.']
+    """
+    text = clean_response(text)
+    tags = tags_of(text)
+    at = len(tags)
+    found: list[str] = []
+    for name in reversed(names):
+        closing = next((i for i in range(at - 1, -1, -1) if tags[i].name == name and tags[i].closing), 0)
+        opening = closing - 1
+        if closing < 1 or tags[opening].name != name or tags[opening].closing:
+            return None
+        found.append(_unbolded(text[: tags[opening].start], text[tags[opening].end : tags[closing].start]))
+        at = opening
+    return found[::-1]
+
+
+def _unbolded(before: str, block: str) -> str:
+    """A block without the stars of tags in bold: `**<answer>**7**</answer>**`."""
+    if before.endswith("**"):
+        block = block.removeprefix("**").removesuffix("**")
+    return block
 
 
 # -- fences and JSON

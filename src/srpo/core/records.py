@@ -18,7 +18,8 @@ SCHEMA_VERSION = 2
 to date. Version 1 had `response` and `format_error` in place of `parsed`."""
 READABLE_VERSIONS = (1, SCHEMA_VERSION)
 
-Verdict = Literal["correct", "incorrect", "ungradable"]
+Verdict = Literal["correct", "incorrect", "ungradable", "undecided"]
+"""`ungradable`: the gold is of no use; `undecided`: computer algebra ran out of its CPU time. Neither counts."""
 Outcome = Literal["right→right", "wrong→right", "right→wrong", "wrong→wrong"]
 OUTCOMES: tuple[Outcome, ...] = ("right→right", "wrong→right", "right→wrong", "wrong→wrong")
 Stage = Literal["base", "reflect", "sft", "rl", "eval"]
@@ -82,13 +83,18 @@ class FormatError(Record):
 
 
 class Grade(Record):
-    """Three outcomes, never two: an ungradable gold is excluded and counted, never rewarded and never silently 0."""
+    """Right, wrong, or no grade: what is ungradable or undecided is left out and counted, never silently 0."""
 
     verdict: Verdict
     extracted: str | None
     """The final answer that was taken out of the text; None when there is none."""
     reason: str
     """Which rule decided and why, for people."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether this is a grade at all: right or wrong."""
+        return self.verdict in ("correct", "incorrect")
 
     @property
     def is_correct(self) -> bool:
@@ -244,13 +250,13 @@ class Trace(Record):
 
     @property
     def outcome(self) -> Outcome | None:
-        """The transition from first to final answer; None when the gold is ungradable."""
+        """The transition from first to final answer; None when either has no grade."""
         return outcome_of(self.first_grade, self.final_grade)
 
 
 def outcome_of(first: Grade, final: Grade) -> Outcome | None:
-    """Name the transition between two grades; None when either is ungradable."""
-    if first.verdict == "ungradable" or final.verdict == "ungradable":
+    """Name the transition between two grades; None when either is ungradable or undecided."""
+    if not (first.counts and final.counts):
         return None
     match first.is_correct, final.is_correct:
         case True, True:

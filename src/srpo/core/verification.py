@@ -89,7 +89,8 @@ def _fault_of(trace: Trace, *, strict: bool) -> tuple[str, str] | None:
     if isinstance(response, Attempt):
         return "format", "not five blocks"
     if trace.outcome is None:
-        return "ungradable", trace.final_grade.reason
+        grade = trace.first_grade if trace.final_grade.counts else trace.final_grade
+        return grade.verdict, grade.reason
     if not trace.final_grade.is_correct:
         return "final answer wrong", trace.final_grade.reason
     return _fault_of_reflection(trace.problem, response, strict=strict)

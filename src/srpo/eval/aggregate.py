@@ -128,6 +128,7 @@ class Aggregator:
         self._officials = _Shares()
         self._votes: dict[str, list[Vote]] = {}
         self._ungradable: set[str] = set()
+        self._num_undecided = 0
         self._decided: Counter[DecidedBy] = Counter()
         self._scores: Counter[int] = Counter()
         self._tokens = array("Q")
@@ -146,8 +147,9 @@ class Aggregator:
         if row.first_verdict is not None:
             # One copy of an id, wherever it is held.
             self._samples.append(sample_of(trace)._replace(problem=sys.intern(row.id)))
-        if row.verdict == "ungradable":
+        if row.verdict in ("ungradable", "undecided"):
             self._ungradable.add(row.id)
+            self._num_undecided += row.verdict == "undecided"
             return
         self._finals.add(row.id, row.correct)
         if row.first_verdict is not None:
@@ -176,6 +178,7 @@ class Aggregator:
             missing=facts.missing,
             failed=facts.failed,
             ungradable=len(self._ungradable) + facts.ungradable_missing,
+            undecided=self._num_undecided,
             unusable=facts.unusable,
             accuracy=accuracy,
             interval=share_interval(shares),

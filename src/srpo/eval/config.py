@@ -92,6 +92,8 @@ class EvalConfig(Record):
     """How much money the run may spend on servers, the judge's included."""
     symbolic: bool = True
     """Let math-verify, in a worker process, decide what the rules cannot."""
+    rounded: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Relative tolerance for decimals that answer an exact gold: 0.01 lets 8.66 answer 5√3."""
     device: str = "cpu"
     """Torch device, e.g. `cuda:0`."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -150,6 +152,8 @@ class ScoreConfig(Record):
     """Most that the judge may cost."""
     symbolic: bool = True
     """Let math-verify, in a worker process, decide what the rules cannot."""
+    rounded: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Relative tolerance for decimals that answer an exact gold: 0.01 lets 8.66 answer 5√3."""
 
     @model_validator(mode="after")
     def _money_is_for_a_judge(self) -> Self:

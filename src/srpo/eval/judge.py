@@ -165,6 +165,8 @@ def _shown(answer: str | None) -> str | None:
 
 def _is_doubtful(item: Item, grade: Grade, answer: str) -> bool:
     """Wrong by the rule, but not plainly so: what the rule took out of prose may not be what was meant."""
+    if grade.verdict == "undecided":
+        return True
     if grade.verdict != "incorrect":
         return False
     if len(answer) > _BARE:

@@ -86,7 +86,9 @@ class BenchmarkResult(Record):
     failed: int = 0
     """Among these, items whose requests failed for good."""
     ungradable: int
-    """Items left out because their gold answer cannot be graded."""
+    """Items left out because their gold answer cannot be graded, or an answer to them is undecided."""
+    undecided: int = 0
+    """Among these, responses on which computer algebra ran out of its CPU time."""
     unusable: int
     """Rows of the data that are no item, or that the model cannot take."""
     accuracy: float

@@ -56,7 +56,7 @@ def run(
         return EvalResult.model_validate(run_dir.summary())
     dataset = load_dataset(config)
     check_usable(dataset.problems, dataset.label)
-    with open_pool(config, run_dir.path) as pool, Grader(symbolic=config.symbolic) as grader:
+    with open_pool(config, run_dir.path) as pool, Grader(symbolic=config.symbolic, rounded=config.rounded) as grader:
         model = generator or pool.open(config.model)
         decider = open_judge(config.judge, dataset.benchmark, pool, judge)
         worker = Worker(config, run_dir, dataset, model=model, judge=decider, grader=grader)

@@ -78,7 +78,7 @@ def score(
     benchmark = benchmark_named(config.benchmark)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="srpo-score-")))
-        grader = stack.enter_context(Grader(symbolic=config.symbolic))
+        grader = stack.enter_context(Grader(symbolic=config.symbolic, rounded=config.rounded))
         items = stack.enter_context(RecordFile(folder / "items", Item))
         traces = stack.enter_context(RecordFile(folder / "traces", Trace))
         index, rejected = _read_items(benchmark, config, items)

@@ -9,10 +9,12 @@ from srpo.grading.grader import RULES_ONLY, Grader, grade, grade_with
 from srpo.grading.rules.choices import chosen_letters
 from srpo.grading.rules.compare import says_the_same
 from srpo.grading.rules.golds import classify_gold, grade_gold
+from srpo.grading.rules.route import OutOfTime
 
 __all__ = [
     "RULES_ONLY",
     "Grader",
+    "OutOfTime",
     "bare_answer",
     "chosen_letters",
     "classify_gold",

@@ -16,7 +16,7 @@ from typing import Final, Self
 
 from srpo.core.records import FormatError, Grade, GradedText, Problem, Style
 from srpo.core.response import parse, parse_attempt, pieces
-from srpo.grading.rules.route import SymbolicVerifier, grade_answer
+from srpo.grading.rules.route import Aids, SymbolicVerifier, grade_answer
 from srpo.grading.symbolic import SymbolicPool
 from srpo.runs.progress import note
 
@@ -27,28 +27,37 @@ Rule = Callable[[str], Grade]
 class Grader:
     """Grades answers and whole responses. Safe to call from many threads; close it, or use it in a `with`."""
 
-    def __init__(self, *, symbolic: bool | SymbolicVerifier = True) -> None:
-        """`symbolic`: ask math-verify about mathematics that no rule reads, or a verifier of your own.
+    def __init__(self, *, symbolic: bool | SymbolicVerifier = True, rounded: float | None = None) -> None:
+        """Start nothing yet: a worker process starts when it is needed.
 
-        No process is started before it is needed.
+        Args:
+            symbolic: Ask math-verify about mathematics that no rule reads, or a verifier of your own.
+            rounded: Relative tolerance for decimals that answer an exact gold: 0.01 lets 8.66 answer 5√3. None asks for
+                exact answers.
+
+        Raises:
+            ValueError: `rounded` is no share.
         """
+        if rounded is not None and not 0 < rounded < 1:
+            raise ValueError(f"rounded must be between 0 and 1, as 0.01, or None; not {rounded!r}")
         self._pool = SymbolicPool() if symbolic is True else None
         self._verifier: SymbolicVerifier | None = self._pool if isinstance(symbolic, bool) else symbolic
+        self._aids = Aids(self._verifier, rounded)
 
     def grade(self, problem: Problem, text: str) -> Grade:
         """Grade an answer, or the final answer of a whole text, against the problem's gold answer.
 
-        Three outcomes: an ungradable gold is `ungradable`; a text without a final answer, with several answers where
-        one is asked for, or with a hedge is `incorrect`.
+        An ungradable gold is `ungradable`, an answer on which computer algebra ran out of its CPU time `undecided`; a
+        text without a final answer, with several answers where one is asked for, or with a hedge is `incorrect`.
         """
-        return grade_answer(problem, text, self._verifier)
+        return grade_answer(problem, text, self._aids)
 
     def grade_response(self, problem: Problem, text: str, style: Style) -> GradedText:
         """Parse `text`, and grade its first and its final answer."""
         return grade_with(lambda answer: self.grade(problem, answer), text, style)
 
     def verify(self, gold: str, prediction: str) -> bool | None:
-        """Are two formulas equal by computer algebra? None when nobody can tell."""
+        """Are two formulas equal by computer algebra? None when nobody can tell; may raise OutOfTime."""
         return None if self._verifier is None else self._verifier.verify(gold, prediction)
 
     def close(self) -> None:
@@ -58,8 +67,8 @@ class Grader:
         self._pool.close()
         if self._pool.num_timeouts:
             note(
-                f"srpo: math-verify ran out of time on {self._pool.num_timeouts} comparisons; "
-                "the rules alone graded them"
+                f"srpo: math-verify ran out of its CPU time on {self._pool.num_timeouts} comparisons; "
+                "they are undecided, and do not count"
             )
 
     def __enter__(self) -> Self:

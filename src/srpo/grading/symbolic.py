@@ -1,9 +1,9 @@
 r"""math-verify as the grader's last resort, in worker processes that can be killed.
 
 math-verify sets its own alarms, which work on the main thread only and cancel the caller's; some inputs keep it busy
-for as long as it is let. So it runs in child processes without any alarm, and the deadline is ours: a worker
-that has not answered in time is killed, counted, and replaced when the next question comes. Nothing is started before
-it is needed.
+for as long as it is let. So it runs in child processes without its alarms, and the limit is ours: CPU time of the
+worker, not wall time, so that a verdict does not depend on how busy the machine is. A worker that spends it ends, is
+counted, and is replaced when the next question comes. Nothing is started before it is needed.
 
     >>> with SymbolicPool() as symbolic:
     ...     symbolic.verify(r"\sum_{k=1}^{3} k", "6")
@@ -24,11 +24,14 @@ from types import TracebackType
 from typing import IO, Self
 
 from srpo.grading.patterns import pattern
+from srpo.grading.rules.route import OutOfTime
 
 _MAX_CHARS = 400
 _MAX_NESTING = 12
 _MAX_DIGITS = 40
-_START_DEADLINE_S = 120.0
+_START_DEADLINE_S = 600.0
+_WALL_FACTOR = 200.0
+"""Wall seconds for each second of CPU time, until a worker that gets no CPU at all is given up."""
 _TOWER = pattern(r"\^[^+\-=,]{0,40}\^[^+\-=,]{0,40}\^|\^\s?\{?\s?\d{4,}|\d{3,}\s?!|!\s?!", yes="9^9^9^9", no="x^2+y^2")
 
 
@@ -101,16 +104,16 @@ def _kill_all(workers: list[_Worker]) -> None:
 class SymbolicPool:
     """Implements `SymbolicVerifier`. Safe to call from many threads; each call uses one worker."""
 
-    def __init__(self, *, num_workers: int = 1, deadline_s: float = 3.0) -> None:
-        """Prepare a pool; processes start at the first question. `deadline_s` is the longest one question may take."""
+    def __init__(self, *, num_workers: int = 1, cpu_s: float = 5.0) -> None:
+        """Prepare a pool; processes start at the first question. `cpu_s` is the CPU time that one question may take."""
         if num_workers < 1:
             raise ValueError(f"num_workers must be at least 1, not {num_workers!r}")
-        if deadline_s <= 0:
-            raise ValueError(f"deadline_s must be positive, not {deadline_s!r}")
-        self.deadline_s = deadline_s
+        if cpu_s <= 0:
+            raise ValueError(f"cpu_s must be positive, not {cpu_s!r}")
+        self.cpu_s = cpu_s
         self.num_calls = 0
         self.num_timeouts = 0
-        """Questions that were not answered in time; their workers were killed."""
+        """Questions that were not answered in their CPU time; their workers are gone."""
         self.num_refused = 0
         """Questions that were too risky to ask."""
         self._slots: queue.SimpleQueue[_Worker | None] = queue.SimpleQueue()
@@ -122,7 +125,11 @@ class SymbolicPool:
         self._finalizer = weakref.finalize(self, _kill_all, self._alive)
 
     def verify(self, gold: str, prediction: str) -> bool | None:
-        """Are the two LaTeX texts equal? None when they cannot be read, are too risky, or take too long."""
+        """Are the two LaTeX texts equal? None when they cannot be read, or are too risky to ask about.
+
+        Raises:
+            OutOfTime: the worker spent its CPU time, or did not start.
+        """
         if is_risky(gold) or is_risky(prediction):
             with self._lock:
                 self.num_refused += 1
@@ -134,25 +141,24 @@ class SymbolicPool:
                 if self._closed:
                     raise ValueError("the symbolic pool is closed; make a new one")
             worker = worker or self._start()
-            if worker is None:
-                return None
-            answer = self._exchange(worker, json.dumps([gold, prediction]))
+            answer = None if worker is None else self._exchange(worker, json.dumps([gold, prediction, self.cpu_s]))
             if answer is None:
                 worker = None
+                with self._lock:
+                    self.num_timeouts += 1
+                raise OutOfTime
             return answer if isinstance(answer, bool) else None
         finally:
             self._slots.put(worker)
 
     def _exchange(self, worker: _Worker, question: str) -> bool | str | None:
-        """The worker's answer; `"unknown"` when it could not tell; None when it had to be killed."""
+        """The worker's answer; `"unknown"` when it could not tell; None when it is gone."""
         with contextlib.suppress(OSError, ValueError):
             worker.ask(question)
-            line = worker.receive(self.deadline_s)
+            line = worker.receive(_WALL_FACTOR * self.cpu_s)
             if line is not None:
                 return {"true": True, "false": False}.get(line.strip(), "unknown")
         self._discard(worker)
-        with self._lock:
-            self.num_timeouts += 1
         return None
 
     def _start(self) -> _Worker | None:

@@ -1,7 +1,11 @@
-"""The worker process of `symbolic`: questions in, one line of JSON each; verdicts out. It is started with `-m`."""
+"""The worker process of `symbolic`: questions in, one line of JSON each; verdicts out. It is started with `-m`.
+
+Each question comes with its CPU time. A question that spends it ends the process, whatever sympy is doing.
+"""
 
 import contextlib
 import json
+import signal
 import sys
 from typing import Any
 
@@ -15,6 +19,12 @@ def _limit_memory() -> None:
         return
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+
+
+def _limit_cpu(seconds: float) -> None:
+    """End this process after so much CPU time from now on; 0 takes the limit off."""
+    if hasattr(signal, "setitimer"):  # not on every platform; there the parent's patience is the limit
+        signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
 def _verify(gold: str, prediction: str, math_verify: Any) -> bool | None:
@@ -38,11 +48,13 @@ def _serve() -> None:
     sys.stdout = sys.stderr  # what libraries print must not be taken for an answer
     print("ready", file=out, flush=True)
     for line in sys.stdin:
-        gold, prediction = json.loads(line)
+        gold, prediction, cpu_s = json.loads(line)
         verdict: bool | None = None
+        _limit_cpu(cpu_s)
         # sympy raises nearly everything, RecursionError and MemoryError included; none of it is an answer
         with contextlib.suppress(Exception):
             verdict = _verify(gold, prediction, math_verify)
+        _limit_cpu(0)
         print(json.dumps(verdict), file=out, flush=True)
 
 

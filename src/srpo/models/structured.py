@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from srpo.core.cleaning import clean_response, tags_of, wanted_blocks
 from srpo.core.response import TAGS
 
 TEACHER_BLOCKS = ("reflection", "think", "answer")
@@ -51,19 +52,35 @@ def instruction(blocks: Sequence[str]) -> str:
 
 
 def blocks_in_tags(text: str, blocks: Sequence[str]) -> str:
-    """The reply with its blocks in tags; the text as it was when it has its tags already, or no such object.
+    """The reply as its blocks in tags and nothing else; the text as it was when a block is missing.
 
-    Tolerated: fences, text around the object, trailing commas, new lines and single backslashes inside of texts,
-    numbers instead of texts, capital letters in field names, further fields, tags inside of the fields.
+    Tolerated in tags: a model's own thinking before the blocks, text around them, end tokens, capitals. In JSON:
+    fences, text around the object, trailing commas, new lines and single backslashes inside of texts, numbers instead
+    of texts, capital letters in field names, further fields, tags inside of the fields.
     """
     lower = text.lower()
     if not all(f'"{name}"' in lower for name in blocks):
-        return text
+        return _only_blocks(text, blocks)
     for found in _objects(text):
         fields = {name.lower(): value for name, value in found.items()}
         if all(isinstance(fields.get(name), str | int | float) for name in blocks):
             return "\n".join(f"<{name}>{_plain(fields[name])}</{name}>" for name in blocks)
-    return text
+    return _only_blocks(text, blocks)
+
+
+def _only_blocks(text: str, blocks: Sequence[str]) -> str:
+    """The last blocks of these names without what stands around them. Two attempts are not told apart: they stay."""
+    found = wanted_blocks(text, blocks) if "<" in text or "＜" in text or "&lt;" in text else None
+    if found is None or (tuple(blocks) == ATTEMPT_BLOCKS and _num_answers(text) > 1):
+        return text
+    bare = "".join(f"<{name}>{block}</{name}>" for name, block in zip(blocks, found, strict=True))
+    if "".join(text.split()) == "".join(bare.split()):
+        return text
+    return "\n".join(f"<{name}>{block.strip()}</{name}>" for name, block in zip(blocks, found, strict=True))
+
+
+def _num_answers(text: str) -> int:
+    return sum(tag.name == "answer" and tag.closing for tag in tags_of(clean_response(text)))
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:

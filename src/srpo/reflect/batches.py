@@ -134,6 +134,8 @@ class Reflector:
         grade = self._grader.grade_response(problem, text, "single").final_grade
         if grade.verdict == "ungradable":
             return rejected("gold", "gold is ungradable", grade.reason)
+        if grade.verdict == "undecided":
+            return rejected("attempt", "grade is undecided", grade.reason)
         return _Graded(attempt, grade, render_attempt(attempt))
 
     def _with_captions(self, questions: Sequence[Question]) -> tuple[list[Question], list[Rejected]]:

@@ -126,6 +126,8 @@ class ReflectConfig(Record):
     """Scale larger pictures down to this area before a local model's own processor sees them."""
     symbolic: bool = True
     """Let math-verify, in a worker process, decide what the rules cannot."""
+    rounded: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Relative tolerance for decimals that answer an exact gold: 0.01 lets 8.66 answer 5√3."""
     device: str = "cpu"
     """Torch device, e.g. `cuda:0`."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"

@@ -91,7 +91,10 @@ def run(
     if teacher is None:
         _check_teacher(config, run_dir.path)
     given = Overrides(policy=policy, teacher=teacher, judge=judge)
-    with open_models(config, run_dir.path, given) as models, Grader(symbolic=config.symbolic) as grader:
+    with (
+        open_models(config, run_dir.path, given) as models,
+        Grader(symbolic=config.symbolic, rounded=config.rounded) as grader,
+    ):
         model = config.model.model if isinstance(config.model, ServerConfig) else config.model
         origin = make_origin(run_dir, "reflect", model, config.prompt, config.sampling)
         reflector = Reflector(config, models, origin=origin, grader=grader)

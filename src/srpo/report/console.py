@@ -13,7 +13,12 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _STYLES: Final = {"r2r": "green", "w2r": "blue", "r2w": "dark_orange", "w2w": "bright_black", "none": "yellow"}
-_VERDICT_MARKS: Final = {"correct": ("✓", "green"), "incorrect": ("✗", "dark_orange"), "ungradable": ("?", "yellow")}
+_VERDICT_MARKS: Final = {
+    "correct": ("✓", "green"),
+    "incorrect": ("✗", "dark_orange"),
+    "ungradable": ("?", "yellow"),
+    "undecided": ("?", "yellow"),
+}
 
 
 def parse_outcome(text: str) -> str:

@@ -116,6 +116,8 @@ class RlConfig(Record):
     """The run refuses to start when fewer of the first rollout's responses than this have the right format."""
     symbolic: bool = True
     """Let math-verify, in a worker process, decide what the rules cannot."""
+    rounded: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Relative tolerance for decimals that answer an exact gold: 0.01 lets 8.66 answer 5√3."""
     check_images: bool = True
     """Before the first step, check that exchanging the pictures changes the log-probabilities, and stop if not."""
     mismatch_tolerance: float = Field(default=1e-3, gt=0)

@@ -73,11 +73,18 @@ def rollout_metrics(rollout: Rollout) -> dict[str, float]:
         "rl/groups/no_signal": float(len(graded) - num_kept),
         "rl/groups/refilled": float(rollout.num_refilled),
         "rl/groups/ungradable": float(len(own) - len(graded)),
+        "rl/responses/undecided": float(
+            sum(_is_undecided(trace) for group in rollout.groups for trace in group.traces)
+        ),
     }
     if onward:
         repaired = [trace.final_grade.is_correct for group in onward for trace in group.traces]
         metrics |= {"rl/roll_ins/groups": float(len(onward)), "rl/roll_ins/repaired": mean(repaired)}
     return metrics | accuracy_metrics(traces, "rl") | reward_metrics(traces)
+
+
+def _is_undecided(trace: Trace) -> bool:
+    return "undecided" in (trace.first_grade.verdict, trace.final_grade.verdict)
 
 
 def update_metrics(minibatches: Sequence[MinibatchStats]) -> dict[str, float]:

@@ -82,7 +82,7 @@ class TrajectoryGroup:
 
     @property
     def is_graded(self) -> bool:
-        """False when the gold turned out to be ungradable for any response."""
+        """False when any response has no grade: the gold is ungradable, or computer algebra ran out of time."""
         return all(trace.outcome is not None for trace in self.traces)
 
     @property

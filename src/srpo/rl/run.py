@@ -55,7 +55,7 @@ def run(config: RlConfig, run_dir: RunDir) -> RlSummary:
     problems = load_rl_problems(config)
     checkpoint = run_dir.latest_checkpoint()
     run_dir.total_steps = config.steps
-    with Grader(symbolic=config.symbolic) as grader:
+    with Grader(symbolic=config.symbolic, rounded=config.rounded) as grader:
         trainer = open_trainer(config, run_dir, problems, checkpoint, grader)
         start = Progress(checkpoint.step, checkpoint.extra["tokens"]) if checkpoint else Progress(0, 0)
         reached = train(trainer, run_dir, start)

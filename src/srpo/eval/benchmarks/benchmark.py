@@ -190,7 +190,7 @@ def cell_of(marks: Iterable[Mark]) -> Cell:
 
 def _count(count: list[int], mark: Mark) -> None:
     """Add a mark to [right ones, all]."""
-    if mark.final.verdict != "ungradable":
+    if mark.final.counts:
         count[0] += mark.is_correct
         count[1] += 1
 

@@ -76,7 +76,7 @@ class HallusionBench(PublishedBenchmark):
     def breakdown(self, marks: Sequence[Mark], missing: Collection[str] = ()) -> Breakdown:
         """The three accuracies beside those by category."""
         found = super().breakdown(marks, missing)
-        right = {mark.item.problem.id: mark.is_correct for mark in marks if mark.final.verdict != "ungradable"}
+        right = {mark.item.problem.id: mark.is_correct for mark in marks if mark.final.counts}
         scores = hallusion_scores(right, [*right, *missing])
         counts = {"figures": scores.figures, "questions": scores.questions}
         # A complete run has none of these, and its table stays as it was.

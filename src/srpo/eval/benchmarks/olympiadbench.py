@@ -12,7 +12,7 @@ from srpo.eval.benchmarks.benchmark import HubSource, Item
 from srpo.eval.benchmarks.columns import make_item, needed, numbered_pictures, question, repair_escapes, text
 from srpo.eval.benchmarks.items import PublishedBenchmark
 from srpo.eval.official.olympiadbench import olympiad_equal, read_tolerance
-from srpo.grading import RULES_ONLY, Grader
+from srpo.grading import RULES_ONLY, Grader, OutOfTime
 
 _CONFIG = "OE_MM_maths_en_COMP"
 _WANTED = {
@@ -84,7 +84,13 @@ class OlympiadBench(PublishedBenchmark):
         if found.is_correct or not found.extracted:
             return found
         tolerance = item.facts.get("error")
-        if not olympiad_equal(item.problem.answer, found.extracted, str(tolerance) if tolerance else None, grader):
+        try:
+            equal = olympiad_equal(item.problem.answer, found.extracted, str(tolerance) if tolerance else None, grader)
+        except OutOfTime:
+            return found.model_copy(
+                update={"verdict": "undecided", "reason": "computer algebra ran out of its CPU time"}
+            )
+        if not equal:
             return found
         reason = f"within the tolerance {tolerance}" if tolerance else "equal by the official rule"
         return found.model_copy(update={"verdict": "correct", "reason": reason})

@@ -61,7 +61,7 @@ class WeMath(PublishedBenchmark):
         right = {
             (str(mark.item.facts["ID"]), str(mark.item.facts["key"])): mark.is_correct
             for mark in marks
-            if mark.final.verdict != "ungradable"
+            if mark.final.counts
         }
         scores = wemath_scores(right)
         unknown = {}

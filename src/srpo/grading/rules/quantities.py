@@ -11,7 +11,7 @@ from srpo.grading.rules.nodes import Op
 from srpo.grading.rules.numerals import ORDINALS, plain_digits, word_number
 from srpo.grading.rules.syntax import parse_constant_prefix
 from srpo.grading.rules.units import Unit, factor, read_unit
-from srpo.grading.rules.values import Number
+from srpo.grading.rules.values import Content, Number
 
 _CURRENCY = pattern(
     r"([+-]?)\s?(?:(?:US|A|C|HK)?(¤)|([€£¥₹₩₽])|(USD|EUR|GBP|INR|RMB|CNY|Rs\.?)\s)\s?(?=[\d.+-])",
@@ -223,6 +223,23 @@ def same_amount(gold: Number, other: Number) -> bool:  # noqa: PLR0911 - one ret
             decimals=decimals,
         )
     return close(gold.value, other.value * scale, decimals=decimals)
+
+
+def is_rounded(gold: Content, other: Content, tolerance: float) -> bool:
+    """Is `other` a decimal within `tolerance`, relative to it, of an exact gold such as `5√3`, `36π` or `1/3`?"""
+    if not isinstance(gold, Number) or not isinstance(other, Number) or not other.decimals or gold.decimals:
+        return False
+    exact = gold.value
+    if (isinstance(exact, Fraction) and exact.denominator == 1) or gold.percent != other.percent:
+        return False
+    both = gold.unit is not None and other.unit is not None
+    scale = factor(gold.unit, other.unit) if both and gold.unit and other.unit else Fraction(1)
+    if scale is None:
+        return False
+    try:
+        return magnitude(exact - other.value * scale) <= tolerance * magnitude(exact) * (1 + 1e-9)
+    except OverflowError:
+        return False
 
 
 def _same_share(gold: Number, other: Number, decimals: int) -> bool:

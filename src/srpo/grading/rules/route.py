@@ -20,6 +20,7 @@ from srpo.grading.rules.compare import same
 from srpo.grading.rules.gold_choices import GoldChoice
 from srpo.grading.rules.golds import UNIQUE, Gold, is_unread, lines_once, read_gold
 from srpo.grading.rules.hedges import affirmed, blurred, negated, unsure
+from srpo.grading.rules.quantities import is_rounded
 from srpo.grading.rules.ranges import read_joined
 from srpo.grading.rules.reading import read
 from srpo.grading.rules.revised import denied, revised, without_denied
@@ -36,12 +37,28 @@ from srpo.grading.rules.values import (
 MAX_SYMBOLIC_CHARS = 400
 
 
+class OutOfTime(Exception):  # noqa: N818 - no error: the question stays open
+    """Computer algebra did not come to an end within its CPU time."""
+
+
 class SymbolicVerifier(Protocol):
     """The last resort for mathematics that the rules do not understand."""
 
     def verify(self, gold: str, prediction: str) -> bool | None:
-        """Are the two equal? None when that could not be decided in time."""
+        """Are the two equal? None when they cannot be read, or are too risky to ask about.
+
+        Raises:
+            OutOfTime: it took too long.
+        """
         ...
+
+
+class Aids(NamedTuple):
+    """What the rules may use beside themselves."""
+
+    symbolic: SymbolicVerifier | None = None
+    rounded: float | None = None
+    """How far, relative to an exact gold, an answer in decimals may be from it; None asks for exact answers."""
 
 
 class RuleResult(NamedTuple):
@@ -51,8 +68,8 @@ class RuleResult(NamedTuple):
     reason: str
 
 
-def grade_answer(problem: Problem, prediction: str, symbolic: SymbolicVerifier | None) -> Grade:
-    """What `Grader.grade` does; `symbolic` is asked only about mathematics that the rules cannot read."""
+def grade_answer(problem: Problem, prediction: str, aids: Aids) -> Grade:
+    """What `Grader.grade` does; `aids.symbolic` is asked only about mathematics that the rules cannot read."""
     gold = read_gold(problem.answer, problem.choices, problem.kind)
     if gold.error:
         return Grade(verdict="ungradable", extracted=None, reason=gold.error)
@@ -65,15 +82,15 @@ def grade_answer(problem: Problem, prediction: str, symbolic: SymbolicVerifier |
     shown = _printable(found.text)
     if len(found.text) > MAX_ANSWER_CHARS:
         return Grade(verdict="incorrect", extracted=shown, reason="the answer is too long")
-    right, reason = _decide(gold, found, problem.choices, symbolic)
+    right, reason = _decide(gold, found, problem.choices, aids)
     if (
         reason == _NO_OPTION
         and found.how == "conclusion"
         and (opening := opening_letter(spoken(prediction), problem.choices))
     ):
         shown = opening
-        right, reason = _decide(gold, Extraction(opening, "conclusion", context=opening), problem.choices, symbolic)
-    verdict: Verdict = "correct" if right else "incorrect"
+        right, reason = _decide(gold, Extraction(opening, "conclusion", context=opening), problem.choices, aids)
+    verdict: Verdict = "undecided" if right is None else "correct" if right else "incorrect"
     return Grade(verdict=verdict, extracted=shown, reason=f"{gold.kind}: {reason} ({found.how})")
 
 
@@ -82,7 +99,7 @@ def _printable(text: str) -> str:
     return text[:MAX_ANSWER_CHARS].encode("utf-8", "replace").decode("utf-8")
 
 
-def _decide(gold: Gold, found: Extraction, choices: tuple[str, ...], symbolic: SymbolicVerifier | None) -> RuleResult:  # noqa: PLR0911 - one return a kind
+def _decide(gold: Gold, found: Extraction, choices: tuple[str, ...], aids: Aids) -> RuleResult:  # noqa: PLR0911 - one return a kind
     cleaned = clean(found.text or "")
     text = revised(found.text or "", arrows="→" not in gold.text)
     hedge = unsure(text, found.context, found.lead)
@@ -100,7 +117,7 @@ def _decide(gold: Gold, found: Extraction, choices: tuple[str, ...], symbolic: S
     text = UNIQUE.sub("", text)
     if gold.kind == "text" and not (isinstance(gold.answer.value, Words) and gold.answer.value.mathematical):
         return _decide_text(gold, text)
-    return _decide_value(gold, text, symbolic)
+    return _decide_value(gold, text, aids)
 
 
 _NO_OPTION = "chooses no option"
@@ -188,7 +205,7 @@ _NOTHING = pattern(
 )
 
 
-def _decide_value(gold: Gold, text: str, symbolic: SymbolicVerifier | None) -> RuleResult:
+def _decide_value(gold: Gold, text: str, aids: Aids) -> RuleResult:  # noqa: PLR0911 - one return a reason
     zero = isinstance(gold.answer.value, Number) and gold.answer.value.value == 0
     if zero and _NOTHING.fullmatch(clean(text)):
         return RuleResult(True, "none")
@@ -199,15 +216,20 @@ def _decide_value(gold: Gold, text: str, symbolic: SymbolicVerifier | None) -> R
         decision = same(gold.answer, answer, hint=gold.hint)
         if decision:
             return RuleResult(True, "equal")
+        if aids.rounded is not None and is_rounded(gold.answer.value, answer.value, aids.rounded):
+            return RuleResult(True, f"within {aids.rounded:g} of the exact value")
         undecided = undecided or decision is None
         if not is_unread(answer):
             break
     else:
         if negated(text):
             return RuleResult(False, "not understood")
-    if undecided and symbolic is not None and _is_worth_asking(gold, text):
-        verdict = symbolic.verify(gold.raw, without_reason(text).strip().strip("$"))
-        return RuleResult(bool(verdict), "symbolic: equal" if verdict else "symbolic: not equal or undecided")
+    if undecided and aids.symbolic is not None and _is_worth_asking(gold, text):
+        try:
+            verdict = aids.symbolic.verify(gold.raw, without_reason(text).strip().strip("$"))
+        except OutOfTime:
+            return RuleResult(None, "symbolic: ran out of its CPU time")
+        return RuleResult(bool(verdict), "symbolic: equal" if verdict else "symbolic: not equal or not read")
     return RuleResult(False, "not understood" if undecided else "different")
 
 
