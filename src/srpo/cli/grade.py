@@ -86,11 +86,12 @@ def _print_table(graded: Sequence[Graded]) -> None:
         line = f"{key:<{width}.{width}}  {result.verdict:<10}  {extracted[:40]:<40}  {result.reason[:80]}"
         print(line.encode(sys.stdout.encoding or "utf-8", "replace").decode(sys.stdout.encoding or "utf-8").rstrip())
     counts = Counter(one.grade.verdict for one in graded)
+    undecided = f", {counts['undecided']} undecided" if counts["undecided"] else ""
     gradable = counts["correct"] + counts["incorrect"]
     share = f"{counts['correct'] / gradable:.1%}" if gradable else "none"
     print(
         f"{len(graded)} rows: {counts['correct']} correct, {counts['incorrect']} incorrect, "
-        f"{counts['ungradable']} ungradable, {counts['undecided']} undecided; "
+        f"{counts['ungradable']} ungradable{undecided}; "
         f"accuracy on gradable rows {share}"
     )
 
