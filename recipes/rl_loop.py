@@ -156,7 +156,7 @@ def loss_of(policy: Policy, groups: list[Group]) -> Tensor:
     loss, _ = policy_loss(
         "grpo",
         logprobs_B_T=now.logprobs_B_T,
-        old_logprobs_B_T=old_B_T.detach(),
+        old_logprobs_B_T=old_B_T,
         advantages=advantages_B.to(old_B_T.device),
         mask_B_T=now.mask_B_T,
     )

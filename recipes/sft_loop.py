@@ -1,12 +1,11 @@
 """The cold start in one file, for people who want to change it: python recipes/sft_loop.py
 
 Cross-entropy on five-block responses from reflection data, from top to bottom on srpo's own parts. On the same seed it
-has the losses of `srpo sft` with the same settings (a test holds that). What `srpo sft` has beside it: checkpoints and
-resume, batches sorted by length, micro-batches, metrics by segment, a choice of first attempts to learn from.
+has the losses of `srpo sft` with the same settings (a test holds that); the settings below are those of
+recipes/tiny/sft.yaml. What `srpo sft` has beside it: checkpoints and resume, micro-batches, metrics by segment, a
+choice of first attempts to learn from.
 """
 
-import math
-import random
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +24,7 @@ from srpo.policy.policy import Policy
 from srpo.policy.prefix import completion_logprobs
 from srpo.policy.threads import configure_threads
 from srpo.runs.reader import read_traces
+from srpo.sft.batches import plan_batches
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +36,11 @@ class Settings:
     """After `srpo reflect recipes/tiny/reflect.yaml`."""
     prompt: str = "bare"
     batch_size: int = 8
+    sort_window: int = 16
+    """Batches are cut from windows of this many that are sorted by length, so that little is padded; 1 is a shuffle."""
     epochs: int = 2
     lr: float = 1.5e-3
+    freeze_vision: bool = False
     max_tokens: int = 2048
     seed: int = 0
     out: str = "runs/sft-loop"
@@ -54,18 +57,23 @@ class Target(NamedTuple):
 def main(settings: Settings) -> list[float]:
     """Train; returns the loss of every step."""
     configure_threads()
-    policy = load_policy(settings.model, freeze_vision=True)
+    policy = load_policy(settings.model, freeze_vision=settings.freeze_vision)
     targets = read_targets(policy, settings)
-    steps = settings.epochs * math.ceil(len(targets) / settings.batch_size)
-    optimizer = Optimizer(policy.model, OptimConfig(lr=settings.lr), steps)
+    batches = plan_batches(
+        [len(target.tokens) for target in targets],
+        batch_size=settings.batch_size,
+        sort_window=settings.sort_window,
+        epochs=settings.epochs,
+        seed=settings.seed,
+    )
+    optimizer = Optimizer(policy.model, OptimConfig(lr=settings.lr), len(batches))
     losses: list[float] = []
-    for epoch in range(settings.epochs):
-        for batch in batches_of(targets, settings, epoch):
-            loss = loss_of(policy, batch, settings.prompt)
-            loss.backward()
-            optimizer.step()
-            losses.append(float(loss.detach()))
-            print(f"step {len(losses)} of {steps}: loss {losses[-1]:.4f}")
+    for step, indices in enumerate(batches, start=1):
+        loss = loss_of(policy, [targets[index] for index in indices], settings.prompt)
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+        print(f"step {step} of {len(batches)}: loss {losses[-1]:.4f}")
     if settings.out:
         save_policy(policy, settings.out)
     return losses
@@ -82,20 +90,6 @@ def read_targets(policy: Policy, settings: Settings) -> list[Target]:
     if not targets:
         raise ValueError(f"{settings.traces}: holds no reflective response of at most {settings.max_tokens} tokens")
     return targets
-
-
-def batches_of(targets: list[Target], settings: Settings, epoch: int) -> list[list[Target]]:
-    """Every target once, in an order of the epoch's own."""
-    rng = random.Random(f"sft/{settings.seed}/{epoch}")
-    order = list(range(len(targets)))
-    rng.shuffle(order)
-    batches: list[list[Target]] = []
-    for start in range(0, len(order), settings.batch_size):
-        # `srpo sft` sorts windows of batches by length and shuffles those; a window of one batch has one order.
-        window = [order[start : start + settings.batch_size]]
-        rng.shuffle(window)
-        batches += [[targets[index] for index in batch] for batch in window]
-    return batches
 
 
 def loss_of(policy: Policy, batch: list[Target], prompt: str) -> Tensor:

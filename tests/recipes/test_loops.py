@@ -33,6 +33,10 @@ def losses_of(run_dir: Path, key: str) -> list[float]:
     return [row[key] for row in RunDir.read(run_dir).metrics() if key in row]
 
 
+def weights(model: Path) -> bytes:
+    return (model / "model.safetensors").read_bytes()
+
+
 @pytest.fixture
 def cold_start(tmp_path: Path, tiny_checkpoint: Callable[[str], Path]) -> Path:
     """A model that writes the five blocks at times, and the run that made it."""
@@ -53,23 +57,17 @@ def cold_start(tmp_path: Path, tiny_checkpoint: Callable[[str], Path]) -> Path:
 
 def test_the_sft_loop_has_the_losses_of_srpo_sft(tmp_path: Path, tiny_checkpoint: Callable[[str], Path]) -> None:
     loop, model, traces = recipe("sft_loop"), tiny_checkpoint("qwen2_5_vl"), write_traces(tmp_path)
-    found = loop.main(loop.Settings(model=str(model), traces=str(traces), batch_size=5, epochs=2, lr=3e-3, out=""))
+    settings = {"model": str(model), "batch_size": 5, "epochs": 2}
+    found = loop.main(loop.Settings(traces=str(traces), lr=3e-3, out=str(tmp_path / "loop"), **settings))
     config = SftConfig.model_validate(
-        {
-            "model": str(model),
-            "traces": (str(traces),),
-            "prompt": "bare",
-            "batch_size": 5,
-            "epochs": 2,
-            "sort_window": 1,
-            "optim": {"lr": 3e-3},
-        }
+        settings | {"traces": (str(traces),), "prompt": "bare", "freeze_vision": False, "optim": {"lr": 3e-3}}
     )
     with RunDir.open(tmp_path / "sft", config, "sft") as run_dir:
         sft(config, run_dir)
     assert len(found) == 8
-    assert found == pytest.approx(losses_of(tmp_path / "sft", "sft/loss"), abs=1e-6)
+    assert found == losses_of(tmp_path / "sft", "sft/loss")
     assert found[-1] < found[0]
+    assert weights(tmp_path / "loop") == weights(tmp_path / "sft" / "model")
 
 
 def test_the_rl_loop_has_the_losses_of_srpo_rl(tmp_path: Path, cold_start: Path) -> None:
@@ -105,5 +103,6 @@ def test_the_rl_loop_has_the_losses_of_srpo_rl(tmp_path: Path, cold_start: Path)
     with RunDir.open(tmp_path / "rl", config, "rl") as run_dir:
         rl(config, run_dir)
     assert found, "no group had a signal, so nothing was compared"
-    assert found == pytest.approx(losses_of(tmp_path / "rl", "rl/loss"), abs=1e-6)
-    assert (tmp_path / "loop" / "model.safetensors").exists()
+    # On-policy losses are rounding errors around 0, so that equal ones say little: the weights must be the same bytes.
+    assert found == losses_of(tmp_path / "rl", "rl/loss")
+    assert weights(tmp_path / "loop") == weights(tmp_path / "rl" / "model") != weights(cold_start)

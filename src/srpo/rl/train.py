@@ -2,7 +2,8 @@
 
 To read a step whole takes five files: this one, `rl/rollout.py` (sample, grade, reward, advantage), `core/rewards.py`,
 `core/advantages.py` and `rl/losses.py`. The model itself is asked twice: `policy.decode.sample` writes the responses,
-`policy.prefix.completion_logprobs` scores them with gradients.
+`policy.prefix.completion_logprobs` scores them with gradients. What is off unless a config asks for it stands apart:
+`rl/roll_ins.py`, and `rl/reward.py` for a reward of one's own.
 
 Differs from the released code in these points: groups are filtered by the correctness of the final answer, not by the
 shaped reward; the old policy's log-probabilities are the sampler's, checked against the trainer's at every step; the
@@ -62,6 +63,7 @@ class RlTrainer:
     encoder: PromptEncoder
     grader: "Grader"
     reward: RewardFunction
+    """`core.rewards.reward` with the preset and weights of the config, or a function of the user's own."""
     problems: RlProblems
     stream: ProblemStream
     """Deals out the problems to train on; the one part, beside policy and optimizer, that a step moves on."""
