@@ -5,10 +5,11 @@ seed it has the losses of `srpo rl` with the same settings (a test holds that). 
 long run needs: checkpoints and resume, refills in place of groups without signal, metrics, traces, held-out
 evaluation, micro-batches, several updates a rollout, segment credit.
 
-Differs from the paper in the filter alone: groups are kept when their final answers differ in correctness.
+Differs from the released code in the filter: groups are kept when their final answers differ in correctness.
 """
 
 from dataclasses import dataclass
+from statistics import mean
 from typing import NamedTuple
 
 import torch
@@ -56,12 +57,13 @@ class Settings:
 
 
 class Group(NamedTuple):
-    """The responses to one problem, ready to be learned from."""
+    """The responses to one problem, graded and paid."""
 
     prompt: EncodedPrompt
     completions_G: list[SampledCompletion]
-    advantages_G: list[float]
-    mean_reward: float
+    rewards_G: list[float]
+    right_G: list[bool]
+    """Whether the final answers are right."""
 
 
 def main(settings: Settings) -> list[float]:
@@ -79,19 +81,19 @@ def main(settings: Settings) -> list[float]:
             prompts_P = encode(policy, problems_P, settings.prompt)
             completions_P_G = roll_out(policy, prompts_P, settings, step)
             groups = [
-                group
+                grade_and_reward(policy, grader, *one)
                 for one in zip(problems_P, prompts_P, completions_P_G, strict=True)
-                if (group := grade_and_reward(policy, grader, *one)) is not None
             ]
-            if not groups:
-                print(f"step {step}: no group has a signal")
-                continue
-            loss = loss_of(policy, groups)
-            loss.backward()
-            optimizer.step()
-            losses.append(float(loss.detach()))
-            mean_reward = sum(group.mean_reward for group in groups) / len(groups)
-            print(f"step {step}: {len(groups)} groups, reward {mean_reward:.3f}, loss {losses[-1]:+.4f}")
+            kept = [group for group in groups if has_signal(group.rewards_G) and keep_group(group.right_G)]
+            if kept:
+                # On-policy its value is 0 but for rounding; what teaches is its gradient.
+                loss = loss_of(policy, kept)
+                loss.backward()
+                optimizer.step()
+                losses.append(float(loss.detach()))
+            reward_mean = mean(paid for group in groups for paid in group.rewards_G)
+            accuracy = mean(right for group in groups for right in group.right_G)
+            print(f"step {step}: reward {reward_mean:.3f}, final answers right {accuracy:.1%}, {len(kept)} groups kept")
     if settings.out:
         save_policy(policy, settings.out)
     return losses
@@ -118,8 +120,8 @@ def grade_and_reward(
     problem: Problem,
     prompt: EncodedPrompt,
     completions_G: list[SampledCompletion],
-) -> Group | None:
-    """Grade both answers, pay the response, compare within the group; None when there is nothing to learn."""
+) -> Group:
+    """Grade both answers of each response, and pay it."""
     rewards_G: list[float] = []
     right_G: list[bool] = []
     for completion in completions_G:
@@ -135,13 +137,13 @@ def grade_and_reward(
             final=graded.final_grade,
             tokens=tokens,
         )
-        if paid is None:  # the gold cannot be graded
-            return None
+        if paid is None:
+            raise ValueError(
+                f"problem {problem.id!r}: the gold answer {problem.answer!r} cannot be graded; leave it out"
+            )
         rewards_G.append(paid.total)
         right_G.append(graded.final_grade.is_correct)
-    if not has_signal(rewards_G) or not keep_group(right_G, 0.0, 1.0):
-        return None
-    return Group(prompt, completions_G, group_advantages(rewards_G), sum(rewards_G) / len(rewards_G))
+    return Group(prompt, completions_G, rewards_G, right_G)
 
 
 def loss_of(policy: Policy, groups: list[Group]) -> Tensor:
@@ -152,7 +154,7 @@ def loss_of(policy: Policy, groups: list[Group]) -> Tensor:
     old_B_T = torch.zeros_like(now.logprobs_B_T)
     for row, completion in enumerate(completions_B):
         old_B_T[row, : len(completion.logprobs)] = torch.tensor(completion.logprobs)
-    advantages_B = torch.tensor([advantage for group in groups for advantage in group.advantages_G])
+    advantages_B = torch.tensor([advantage for group in groups for advantage in group_advantages(group.rewards_G)])
     loss, _ = policy_loss(
         "grpo",
         logprobs_B_T=now.logprobs_B_T,
