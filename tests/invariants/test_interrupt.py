@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, with real signals."""
+"""Ctrl-C, SIGTERM and SIGHUP, with real signals."""
 
 import shlex
 import signal
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 TOY = "from tests.support.toy_command import main\nsys.exit(main())\n"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_signal_asks_the_second_aborts(number: signal.Signals, capfd: pytest.CaptureFixture[str]) -> None:
     old = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt) as caught, stop_signal() as stop:  # noqa: PT012

@@ -12,10 +12,11 @@ from srpo.eval.config import EVAL_MAY_CHANGE, EvalConfig
 from srpo.eval.result import BenchmarkResult, EvalResult
 from srpo.eval.run import run
 from srpo.models.cache import ResponseCache
+from srpo.models.failures import AccountError, UnavailableError
 from srpo.models.pool import RESPONSES
 from srpo.runs.directory import RunDir
 from srpo.runs.interrupt import Stopped
-from tests.support.fault_server import Body, Faults, FaultServer, prompt_text
+from tests.support.fault_server import Body, FaultKind, Faults, FaultServer, prompt_text
 from tests.support.interrupted import interrupted
 
 FILES = ("traces.jsonl", "rejected.jsonl", "rows.jsonl")
@@ -48,7 +49,7 @@ def answer(body: Body, sample: int) -> str:
 
 def served(server: FaultServer, name: str, **settings: object) -> dict[str, object]:
     prices = {"usd_per_million_in": 1.0, "usd_per_million_out": 2.0}
-    return {"model": name, "base_url": server.base_url, "backoff_s": 0, **prices, **settings}
+    return {"model": name, "base_url": server.base_url, "backoff_s": 0, "patience_s": 0, **prices, **settings}
 
 
 def config(server: FaultServer, path: str, **settings: object) -> EvalConfig:
@@ -167,11 +168,36 @@ def test_requests_that_fail_for_good_are_listed(tmp_path: Path) -> None:
     assert found.accuracy > found.accuracy_over_all
 
 
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [pytest.param("echo-key", AccountError, id="revoked"), pytest.param("closed", UnavailableError, id="gone")],
+)
+def test_whenever_a_server_fails_the_run_goes_on_to_the_same_files(
+    tmp_path: Path, fault: FaultKind, error: type[Exception]
+) -> None:
+    path = data(tmp_path)
+    with FaultServer(answer) as server:
+        evaluate(config(server, path), tmp_path / "calm")
+        most = len(server.answered)
+    for moment in range(0, most, most // 6):
+        out = tmp_path / f"after-{moment}"
+        with FaultServer(answer, breaks=(moment, fault)) as server:
+            judge = {"model": served(server, "judge", max_retries=0), "reflections": True}
+            cfg = config(server, path, model=served(server, "policy", max_retries=0), judge=judge)
+            with pytest.raises(error, match="the same command goes on"):
+                evaluate(cfg, out)
+            assert not RunDir.read(out).state().finished
+            server.breaks = None
+            evaluate(cfg, out)
+            assert server.num_paid_twice == 0
+        assert contents(out) == contents(tmp_path / "calm")
+
+
 def test_a_server_that_refuses_everything_ends_the_run(tmp_path: Path) -> None:
     path = data(tmp_path)
     with FaultServer(answer) as server:
         dead = served(server, "policy", base_url="http://127.0.0.1:9/v1", max_retries=0)
-        with pytest.raises(ValueError, match=r"policy: all 4 requests about 4 problems failed, the last with"):
+        with pytest.raises(ValueError, match=r"policy at http://127\.0\.0\.1:9/v1: connection failed"):
             evaluate(config(server, path, model=dead, judge=None), tmp_path / "run")
         assert evaluate(config(server, path, judge=None), tmp_path / "run").answered == COUNT
 

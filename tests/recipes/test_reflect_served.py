@@ -16,6 +16,7 @@ from srpo.config.load import to_yaml
 from srpo.core.records import Response
 from srpo.models.cache import ResponseCache
 from srpo.models.config import MAY_CHANGE
+from srpo.models.failures import AccountError, UnavailableError
 from srpo.models.pool import RESPONSES
 from srpo.reflect.config import ReflectConfig
 from srpo.reflect.plan import plan_reflect, render_reflect_plan
@@ -23,7 +24,7 @@ from srpo.reflect.run import DIFFICULTY, VERIFIED, ReflectResult, run
 from srpo.runs.directory import RunDir
 from srpo.runs.interrupt import Stopped
 from srpo.runs.rejects import read_rejected
-from tests.support.fault_server import Body, Faults, FaultServer, prompt_text
+from tests.support.fault_server import Body, FaultKind, Faults, FaultServer, prompt_text
 from tests.support.interrupted import interrupted
 from tests.support.served_sums import answer, config, with_servers, write_problems
 
@@ -33,6 +34,10 @@ FILES = ("traces.jsonl", "rejected.jsonl", VERIFIED, DIFFICULTY)
 def reflect(cfg: ReflectConfig, out: Path) -> ReflectResult:
     with RunDir.open(out, cfg, "reflect", may_change=MAY_CHANGE) as run_dir:
         return run(cfg, run_dir)
+
+
+def judge_at(server: FaultServer) -> dict[str, object]:
+    return {"model": {"model": "judge", "base_url": server.base_url, "patience_s": 0, "max_retries": 0}, "min_score": 2}
 
 
 def contents(out: Path) -> dict[str, bytes]:
@@ -152,10 +157,35 @@ def test_a_server_that_refuses_everything_ends_the_run_and_spoils_nothing(tmp_pa
     path = write_problems(tmp_path, 12)
     cfg = config("http://127.0.0.1:9/v1", path, budget={"pilot": 0})
     cfg = with_servers(cfg, policy={"max_retries": 0})
-    with pytest.raises(ValueError, match=r"policy: all 12 requests about 4 problems failed, the last with"):
+    with pytest.raises(ValueError, match=r"policy at http://127\.0\.0\.1:9/v1: connection failed"):
         reflect(cfg, tmp_path / "run")
     with FaultServer(answer) as server:
         assert reflect(config(server, path), tmp_path / "run").attempts == 36
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [pytest.param("echo-key", AccountError, id="revoked"), pytest.param("closed", UnavailableError, id="gone")],
+)
+def test_whenever_a_server_fails_the_run_goes_on_to_the_same_files(
+    tmp_path: Path, fault: FaultKind, error: type[Exception]
+) -> None:
+    path = write_problems(tmp_path, 24)
+    with FaultServer(answer) as server:
+        calm = reflect(config(server, path, judge=judge_at(server)), tmp_path / "calm")
+        most = len(server.answered)
+    for moment in range(0, most, most // 6):
+        out = tmp_path / f"after-{moment}"
+        with FaultServer(answer, breaks=(moment, fault)) as server:
+            cfg = config(server, path, judge=judge_at(server))
+            cfg = with_servers(cfg, policy={"max_retries": 0}, teacher={"max_retries": 0})
+            with pytest.raises(error, match="the same command goes on"):
+                reflect(cfg, out)
+            assert not RunDir.read(out).state().finished
+            server.breaks = None
+            assert reflect(cfg, out).model_copy(update={"spend": calm.spend}) == calm
+            assert server.num_paid_twice == 0
+        assert contents(out) == contents(tmp_path / "calm")
 
 
 def test_the_judge_sends_replies_back(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from srpo.core.budget import Price
 from srpo.core.records import Problem, Sampling
 from srpo.models.cache import ResponseCache
 from srpo.models.config import ServerConfig
+from srpo.models.failures import AccountError, UnavailableError
 from srpo.models.meter import BudgetSpent, Meter
 from srpo.models.protocol import Completion, Message, Request
 from srpo.models.remote import Cancelled, RemoteGenerator
@@ -38,7 +39,14 @@ def many(count: int) -> list[Request]:
 def connected(
     server: FaultServer, cache: ResponseCache | None = None, meter: Meter | None = None, **fields: object
 ) -> Iterator[RemoteGenerator]:
-    settings = {"model": "m", "base_url": server.base_url, "backoff_s": 0.0, "api_key_env": "SRPO_TEST_KEY", **fields}
+    settings = {
+        "model": "m",
+        "base_url": server.base_url,
+        "backoff_s": 0.0,
+        "patience_s": 0,
+        "api_key_env": "SRPO_TEST_KEY",
+    }
+    settings |= fields
     with RemoteGenerator(ServerConfig(**settings), cache=cache, meter=meter or Meter()) as generator:
         yield generator
 
@@ -98,46 +106,79 @@ def test_faults_change_nothing_but_the_number_of_tries(tmp_path: Path) -> None:
         assert again.usage[:5] == (0, 60, 0, 0, 0)
 
 
-def test_a_request_that_fails_for_good_is_a_completion_with_its_error() -> None:
-    with FaultServer(faults=Faults(rate=1.0, kinds=("500",), most_per_request=99)) as server:
+def always(kind: FaultKind) -> FaultServer:
+    return FaultServer(faults=Faults(rate=1.0, kinds=(kind,), most_per_request=99, stall_s=3600))
+
+
+def test_a_request_that_is_refused_is_a_completion_with_its_error() -> None:
+    with always("400") as server:
         meter = Meter()
-        with connected(server, meter=meter, max_retries=2) as generator:
+        with connected(server, meter=meter) as generator:
             ((one, two),) = generator.generate([ask("a", 2)], SAMPLING)
         assert one == two == Completion("", 0, False, error=one.error)
         assert one.error is not None
-        assert one.error.startswith("HTTP 500: ")
-        assert "out of luck" in one.error
-        assert one.error.endswith("(3 tries)")
-        assert (sum(server.received.values()), meter.usage.num_retries, meter.usage.num_failed) == (3, 2, 1)
+        assert one.error.startswith("HTTP 400: ")
+        assert "picture too large" in one.error
+        assert (sum(server.received.values()), meter.usage.num_retries, meter.usage.num_failed) == (1, 0, 1)
 
 
 @pytest.mark.parametrize(
     ("kind", "error"),
-    [pytest.param("400", "HTTP 400", id="refused"), pytest.param("quota", "HTTP 429", id="no money on the account")],
+    [
+        pytest.param("quota", "HTTP 429: .*insufficient_quota", id="no money on the account"),
+        pytest.param("echo-key", r"HTTP 401: .*invalid key \*\*\*", id="no such key"),
+    ],
 )
-def test_what_no_retry_can_mend_is_not_sent_again(kind: FaultKind, error: str) -> None:
-    with FaultServer(faults=Faults(rate=1.0, kinds=(kind,), most_per_request=99)) as server:
-        with connected(server) as generator:
-            ((one,),) = generator.generate([ask("a")], SAMPLING)
-        assert one.error is not None
-        assert one.error.startswith(error)
-        assert sum(server.received.values()) == 1
+def test_what_every_request_would_meet_stops_at_once(
+    kind: FaultKind, error: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SRPO_TEST_KEY", "sk-1234567890abcdef")
+    with always(kind) as server, connected(server, concurrency=2) as generator:
+        with pytest.raises(AccountError, match=error) as caught:
+            generator.generate(many(40), SAMPLING)
+        assert "sk-12345678" not in str(caught.value)
+        assert sum(server.received.values()) <= 2
+        with pytest.raises(AccountError, match=error):
+            generator.generate([ask("another")], SAMPLING)
+        assert sum(server.received.values()) <= 2
+
+
+def test_a_server_in_trouble_stops_the_run_when_patience_ends() -> None:
+    meter = Meter()
+    with always("500") as server, connected(server, meter=meter, max_retries=2) as generator:
+        with pytest.raises(UnavailableError, match=r"HTTP 500: .*out of luck.* \(3 tries in 0 s, about problem 'a'\)"):
+            generator.generate([ask("a", 2)], SAMPLING)
+        assert (sum(server.received.values()), meter.usage.num_retries, meter.usage.num_failed) == (3, 2, 1)
+
+
+def test_patience_is_time_as_well_as_tries() -> None:
+    with always("500") as server:
+        began = time.monotonic()
+        error = pytest.raises(UnavailableError, match=r"out of luck \(\d+ tries")
+        with connected(server, max_retries=0, patience_s=0.3, backoff_s=0.02) as generator, error:
+            generator.generate([ask("a")], SAMPLING)
+        assert time.monotonic() - began >= 0.3
+        assert sum(server.received.values()) > 2
 
 
 def test_a_server_that_never_answers() -> None:
-    faults = Faults(rate=1.0, kinds=("stall",), most_per_request=99, stall_s=3600)
-    with FaultServer(faults=faults) as server, connected(server, max_retries=1, timeout_s=0.05) as generator:
-        ((one,),) = generator.generate([ask("a")], SAMPLING)
-    assert one.error == "no answer within 0.05 s (2 tries)"
+    error = pytest.raises(UnavailableError, match=r"no answer within 0\.05 s \(2 tries")
+    with always("stall") as server, connected(server, max_retries=1, timeout_s=0.05) as generator, error:
+        generator.generate([ask("a")], SAMPLING)
 
 
 def test_nobody_listens() -> None:
     with FaultServer() as server:
         pass
-    with connected(server, max_retries=1) as generator:
+    with connected(server, max_retries=1) as generator, pytest.raises(UnavailableError, match="connection failed"):
+        generator.generate([ask("a")], SAMPLING)
+
+
+def test_a_wait_that_a_server_asks_for_is_bounded() -> None:
+    faults = Faults(rate=1.0, kinds=("429",), most_per_request=1, retry_after="86400")
+    with FaultServer(faults=faults) as server, connected(server, max_retry_after_s=0.05) as generator:
         ((one,),) = generator.generate([ask("a")], SAMPLING)
-    assert one.error is not None
-    assert one.error.startswith("connection failed")
+    assert one.error is None
 
 
 def test_many_threads_share_the_concurrency_and_identical_requests(tmp_path: Path) -> None:
@@ -226,11 +267,10 @@ def test_the_key_goes_to_the_server_and_nowhere_else(
     caplog.set_level(logging.DEBUG)
     faults = Faults(rate=1.0, kinds=("echo-key",))
     with FaultServer(faults=faults, keep=True) as server, connected(server) as generator:
-        ((one,),) = generator.generate([ask("a")], SAMPLING)
+        with pytest.raises(AccountError, match=r"invalid key \*\*\*"):
+            generator.generate([ask("a")], SAMPLING)
         assert server.requests is not None
         assert server.requests[0][0]["authorization"] == "Bearer sk-secret-123"
-        assert one.error is not None
-        assert "invalid key ***" in one.error
         assert "sk-secret" not in repr(vars(generator)) + repr(generator) + caplog.text
 
 

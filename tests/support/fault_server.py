@@ -75,10 +75,17 @@ class FaultServer:
     """The server; its counts may be read at any time."""
 
     def __init__(
-        self, answer: Answer = numbered, *, faults: Faults = NO_FAULTS, keep: bool = False, choices: int | None = None
+        self,
+        answer: Answer = numbered,
+        *,
+        faults: Faults = NO_FAULTS,
+        keep: bool = False,
+        choices: int | None = None,
+        breaks: tuple[int, FaultKind] | None = None,
     ) -> None:
         """`answer(body, sample)` writes a text; `keep` keeps all requests, with their headers, in `requests`; `choices`
-        is how many samples are sent whatever `n` asks for."""
+        is how many samples are sent whatever `n` asks for; `breaks=(n, fault)` lets every request fail that way once
+        `n` were answered."""
         self.answer = answer
         self.faults = faults
         self.received: Counter[str] = Counter()
@@ -93,6 +100,7 @@ class FaultServer:
         self.hold = threading.Event()
         """While clear, no good answer is sent; set at the start."""
         self.hold.set()
+        self.breaks = breaks
         self._choices = choices
         self._at_once = 0
         self._loop = asyncio.new_event_loop()
@@ -142,6 +150,8 @@ class FaultServer:
         body = json.loads(content)
         key = request_key(body)
         fault = self.faults.of(key, self.received[key])
+        if self.breaks is not None and sum(self.answered.values()) >= self.breaks[0]:
+            fault = self.breaks[1]
         self.received[key] += 1
         if self.requests is not None:
             self.requests.append((headers, body))

@@ -33,7 +33,13 @@ def answer(body: Body, sample: int) -> str:
 def config(server: FaultServer | str, data: Path, **settings: object) -> ReflectConfig:
     """Policy and teacher behind `server`, or behind the one at this address."""
     address = server if isinstance(server, str) else server.base_url
-    served = {"base_url": address, "backoff_s": 0, "usd_per_million_in": 1.0, "usd_per_million_out": 2.0}
+    served = {
+        "base_url": address,
+        "backoff_s": 0,
+        "patience_s": 0,
+        "usd_per_million_in": 1.0,
+        "usd_per_million_out": 2.0,
+    }
     base = {
         "model": {"model": "policy", **served},
         "teacher": {"model": {"model": "teacher", **served}},

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +37,30 @@ def test_what_a_job_paid(tmp_path: Path) -> None:
         assert two.get(b"3") is not None, "jobs share answers"
         assert two.paid() == {}, "and nobody's bill"
         assert one.paid() == {"policy": Paid(2, 20, 3, 0.5), "teacher": Paid(1, 10, 1, 1.0)}
+
+
+@pytest.mark.parametrize("row", ["", "{", '{"choices": 3}', "null", '{"foreign": true}'])
+def test_a_row_that_is_no_answer_is_asked_for_again(tmp_path: Path, row: str) -> None:
+    with ResponseCache(tmp_path / "c") as cache:
+        cache.put(b"k", answer("x"), model="m", usd=0.0)
+    with sqlite3.connect(tmp_path / "c") as connection:
+        connection.execute("UPDATE answers SET answer = ?", (row,))
+    connection.close()
+    with ResponseCache(tmp_path / "c") as cache:
+        assert cache.get(b"k") is None
+        cache.put(b"k", answer("again"), model="m", usd=0.0)
+        assert cache.get(b"k") == answer("again")
+
+
+def test_absurd_numbers_do_not_make_the_file_unopenable(tmp_path: Path) -> None:
+    with ResponseCache(tmp_path / "c", job="one") as cache:
+        for key in (b"1", b"2"):
+            cache.put(key, answer("x"), model="m", usd=0.5)
+    with sqlite3.connect(tmp_path / "c") as connection:
+        connection.execute("UPDATE answers SET num_in = ?", (2**63 - 1,))
+    connection.close()
+    with ResponseCache(tmp_path / "c", job="one") as cache:
+        assert cache.paid()["m"].usd == 1.0
 
 
 def test_threads(tmp_path: Path) -> None:

@@ -122,6 +122,7 @@ def test_fields_that_a_server_refuses() -> None:
         ({"api_key": "sk-1"}, "a key does not belong in a config"),
         ({"api_key_env": "sk-secret"}, "must be the name of a variable"),
         ({"base_url": "localhost:8000"}, "begins with http://"),
+        ({"base_url": "https://me:sk-1@host/v1"}, "name or password"),
         ({"extra_body": {"seed": 1}}, "seed: srpo sets this itself"),
         ({"usd_per_million_in": 1}, "give both"),
     ],

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from pydantic import ValidationError
+
 from srpo.core.records import Record
 
 _SCHEMA = """
@@ -85,7 +87,13 @@ class ResponseCache:
         """The answer under `key`, if there is one."""
         with self._lock:
             row = self._connection.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
-        return None if row is None else Answer.model_validate_json(row[0])
+        try:
+            return None if row is None else Answer.model_validate_json(row[0])
+        except ValidationError:
+            # A row that was cut, or is somebody else's, is no answer: it is asked for again.
+            with self._lock:
+                self._connection.execute("DELETE FROM answers WHERE key = ?", (key,))
+            return None
 
     def put(self, key: bytes, answer: Answer, *, model: str, usd: float) -> None:
         """Keep an answer; when this returns it is committed. An answer that is there already stays."""
@@ -97,10 +105,12 @@ class ResponseCache:
 
     def paid(self) -> dict[str, Paid]:
         """What this job paid so far by model, in earlier processes too: a resumed run counts it against its limit."""
-        query = "SELECT model, count(*), sum(num_in), sum(num_out), sum(usd) FROM answers WHERE job = ? GROUP BY model"
+        # total(), not sum(): one absurd number in the file must not make the run unopenable by an overflow.
+        sums = "count(*), total(num_in), total(num_out), total(usd)"
+        query = f"SELECT model, {sums} FROM answers WHERE job = ? GROUP BY model"  # noqa: S608  no word of a user
         with self._lock:
             rows = self._connection.execute(query, (self._job,)).fetchall()
-        return {model: Paid(*numbers) for model, *numbers in rows}
+        return {str(model): Paid(num, int(num_in), int(num_out), usd) for model, num, num_in, num_out, usd in rows}
 
     def __len__(self) -> int:
         with self._lock:

@@ -4,6 +4,7 @@ teacher:
   model: {model: Qwen/Qwen2.5-VL-72B-Instruct, base_url: "http://localhost:8000/v1", concurrency: 64}
 """
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Discriminator, Field, JsonValue, Tag, field_validator, model_validator
@@ -15,6 +16,10 @@ ImageFormat = Literal["jpeg", "png", "as-is"]
 OWN_FIELDS = ("model", "messages", "n", "seed", "stream", "temperature", "top_p", "max_tokens", "max_completion_tokens",
               "response_format")  # fmt: skip
 """Fields of a request that srpo sets itself, from other settings; `extra_body` must not fight with them."""
+
+
+_SIGN_IN = re.compile(r"(?:\w+://)?[^/?#]*@")
+"""An address with a name or password in front of the host."""
 
 
 class ServerConfig(Record):
@@ -41,7 +46,12 @@ class ServerConfig(Record):
     timeout_s: Annotated[float, Field(gt=0)] = 120.0
     """Seconds until a request without an answer is given up and sent again."""
     max_retries: Annotated[int, Field(ge=0)] = 6
-    """How often a request is sent again after 429, 5xx, a timeout, a closed connection or a damaged answer."""
+    """How often a request is sent again at least, after 429, 5xx, a timeout, a lost connection or a damaged answer."""
+    patience_s: Annotated[float, Field(ge=0)] = 300.0
+    """Seconds for which such a request is sent again, at least; then the run stops and can go on. A server that starts
+    anew takes minutes."""
+    max_retry_after_s: Annotated[float, Field(gt=0)] = 120.0
+    """Longest wait that a server's Retry-After is believed."""
     backoff_s: Annotated[float, Field(ge=0)] = 0.5
     """Seconds before the first retry; twice as long before each further one, up to a minute. A Retry-After
     goes before."""
@@ -75,6 +85,8 @@ class ServerConfig(Record):
             raise ValueError("a key does not belong in a config; export it and name the variable in api_key_env")
         if isinstance(value, dict) and not str(value.get("api_key_env", "OPENAI_API_KEY")).isidentifier():
             raise ValueError("api_key_env must be the name of a variable, such as OPENAI_API_KEY, and not the key")
+        if isinstance(value, dict) and _SIGN_IN.match(str(value.get("base_url", ""))):
+            raise ValueError("base_url holds a name or password, which would end up in the run; use api_key_env")
         return value
 
     @field_validator("base_url")
@@ -117,6 +129,7 @@ MAY_CHANGE = (
         f"{place}.{name}"
         for place in ("model", "teacher.model", "judge.model")
         for name in ("base_url", "api_key_env", "concurrency", "rpm", "tpm", "timeout_s", "max_retries", "backoff_s",
+                     "patience_s", "max_retry_after_s",
                      "usd_per_million_in", "usd_per_million_out")
     ),
 )  # fmt: skip

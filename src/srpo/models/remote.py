@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 from srpo.core.records import Sampling
 from srpo.models.cache import Answer, Choice, ResponseCache
 from srpo.models.config import ServerConfig
+from srpo.models.failures import RequestRefused
 from srpo.models.meter import Meter
 from srpo.models.protocol import Completion, PromptInfo, Request
 from srpo.models.remote_request import Prepared, RequestBuilder, base_url, count_tokens
@@ -97,6 +98,8 @@ class RemoteGenerator:
         Where several samples came in one answer, its tokens are divided among them by length.
 
         Raises:
+            AccountError: the server refuses the account, the address or the model.
+            UnavailableError: it did not answer for as long as patience lasts.
             BudgetSpent: the meter's limit leaves no room for one of the requests; the others are in the cache.
             Cancelled: `cancel` was called.
         """
@@ -120,6 +123,8 @@ class RemoteGenerator:
             ValueError: the environment has no key for a server that needs one.
         """
         loop = asyncio.new_event_loop()
+        # Whoever asked is told; asyncio's own report of a task that nobody awaits would print the request's headers.
+        loop.set_exception_handler(lambda _loop, _context: None)
         thread = threading.Thread(target=loop.run_forever, name=f"remote {self.name}", daemon=True)
         thread.start()
         try:
@@ -163,15 +168,13 @@ class RemoteGenerator:
         return futures
 
     def _completions(self, request: Request, futures: Sequence[Future[Answer]]) -> list[Completion]:
-        from srpo.models.remote_client import Failed
-
         found: list[Completion] = []
         for future in futures:
             try:
                 found += self._read(future.result())
             except CancelledError:
                 raise Cancelled from None
-            except Failed as error:
+            except RequestRefused as error:
                 found += _failed(request, str(error))[: request.num_samples // len(futures)]
         missing = request.num_samples - len(found)
         return (found + _failed(request, _TOO_FEW)[: max(0, missing)])[: request.num_samples]

@@ -7,31 +7,31 @@ its raw `post` (its typed replies cost another half). Its own retries are off: o
 import asyncio
 import itertools
 import os
+import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx2
 import openai
-from pydantic import BaseModel, Field
 
-from srpo.models.cache import Answer, Choice, ResponseCache
+from srpo.models.cache import Answer, ResponseCache
 from srpo.models.config import ServerConfig
+from srpo.models.failures import AccountError, RequestRefused, UnavailableError, kind_of, redacted
 from srpo.models.meter import Meter
 from srpo.models.remote_limits import Rate, backoff_s, retry_after_s
-from srpo.models.remote_request import Prepared, base_url, count_tokens
+from srpo.models.remote_reply import DamagedReplyError, ErrorReplyError, read_reply, usage_of
+from srpo.models.remote_request import Prepared, base_url
+from srpo.runs.progress import note
 
-_RETRIED = frozenset({408, 409, 425, 429})
-_NO_MONEY = "insufficient_quota"
-"""A 429 that waiting does not cure."""
+_SAID_APART_S = 30.0
+"""Waiting for a server is said aloud, so often."""
 _FIRST_GUESS = 0.25
 """Share of max_tokens that an answer is assumed to use until one has arrived."""
 _MONEY_POLL_S = 0.02
 _MAX_ERROR_CHARS = 500
-
-
-class Failed(Exception):  # noqa: N818  an outcome, told as `Completion.error`
-    """The request failed for good; the text says why and holds no key."""
+_QUIET_TRIES = 2
+"""Retries of a request that are not said aloud."""
 
 
 class _Again(Exception):  # noqa: N818
@@ -40,29 +40,6 @@ class _Again(Exception):  # noqa: N818
     def __init__(self, what: str, after_s: float | None = None) -> None:
         super().__init__(what)
         self.after_s = after_s
-
-
-class _Message(BaseModel):
-    content: str | None = None
-    refusal: str | None = None
-
-
-class _WireChoice(BaseModel):
-    index: int = 0
-    message: _Message
-    finish_reason: str | None = None
-
-
-class _WireUsage(BaseModel):
-    prompt_tokens: int
-    completion_tokens: int = 0
-
-
-class _Reply(BaseModel):
-    """The part of a chat completion that we read."""
-
-    choices: list[_WireChoice] = Field(min_length=1)
-    usage: _WireUsage | None = None
 
 
 class Client:
@@ -87,13 +64,17 @@ class Client:
             base_url=base_url(server),
             max_retries=0,
             timeout=None,  # `_send` has the one deadline; aiohttp's errors then are what they say
-            http_client=openai.DefaultAioHttpClient(limits=limits, timeout=None),
+            # A redirect would take key and pictures to another place.
+            http_client=openai.DefaultAioHttpClient(limits=limits, timeout=None, follow_redirects=False),
         )
         self._room = asyncio.Semaphore(server.concurrency)
         self._requests = Rate(server.rpm) if server.rpm else None
         self._tokens = Rate(server.tpm) if server.tpm else None
         self._usual_share = _FIRST_GUESS
         self._resume_at = 0.0
+        self._said_at = -_SAID_APART_S
+        self._ended: Exception | None = None
+        """Why nothing more is sent: what one request met, all would meet."""
         self._tasks: dict[bytes, asyncio.Task[Answer]] = {}
         self._asking: set[asyncio.Task[Any]] = set()
         self._sending: set[bytes] = set()
@@ -102,12 +83,15 @@ class Client:
         """The answer, from the cache or the server; those who ask the same at the same time share one request.
 
         Raises:
-            Failed: for good.
+            RequestRefused: the server refuses this request for good.
+            AccountError, UnavailableError: it would refuse every other too, or is not there.
             BudgetSpent: the meter's limit leaves no room.
             CancelledError: stopped.
         """
         if self._stopped():
             raise asyncio.CancelledError
+        if self._ended is not None:
+            raise self._ended
         if self._cache is not None and (known := self._cache.get(prepared.key)) is not None:
             self._meter.count_cached(prepared.problem, known.num_in, known.num_out)
             return known
@@ -143,22 +127,42 @@ class Client:
         await self._openai.close()
 
     async def _ask(self, prepared: Prepared) -> Answer:
+        began = asyncio.get_running_loop().time()
         for retry in itertools.count():
             try:
                 async with self._room:
                     return await self._try(prepared)
             except _Again as again:
-                if retry == self._server.max_retries:
-                    self._meter.count_failure()
-                    raise Failed(f"{again} ({retry + 1} tries)") from None
+                waited_s = asyncio.get_running_loop().time() - began
+                if retry >= self._server.max_retries and waited_s >= self._server.patience_s:
+                    tries = f"{retry + 1} tries in {waited_s:.0f} s, about problem {prepared.problem!r}"
+                    raise self._end(UnavailableError, f"{again} ({tries})") from None
                 if self._stopped():
                     raise asyncio.CancelledError from None
                 self._meter.count_retry()
                 wait_s = (
                     backoff_s(self._server.backoff_s, retry, prepared.key) if again.after_s is None else again.after_s
                 )
+                self._say(f"{again}; trying again in {wait_s:.1f} s", retry)
             await asyncio.sleep(wait_s)
         raise AssertionError("unreachable")
+
+    def _end(self, kind: type[AccountError | UnavailableError], what: str) -> Exception:
+        """Send nothing more, whoever asks: the others would meet the same."""
+        self._meter.count_failure()
+        if self._ended is None:
+            self._ended = kind(
+                f"{self._server.model} at {redacted(base_url(self._server), self._key)}: {what}. What was answered is "
+                "kept and nothing else is recorded; the same command goes on"
+            )
+        return self._ended
+
+    def _say(self, what: str, retry: int) -> None:
+        """Tell whoever watches why nothing moves; the first few tries are nobody's business."""
+        now = asyncio.get_running_loop().time()
+        if retry >= _QUIET_TRIES and now - self._said_at >= _SAID_APART_S:
+            self._said_at = now
+            note(f"srpo: {self._server.model}: {what}")
 
     async def _try(self, prepared: Prepared) -> Answer:
         guess = prepared.num_in + self._usual_share * prepared.num_out
@@ -166,6 +170,9 @@ class Client:
         most_usd = self._meter.usd(prepared.num_in, prepared.num_out)
         while not self._meter.reserve(most_usd):
             await asyncio.sleep(_MONEY_POLL_S)
+        if self._ended is not None:
+            self._meter.release(most_usd)
+            raise self._ended
         self._sending.add(prepared.key)
         try:
             answer = await self._send(prepared)
@@ -194,32 +201,57 @@ class Client:
                 response = await self._openai.post("/chat/completions", body=prepared.body, cast_to=httpx2.Response)
         except TimeoutError:
             raise _Again(f"no answer within {self._server.timeout_s:g} s") from None
-        except openai.APIConnectionError as error:
-            raise _Again(self._without_key(f"connection failed: {error.__cause__ or error}")) from None
         except openai.APIStatusError as error:
-            raise self._refused(error) from None
+            raise self._refused(error.status_code, _words_of(error), error.response.headers) from None
+        except Exception as error:
+            cause = error.__cause__ or error
+            raise _Again(self._clean(f"connection failed: {type(cause).__name__}: {cause}")) from None
         try:
-            answer = _read(response.content, prepared)
-        except ValueError:
-            raise _Again("damaged answer: not a chat completion") from None
+            answer = read_reply(response.content, prepared.num_in)
+        except ErrorReplyError as error:
+            raise self._refused(error.status, str(error), response.headers) from None
+        except DamagedReplyError as error:
+            if (billed := usage_of(response.content)) is not None:
+                self._meter.book(prepared.problem, *billed)
+            raise _Again(str(error)) from None
         usd = self._meter.book(prepared.problem, answer.num_in, answer.num_out)
-        if self._cache is not None:
-            self._cache.put(prepared.key, answer, model=self._server.model, usd=usd)
+        self._keep(prepared, answer, usd)
         return answer
 
-    def _refused(self, error: openai.APIStatusError) -> _Again | Failed:
-        what = self._without_key(f"HTTP {error.status_code}: {error.message}")[:_MAX_ERROR_CHARS]
-        if (error.status_code not in _RETRIED and error.status_code < 500) or error.code == _NO_MONEY:
-            self._meter.count_failure()
-            return Failed(what)
-        after_s = retry_after_s(error.response.headers, time.time())
-        if after_s is not None:
-            # The others would run into the same wall.
-            self._resume_at = max(self._resume_at, asyncio.get_running_loop().time() + after_s)
-        return _Again(what, after_s)
+    def _keep(self, prepared: Prepared, answer: Answer, usd: float) -> None:
+        if self._cache is None:
+            return
+        try:
+            self._cache.put(prepared.key, answer, model=self._server.model, usd=usd)
+        except sqlite3.Error as error:
+            # What cannot be kept would be bought again: not one request more.
+            raise self._end(UnavailableError, f"its answers cannot be kept ({error})") from None
 
-    def _without_key(self, text: str) -> str:
-        return text.replace(self._key, "***") if self._key else text
+    def _refused(self, status: int, words: str, headers: Mapping[str, str]) -> Exception:
+        what = self._clean(f"HTTP {status}: {words}")
+        match kind_of(status, words):
+            case "request":
+                self._meter.count_failure()
+                return RequestRefused(what)
+            case "account":
+                return self._end(AccountError, what)
+            case "moment":
+                after_s = retry_after_s(headers, time.time())
+                if after_s is not None:
+                    # A server that asks for a day is asked again sooner; patience ends it, not the server.
+                    after_s = min(after_s, self._server.max_retry_after_s)
+                    # The others would run into the same wall.
+                    self._resume_at = max(self._resume_at, asyncio.get_running_loop().time() + after_s)
+                return _Again(what, after_s)
+
+    def _clean(self, text: str) -> str:
+        return redacted(text, self._key)[:_MAX_ERROR_CHARS]
+
+
+def _words_of(error: openai.APIStatusError) -> str:
+    """Code, type and message of an error response."""
+    code = getattr(error, "code", None)
+    return f"{error.message}{f' ({code})' if code and str(code) not in error.message else ''}"
 
 
 def api_key(server: ServerConfig) -> str:
@@ -234,15 +266,3 @@ def api_key(server: ServerConfig) -> str:
             f"{server.model}: the environment has no {server.api_key_env}; export it with the server's key"
         )
     return key
-
-
-def _read(content: bytes, prepared: Prepared) -> Answer:
-    """Parse a chat completion; ValueError when it is none."""
-    reply = _Reply.model_validate_json(content)
-    choices = tuple(
-        Choice(text=one.message.content or "", finish=one.finish_reason or "", refusal=one.message.refusal or "")
-        for one in sorted(reply.choices, key=lambda choice: choice.index)
-    )
-    if reply.usage is None:
-        return Answer(choices=choices, num_in=prepared.num_in, num_out=sum(count_tokens(one.text) for one in choices))
-    return Answer(choices=choices, num_in=reply.usage.prompt_tokens, num_out=reply.usage.completion_tokens)

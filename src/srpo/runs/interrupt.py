@@ -1,7 +1,8 @@
 """Stopping a long stage cleanly.
 
-The first Ctrl-C (or SIGTERM, as job schedulers send it) asks: the stage finishes its step, saves a checkpoint and ends
-with exit code 130 and the command that resumes it. The second one ends the process at once.
+The first Ctrl-C (or SIGTERM, as job schedulers send it, or SIGHUP, when a terminal closes) asks: the stage finishes its
+step, saves a checkpoint and ends with exit code 130 and the command that resumes it. The second one ends the process at
+once.
 
     with stop_signal() as stop:
         for step in ...:
@@ -21,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(KeyboardInterrupt):

@@ -1,0 +1,71 @@
+"""From whom a failure comes, decided in one place: this request, the account or address, or this moment.
+
+* `RequestRefused`: of this request (its content is refused, it is too long). It becomes a reject with the server's
+  words.
+* `AccountError`: of the account or the address (no such key, model or path; no money). Every request to come would
+  meet it, so the run stops at once, and no batch that holds one is recorded.
+* `UnavailableError`: of this moment (connection, 5xx, 429, a damaged answer), for longer than patience lasts. The run
+  stops; it never becomes a reject, and the same command goes on.
+"""
+
+import re
+import urllib.parse
+from typing import Literal
+
+FailureKind = Literal["request", "account", "moment"]
+
+_MOMENT = frozenset({408, 409, 425, 429})
+_ACCOUNT = frozenset({401, 402, 403, 404, 405, 407, 410})
+_ACCOUNT_WORDS = re.compile(
+    r"insufficient.?quota|billing|invalid.?api.?key|api.?key.?(?:not.?valid|invalid)|model.?not.?found|authentication"
+    r"|account.?(?:deactivated|suspended)|permission.?denied",
+    re.IGNORECASE,
+)
+_CONTENT_WORDS = re.compile(r"content.?(?:filter|policy)|moderation|safety", re.IGNORECASE)
+_BEARER = re.compile(r"(bearer\s+)\S+", re.IGNORECASE)
+_PASSWORD = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*@")
+_SHOWN_OF_KEY = 8
+
+
+class RequestRefused(Exception):  # noqa: N818  an outcome, told as `Completion.error`
+    """The request failed for good; the text says why and holds no key."""
+
+
+class AccountError(ValueError):
+    """The server refuses this account, address or model, and so everything that would be asked."""
+
+
+class UnavailableError(ValueError):
+    """The server did not answer for as long as patience lasts."""
+
+
+def kind_of(status: int, words: str) -> FailureKind:
+    """From whom an error response comes, by its status and the words of its code, type and message.
+
+    >>> kind_of(400, "maximum context length exceeded"), kind_of(429, "insufficient_quota"), kind_of(503, "")
+    ('request', 'account', 'moment')
+    >>> kind_of(403, "flagged by moderation"), kind_of(302, "")
+    ('request', 'account')
+    """
+    if _ACCOUNT_WORDS.search(words) and status < 500:
+        return "account"
+    if status in _MOMENT or status >= 500:
+        return "moment"
+    if status in _ACCOUNT:
+        return "request" if status == 403 and _CONTENT_WORDS.search(words) else "account"
+    # An address that redirects would get our key and our pictures at another place.
+    return "account" if status < 400 else "request"
+
+
+def redacted(text: str, key: str) -> str:
+    """`text` without the key (whole, its beginning, or encoded) and without passwords in addresses.
+
+    >>> redacted("Authorization: Bearer sk-12345678abc at http://me:secret@host/v1", "sk-12345678abc")
+    'Authorization: Bearer *** at http://***@host/v1'
+    """
+    if key:
+        for form in {key, urllib.parse.quote(key, safe="")}:
+            text = text.replace(form, "***")
+            if len(form) > _SHOWN_OF_KEY:
+                text = re.sub(re.escape(form[:_SHOWN_OF_KEY]) + r"\S*", "***", text)
+    return _PASSWORD.sub("***@", _BEARER.sub(r"\1***", text))
