@@ -86,6 +86,8 @@ _OUTCOME_TOKEN = re.compile(
     r"</?\|?(?:begin_of_|end_of_|START_|END_)?(?:solution|response|conclusion)\|?>", re.IGNORECASE
 )
 
+_OUTCOME_HINTS = ("olution", "OLUTION", "onclusion", "ONCLUSION", "esponse", "ESPONSE")
+
 
 class Tag(NamedTuple):
     """One tag of a cleaned text."""
@@ -99,13 +101,19 @@ class Tag(NamedTuple):
 
 def clean_response(text: str) -> str:
     """The text in our own tags: marks of thinking, tags in capitals or with blanks, end tokens, an outer fence."""
+    bare = text
+    for tag in _PLAIN_TAGS:
+        bare = bare.replace(tag, "")
+    if not _UNUSUAL.search(bare):
+        return text
     if text[:1] == "\ufeff":
         text = text[1:]
     if any(hint in text for hint in _OTHER_HINTS):
         text = _OTHER_THINK.sub(lambda match: "</think>" if any(match.groups()) else "<think>", text)
     if "<" in text or "＜" in text or "&lt;" in text:
         text = _TAG.sub(_canonical, text)
-        text = _OUTCOME_TOKEN.sub(" ", text)
+        if any(hint in text for hint in _OUTCOME_HINTS):
+            text = _OUTCOME_TOKEN.sub(" ", text)
     text = _without_tokens(text)
     return _without_fence(text) if text.lstrip()[:3] == "```" else text
 
@@ -115,6 +123,9 @@ def _canonical(match: re.Match[str]) -> str:
     return f"<{match['close']}{name}>"
 
 
+_PLAIN_TAGS = ("<think>", "</think>", "<answer>", "</answer>", "<reflection>", "</reflection>")
+_UNUSUAL = re.compile("[<◁\\[＜&`\ufeff]")
+"""Without any of these a text has no marks but our own."""
 _OUR_TAG = re.compile(r"<(/?)(think|answer|reflection)>")
 
 

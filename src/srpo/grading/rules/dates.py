@@ -68,7 +68,7 @@ _WRITTEN = (
 # 7/4/2019: whether the day or the month stands first, nobody can tell
 _SLASHED = pattern(r"(?P<a>[0-3]?\d)/(?P<b>[0-3]?\d)/(?P<year>[12]\d{3})", yes="25/12/2019", no="25/12", by="fullmatch")
 _HINT = pattern(
-    rf"\d{{4}}[-/.]\d|\b0\d-\d|\d-0\d|\d[月/]\d|月|\b{_MONTH}|day\b|\b(?:mon|tue|wed|thu|fri|sat|sun)",
+    r"\d[-/.]\d|月|\b(?:jan|feb|mar|apr|may|ju[nl]|aug|sep|oct|nov|dec|mon|tue|wed|thu|fri|sat|sun)",
     re.IGNORECASE,
     yes="Mar. 3",
     no="12",

@@ -25,6 +25,8 @@ from srpo.grading.rules.splitting import SIGNS, conjunctions, one_bracket, split
 from srpo.grading.rules.syntax import parse_formula
 from srpo.grading.rules.units import read_unit
 from srpo.grading.rules.values import (
+    Bearing,
+    ClockTime,
     Content,
     Expression,
     Intervals,
@@ -39,6 +41,12 @@ from srpo.grading.rules.values import (
 
 MAX_ITEMS = 60
 _SENTENCES = pattern(r"\w\.\s[A-Z][a-z]", yes="5 and 7. Total: 12", no="St. 5")
+_SPECIAL = pattern(
+    r"[^\W\d_]{3}|\d\s?[-–:°hNSEWap年月日点时]|\d[./]\d{1,2}[./]\d|[NSEW]\s?\d|to|∼|[至到偏]|零下|^0\d",
+    yes="10-19",
+    no="2x + 5",
+)
+"""A quick look for times, dates, bearings and ranges."""
 _SO = pattern(
     r".{1,200}[,;]\s?(?:and )?(?:so|thus|therefore|hence|then|which (?:gives|means))\s(\S.{0,100})",
     yes="AB=8, so BC=8",
@@ -76,12 +84,13 @@ def read(text: str, want: str = "") -> Reading:
 def _read(text: str, want: str, depth: int) -> Reading:  # noqa: PLR0911 - one return a kind
     if want == "text" or not text or depth > _MAX_DEPTH:
         return Reading(Words(text))
-    moment = read_bearing(text) or (read_clock(text, spoken=want == "time") if want != "ratio" else None)
+    special = want == "time" or _SPECIAL.search(text) is not None
+    moment = _read_moment(text, want) if special else None
     if moment is not None:
         # 3:15 and 10:15 may be ratios as well
         ratio = _read_ratio(text, "ratio", depth) if ":" in text else None
         return Reading(moment, others=(ratio.value,) if ratio is not None else ())
-    if (want != "ratio" or "to" not in text) and (joined := read_joined(text)) is not None:
+    if special and (want != "ratio" or "to" not in text) and (joined := read_joined(text)) is not None:
         return joined
     if (numbered := read_numbered(text, lambda part: _read(trim(part), want, depth + 1))) is not None:
         return numbered
@@ -97,17 +106,23 @@ def _read(text: str, want: str, depth: int) -> Reading:  # noqa: PLR0911 - one r
     return _several(text, want, depth) or _single(text, want, depth)
 
 
+def _read_moment(text: str, want: str) -> Bearing | ClockTime | None:
+    return read_bearing(text) or (read_clock(text, spoken=want == "time") if want != "ratio" else None)
+
+
 # -- several answers side by side
 
 
 def _several(text: str, want: str, depth: int) -> Reading | None:  # noqa: PLR0911 - a list of notations
-    if (after := _SO.match(text)) is not None and not isinstance(
-        (concluded := _read(trim(after[1]), want, depth + 1)).value, Words
+    if (
+        ("," in text or ";" in text)
+        and (after := _SO.match(text)) is not None
+        and not isinstance((concluded := _read(trim(after[1]), want, depth + 1)).value, Words)
     ):
         return concluded
     if ";" in text and "," in text and len(rows := [row for row in split_top(text, ";") if row.strip()]) > 1:
         return Reading(Several("list", tuple(_read(trim(row), want, depth + 1) for row in rows[:MAX_ITEMS])))
-    if _SENTENCES.search(text):
+    if ". " in text and _SENTENCES.search(text):
         return None
     chunks, has_and = conjunctions(text)
     if len(chunks) > 1 and all(chunk.count(",") == chunk.count("=") - 1 == 1 for chunk in chunks):
@@ -173,7 +188,7 @@ def _flat_list(items: list[Reading], *, either: bool = False) -> Reading:
 
 
 def _said_twice(text: str) -> Reading | None:
-    match = _TWICE.fullmatch(text)
+    match = _TWICE.fullmatch(text) if text.endswith(")") else None
     if match is None:
         return None
     one, other = (read_quantity(part) for part in match.groups())
@@ -195,7 +210,7 @@ def _single(text: str, want: str, depth: int) -> Reading:  # noqa: C901, PLR0911
             return answer
     if (point := _NAMED_POINT.match(text)) is not None and point.start(1) > 0 and one_bracket(point.group(1)):
         return _read(point.group(1), want, depth + 1)
-    if column := _TRANSPOSED.fullmatch(text):
+    if "^" in text and (column := _TRANSPOSED.fullmatch(text)):
         return _read(column[1], want, depth + 1)
     node = parse_formula(plain_digits(text))
     if node is not None:

@@ -63,6 +63,14 @@ _OLD_NEW = pattern(
     yes="Old: A, new: B",
     no="Area: 5, new: B",
 )
+_HISTORY = pattern(
+    r"~~|</|\\(?:s?out|x?cancel|st)\{|\bfrom\b|instead|in place|rather|and not|opposed|→|->|=>|⇒|➔|⟶|\(|,"
+    r"|\b(?:old|before|previous|initial|original|as|once|after)",
+    re.IGNORECASE,
+    yes="from 11 to 12",
+    no="12 cm",
+)
+"""A quick look for anything that the patterns above take out."""
 _AS_BEFORE = pattern(
     r"(?:(?:just |same )?as (?:above|before|stated|found|calculated|i said)|once (?:again|more)"
     r"|after (?:checking|review))[,:]\s",
@@ -75,7 +83,7 @@ _AS_BEFORE = pattern(
 
 def revised(text: str, *, arrows: bool = True) -> str:
     """The text with its history taken out; `arrows` false keeps `A → B`, where the gold has arrows of its own."""
-    if len(text) > _MAX_CHARS:
+    if len(text) > _MAX_CHARS or not _HISTORY.search(text):
         return text
     text = _STRUCK.sub(" ", text).strip() or text
     text = _AS_BEFORE.sub("", text, count=1) if _AS_BEFORE.match(text) else text
@@ -112,7 +120,7 @@ _CLAUSE_END = pattern(r"[;.!]\s+|\n+|。|；", yes="5; 6", no="5.6")
 
 def denied(text: str) -> bool:
     """Does a text end by calling what it says wrong?"""
-    return bool(_DENIED.search(text[-200:]))
+    return bool(_DENIED_HINT.search(text)) and bool(_DENIED.search(text[-200:]))
 
 
 def without_denied(text: str) -> str:

@@ -112,8 +112,10 @@ def _decide(gold: Gold, found: Extraction, choices: tuple[str, ...], aids: Aids)
     if gold.verdict is not None:
         said = yes_no(text) or yes_no(cleaned) or (None if says_yes_or_no(text) else yes_no(clean(found.context)))
         return RuleResult(said == gold.verdict, f"reads as {said}" if said else "neither yes nor no")
-    if not denied(gold.text) and not (text := without_denied(text)):
-        return RuleResult(False, "taken back")
+    if (kept := without_denied(text)) != text and not denied(gold.text):
+        if not kept:
+            return RuleResult(False, "taken back")
+        text = kept
     text = UNIQUE.sub("", text)
     if gold.kind == "text" and not (isinstance(gold.answer.value, Words) and gold.answer.value.mathematical):
         return _decide_text(gold, text)
@@ -177,11 +179,12 @@ def _decide_option_text(choice: GoldChoice, text: str, choices: tuple[str, ...])
 
 
 def _decide_text(gold: Gold, text: str) -> RuleResult:
+    gold_range = read_joined(gold.text)
     for statement in reductions(text):
         said = trim(clean(statement))
         if same_text(gold.text, said) or same_statement(gold.text, said):
             return RuleResult(not negated(text) or negated(gold.text), "same words")
-        if (read_joined(said) or read_joined(gold.text)) and same(read(gold.text), read(said)):
+        if (gold_range or read_joined(said)) and same(read(gold.text), read(said)):
             return RuleResult(not negated(text), "same range")
     if gold.text.isupper() and _names_figure(gold.text, text) and not negated(text):
         return RuleResult(True, "same figure")

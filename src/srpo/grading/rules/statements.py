@@ -29,12 +29,13 @@ def same_statement(gold: str, other: str) -> bool:
     """Are two clean texts the same statement? Sides of a symmetric sign may be exchanged, and letters of a segment."""
     if len(gold) > 200 or len(other) > 200:
         return False
-    if any(same_text(bare(gold), bare(other)) for bare in (_acronym, _without_panel)):
-        return True
-    left, right = _sides(gold), _sides(other)
-    if left is None or right is None or left[0] != right[0]:
+    for bare in (_acronym, _without_panel):
+        if ((left := bare(gold)) != gold or bare(other) != other) and same_text(left, bare(other)):
+            return True
+    one, two = _sides(gold), _sides(other)
+    if one is None or two is None or one[0] != two[0]:
         return False
-    return _same_sides(left[1:], right[1:]) or _same_sides(left[1:], right[:0:-1])
+    return _same_sides(one[1:], two[1:]) or _same_sides(one[1:], two[:0:-1])
 
 
 def _acronym(text: str) -> str:
