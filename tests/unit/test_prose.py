@@ -44,6 +44,24 @@ def _found(case: dict[str, object]) -> object:
     return None if value is None else float(value)
 
 
+@pytest.mark.parametrize(
+    ("question", "text", "verdict"),
+    [
+        ("Is the upper bar longer than the lower bar?", "The lower bar is longer.", "no"),
+        ("Is the upper bar longer than the lower bar?", "The lower one is shorter.", "yes"),
+        ("Is the upper bar longer than the lower bar?", "The middle bar is longer.", None),
+        ("Are the two shortest sticks together longer than the longest stick?", "Together they are shorter.", "no"),
+        ("Is the blue arc the same length as the green arc?", "The blue arc is longer than the green arc.", "no"),
+        ("Is the blue arc the same length as the green arc?", "The lengths are equal.", "yes"),
+        ("Did the price in 2015 exceed the price in 2014?", "It fell from 9 in 2014 to 7 in 2015.", "no"),
+        ("Did the price in 2015 exceed the price in 2014?", "It rose from 7 in 2014 to 9 in 2015.", "yes"),
+        ("Did the price in 2014 exceed the price in 2015?", "It fell from 9 in 2014 to 7 in 2015.", "yes"),
+    ],
+)
+def test_a_measure_belongs_to_its_subject(question: str, text: str, verdict: str | None) -> None:
+    assert read_yes_no(text, question).verdict == verdict
+
+
 def test_hand_made_responses_are_read_as_a_person_reads_them() -> None:
     assert len(CASES) > 280
     wrong = [

@@ -15,6 +15,7 @@ from srpo.eval.benchmarks.columns import lettered, make_item, needed, numbered_p
 from srpo.eval.benchmarks.items import PublishedBenchmark
 from srpo.eval.official import mmmu as official
 from srpo.grading import RULES_ONLY, Grader
+from srpo.grading.prose.grade import grade_letter, names_gold
 
 DOMAINS = {
     "Art and Design": ("Art", "Art_Theory", "Design", "Music"),
@@ -85,9 +86,14 @@ class Mmmu(PublishedBenchmark):
         return f"{problem.question}\n{lettered(problem.choices, '{letter}. {text}')}\n\n{_LETTER_ONLY}"
 
     def grade(self, item: Item, text: str, grader: Grader = RULES_ONLY) -> Grade:
-        """Right is what one of the golds says; numbers are compared to two decimals, as the authors do."""
+        """Right is what one of the golds says; numbers are compared to two decimals, as the authors do.
+
+        A gold word may stand among others (`transformational leadership`), also as the authors have it.
+        """
+        if item.problem.choices:
+            return grade_letter(item.problem, text, grader)
         found = super().grade(item, text, grader)
-        if found.is_correct or item.problem.choices:
+        if found.is_correct:
             return found
         golds = _all_golds(item)
         for other in golds[1:]:
@@ -97,6 +103,8 @@ class Mmmu(PublishedBenchmark):
         said = _rounded(found.extracted or "")
         if said is not None and said in map(_rounded, golds):
             return found.model_copy(update={"verdict": "correct", "reason": "equal to two decimals"})
+        if any(names_gold(gold, found.extracted or "") for gold in golds):
+            return found.model_copy(update={"verdict": "correct", "reason": "text: names the gold"})
         return found
 
     def official_grade(self, item: Item, text: str) -> Grade:
@@ -144,6 +152,10 @@ class MmmuPro(PublishedBenchmark):
             },
         )
 
+    def grade(self, item: Item, text: str, grader: Grader = RULES_ONLY) -> Grade:
+        """The letter, or the option that the words of the response name."""
+        return grade_letter(item.problem, text, grader)
+
     def prompt(self, item: Item) -> str:
         """Question and options, then how the response is to end."""
         problem = item.problem
@@ -180,8 +192,11 @@ def _all_golds(item: Item) -> list[str]:
 
 
 def _rounded(number: str) -> float | None:
+    bare = number.replace(",", "").replace("$", "").strip()
+    if bare.startswith("(") and bare.endswith(")"):
+        bare = f"-{bare[1:-1]}"  # as accountants write a loss
     try:
-        return round(float(number.replace(",", "")), 2)
+        return round(float(bare), 2)
     except ValueError:
         return None
 

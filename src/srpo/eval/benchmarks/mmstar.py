@@ -5,6 +5,7 @@ Options stand in the text of the question (`Options: A: .., B: ..`).
 
 from collections.abc import Collection, Sequence
 
+from srpo.core.records import Grade
 from srpo.data.config import SourceConfig
 from srpo.data.rows import Row
 from srpo.eval.benchmarks.benchmark import Breakdown, HubSource, Item, Mark, macro
@@ -19,6 +20,8 @@ from srpo.eval.benchmarks.columns import (
     text,
 )
 from srpo.eval.benchmarks.items import PublishedBenchmark
+from srpo.grading import RULES_ONLY, Grader
+from srpo.grading.prose.grade import grade_letter
 
 CORES = (
     "coarse perception", "fine-grained perception", "instance reasoning", "logical reasoning",
@@ -59,6 +62,10 @@ class MmStar(PublishedBenchmark):
     def prompt(self, item: Item) -> str:
         """The question as it is published."""
         return item.problem.question
+
+    def grade(self, item: Item, text: str, grader: Grader = RULES_ONLY) -> Grade:
+        """The letter, or the option that the words of the response name."""
+        return grade_letter(item.problem, text, grader)
 
     def breakdown(self, marks: Sequence[Mark], missing: Collection[str] = ()) -> Breakdown:
         """Means over cores and over axes beside plain accuracy: they differ when items are missing or left out."""

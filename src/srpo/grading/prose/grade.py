@@ -14,19 +14,26 @@ the authors' verdicts, and where it does not: docs/agreement.md.
 import math
 import re
 from fractions import Fraction
+from string import ascii_uppercase
 
 from srpo.core.cleaning import spoken
 from srpo.core.records import Grade, Problem
+from srpo.grading.grader import Grader
 from srpo.grading.normalise import clean
 from srpo.grading.patterns import pattern
 from srpo.grading.prose.choice import read_choice
+from srpo.grading.prose.mentions import mentions
 from srpo.grading.prose.number import read_number
 from srpo.grading.prose.refusals import answering
 from srpo.grading.prose.text import marked_answer, statements
 from srpo.grading.prose.yes_no import UNCLEAR, read_yes_no
+from srpo.grading.rules.route import NO_OPTION
 from srpo.grading.rules.text import gold_yes_no, same_text
 
 _TAIL_CHARS = 4000
+_SHORT_CHARS = 200
+_LETTERS_ONLY = pattern(r"[A-Za-z][A-Za-z -]{3,60}", yes="market risk", no="24/7", by="fullmatch")
+_ALTERNATIVE = pattern(r"\b(?:or|either|and|but)\b|[,;]", re.IGNORECASE, yes="red or blue", no="red")
 _PLAIN_NUMBER = pattern(r"(?<![\w.])-?\d{1,40}(?:\.\d{1,40})?(?!\w)", yes="in 2014", no="v2014")
 _LIST = pattern(r"[\[(]([^\[\]()]{1,400})[\])]", yes="[1, 2]", no="1, 2")
 
@@ -42,6 +49,31 @@ def grade_option(problem: Problem, text: str) -> Grade:
     chosen = problem.choices[found.number]
     right = same_text(chosen, problem.answer)
     return Grade(verdict="correct" if right else "incorrect", extracted=chosen, reason=f"option: {found.reason}")
+
+
+def grade_letter(problem: Problem, text: str, grader: Grader) -> Grade:
+    """Grade a gold letter by the rules; where they find no option chosen, by what the prose says of the options."""
+    found = grader.grade(problem, text)
+    if NO_OPTION not in found.reason:
+        return found
+    read = read_choice(spoken(text), problem.question, problem.choices)
+    if read.number is None:
+        return found
+    again = grader.grade(problem, ascii_uppercase[read.number])
+    return again.model_copy(update={"extracted": problem.choices[read.number], "reason": f"letter: {read.reason}"})
+
+
+def names_gold(gold: str, said: str) -> bool:
+    """Does a short answer name a gold of words among others, and no alternative: `transformational leadership`?
+
+    >>> names_gold("transformational", "It is an example of transformational leadership.")
+    True
+    >>> names_gold("transformational", "transactional or transformational"), names_gold("red", "not red")
+    (False, False)
+    """
+    if len(said) > _SHORT_CHARS or not _LETTERS_ONLY.fullmatch(gold) or _ALTERNATIVE.search(said):
+        return False
+    return any(not mention.rejected for mention in mentions(said, (gold,)))
 
 
 def grade_number(problem: Problem, text: str, precision: int | None, unit: str = "") -> Grade:

@@ -38,9 +38,10 @@ _LESS = words("fewer less smaller lower low shorter younger weaker lighter colde
 _MOST = words("most greatest largest highest biggest tallest longest oldest maximum max maximal")
 _LEAST = words("least fewest smallest lowest shortest youngest minimum min minimal")
 _LARGE, _SMALL = [*_MORE, *_MOST], [*_LESS, *_LEAST]
+_UP = words("increase increases increasing increased rise rises rising rose grew")
+_DOWN = words("decrease decreases decreasing decreased fall falls falling fell dropped")
 _SAME, _DIFFERENT = words("same equal identical similar"), words("different unequal differ distinct")
 _OTHER_OPPOSITES = """
-    increase increases increasing increased rise rises rising rose grew / decrease decreases decreasing decreased fall falls falling fell
     roughest rough rougher / smoothest smooth smoother
     front / behind back
     before earlier / after later
@@ -61,6 +62,7 @@ _OTHER_OPPOSITES = """
 _OPPOSITES = [
     (_LARGE, _SMALL),
     (_SAME, _DIFFERENT),
+    (_UP, _DOWN),
     *(
         (one.split(), other.split())
         for one, other in (line.split("/") for line in _OTHER_OPPOSITES.strip().splitlines())
@@ -74,6 +76,7 @@ _AXIS = {
     for word in side
 }
 _COMPARATIVES = frozenset((*_MORE, *_LESS)) - {"high", "low", "many", "few"}
+_VERBS = frozenset(words("exceed exceeds exceeded surpass surpasses outnumber outnumbers"))
 _EXTREMES = frozenset((*_MOST, *_LEAST))
 _COMPARATIVE_STEMS = frozenset(stem(word) for word in _COMPARATIVES)
 _VAGUE = frozenset(stem(word) for word in words("slightly much actually clearly really bit little far"))
@@ -141,10 +144,15 @@ def _axes(text: str, names: frozenset[str] = frozenset()) -> dict[int, int]:
     return {axis: signs.pop() for axis, signs in found.items() if len(signs) == 1}
 
 
+@lru_cache(maxsize=2048)
 def _named_by(question: str) -> frozenset[str]:
-    """Superlatives that only name something in a question that compares: `the two shortest bars`."""
+    """Words of measure that only name something in a question that compares: `the lower bar`, `the shortest bars`."""
+    before = plain_words(_THAN.split(question, 1)[0])
+    asking = next((word for word in reversed(before) if word in _COMPARATIVES), "")
     said = frozenset(plain_words(question))
-    return said & _EXTREMES if said & _COMPARATIVES else frozenset()
+    if not said & _COMPARATIVES or not _THAN.search(question):
+        return said & _EXTREMES if said & _COMPARATIVES else frozenset()
+    return said & (_COMPARATIVES | _EXTREMES) - {asking} - _VERBS
 
 
 def _negations(text: str) -> int:
@@ -154,7 +162,7 @@ def _negations(text: str) -> int:
 
 def equates(statement: str, question: str) -> bool:
     """Does a statement say that two things are equal, where the question asks which is larger?"""
-    asked_axes = _axes(question)
+    asked_axes = _axes(question, _named_by(question))
     return _SIZE in asked_axes and _SAMENESS not in asked_axes and bool(_EQUAL.search(statement))
 
 
@@ -166,7 +174,8 @@ def turns_round(statement: str, question: str) -> bool:
 def polarity(statement: str, question: str) -> YesNo | None:  # noqa: PLR0911 - one return a rule
     """Does a statement affirm what the question asks? None when it is about something else."""
     wanted, said = content(question), frozenset(stems(statement))
-    asked_axes, said_axes = _axes(question), _axes(statement, _named_by(question))
+    names = _named_by(question)
+    asked_axes, said_axes = _axes(question, names), _axes(statement, names)
     shared = [axis for axis in asked_axes if axis in said_axes]
     if equates(statement, question) and _SIZE not in said_axes:
         return _signed(1 if _negations(statement) else -1)
@@ -214,7 +223,8 @@ def _sides(question: str) -> tuple[frozenset[str], frozenset[str]] | None:
     parts = _THAN.split(question, 1)
     if len(parts) != 2:
         return None
-    left, right = (content(part) - _COMPARATIVE_STEMS for part in parts)
+    names = frozenset(stem(word) for word in _named_by(question))
+    left, right = (content(part) - (_COMPARATIVE_STEMS - names) for part in parts)
     return left - right, right - left
 
 
@@ -256,7 +266,7 @@ def _by_change(statement: str, question: str, sign: int) -> YesNo | None:
 
 def by_counts(made: Sequence[Statement], question: str) -> YesNo | None:
     """Compare the two numbers that a text gives: `There are 2 cats and 5 dogs` for `Are there fewer cats than dogs?`"""
-    sides, sign = _sides(question), _axes(question).get(_SIZE)
+    sides, sign = _sides(question), _axes(question, _named_by(question)).get(_SIZE)
     if sides is None or sign is None:
         return None
     left: list[Fraction] = []

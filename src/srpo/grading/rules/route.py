@@ -23,6 +23,7 @@ from srpo.grading.rules.hedges import affirmed, blurred, negated, unsure
 from srpo.grading.rules.quantities import is_rounded
 from srpo.grading.rules.ranges import read_joined
 from srpo.grading.rules.reading import read
+from srpo.grading.rules.recited import without_recited
 from srpo.grading.rules.revised import denied, revised, without_denied
 from srpo.grading.rules.sentences import reductions, without_reason
 from srpo.grading.rules.splitting import trim
@@ -73,6 +74,7 @@ def grade_answer(problem: Problem, prediction: str, aids: Aids) -> Grade:
     gold = read_gold(problem.answer, problem.choices, problem.kind)
     if gold.error:
         return Grade(verdict="ungradable", extracted=None, reason=gold.error)
+    prediction = without_recited(prediction, problem.choices)
     found = extract_answer(prediction)
     if found.text is None and gold.choice is not None and "no answer is marked" in found.why:
         tail = spoken(prediction)[-300:]
@@ -84,7 +86,7 @@ def grade_answer(problem: Problem, prediction: str, aids: Aids) -> Grade:
         return Grade(verdict="incorrect", extracted=shown, reason="the answer is too long")
     right, reason = _decide(gold, found, problem.choices, aids)
     if (
-        reason == _NO_OPTION
+        reason == NO_OPTION
         and found.how == "conclusion"
         and (opening := opening_letter(spoken(prediction), problem.choices))
     ):
@@ -122,7 +124,9 @@ def _decide(gold: Gold, found: Extraction, choices: tuple[str, ...], aids: Aids)
     return _decide_value(gold, text, aids)
 
 
-_NO_OPTION = "chooses no option"
+NO_OPTION = "chooses no option"
+"""Reason where an answer names none of the options."""
+"""Reason where an answer names none of the options."""
 _LETTER_CHARS = 20
 _CONNECTIVE = pattern(r"\b(?:and|or)\b|[或且]", re.IGNORECASE, yes="2 and 3", no="sandy 3")
 _EITHER = pattern(r"\bor\b|或", re.IGNORECASE, yes="2 or 3", no="2, 3")
@@ -140,7 +144,7 @@ def _decide_choice(gold: Gold, choice: GoldChoice, text: str, choices: tuple[str
     if not chosen.letters or (beyond and (not chosen.stated or len(text) > _LETTER_CHARS)):
         # "AB" may be a segment: "the segment AB" chooses no options, but says the same
         named = several and not choices and not gold.hint and _names_figure(gold.text, text)
-        return RuleResult(named, "same text" if named else _NO_OPTION)
+        return RuleResult(named, "same text" if named else NO_OPTION)
     names = ", ".join(sorted(chosen.letters))
     if len(chosen.letters) > 1 and _EITHER.search(text):
         return RuleResult(False, f"chooses {names} as alternatives")
