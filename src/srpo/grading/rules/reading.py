@@ -13,15 +13,14 @@ from functools import lru_cache
 from srpo.grading.normalise import MATRIX_CLOSE, MATRIX_OPEN, MAX_ANSWER_CHARS, ROW_END, SET_CLOSE, SET_OPEN, clean
 from srpo.grading.patterns import pattern
 from srpo.grading.rules import intervals
-from srpo.grading.rules.evaluate import has_function, magnitude, variables
+from srpo.grading.rules.equations import read_relation
 from srpo.grading.rules.labels import colon_label, is_label
 from srpo.grading.rules.moments import read_bearing, read_clock
-from srpo.grading.rules.nodes import Op
 from srpo.grading.rules.numbered import read_numbered
 from srpo.grading.rules.numerals import plain_digits
 from srpo.grading.rules.quantities import listed_number, read_quantity, suffixed
 from srpo.grading.rules.ranges import read_joined
-from srpo.grading.rules.splitting import SIGNS, conjunctions, one_bracket, split_top, top_signs, trim, trim_plus
+from srpo.grading.rules.splitting import conjunctions, one_bracket, split_top, trim, trim_plus
 from srpo.grading.rules.syntax import parse_formula
 from srpo.grading.rules.units import read_unit
 from srpo.grading.rules.values import (
@@ -31,10 +30,8 @@ from srpo.grading.rules.values import (
     Expression,
     Intervals,
     MatrixRows,
-    Number,
     Ratio,
     Reading,
-    Relation,
     Several,
     Words,
 )
@@ -204,7 +201,7 @@ def _single(text: str, want: str, depth: int) -> Reading:  # noqa: C901, PLR0911
         bare = _read(trim(text[: remark.start()]), want, depth + 1)
         if not isinstance(bare.value, Words | Expression):
             return bare
-    for reader in (_read_sets, _read_relation, _read_bracketed, _read_ratio):
+    for reader in (_read_sets, _relation, _read_bracketed, _read_ratio):
         answer = reader(text, want, depth)
         if answer is not None:
             return answer
@@ -265,81 +262,8 @@ def _read_sets(text: str, want: str, depth: int) -> Reading | None:
     return None
 
 
-def _read_relation(text: str, want: str, depth: int) -> Reading | None:  # noqa: PLR0911 - one return a notation
-    if not any(sign in text for sign in SIGNS):
-        return None
-    sides = [side.strip() for side in split_top(text, SIGNS)]
-    signs = top_signs(text)
-    if not signs or len(sides) != len(signs) + 1 or not all(sides) or len(sides) > 12:
-        return None
-    if "≈" in signs:
-        return _approximation(sides, signs, want, depth)
-    if all(sign == "=" for sign in signs):
-        return _equation(sides, want, depth)
-    solved = intervals.from_chain(sides, signs)
-    if solved is not None:
-        return Reading(solved)
-    if any(sign == "=" for sign in signs):
-        return _read(trim(text.partition("=")[2]), want, depth + 1) if is_label(sides[0]) and signs[0] == "=" else None
-    return _chain(sides, signs)
-
-
-def _chain(sides: list[str], signs: list[str]) -> Reading | None:
-    nodes = [parse_formula(side) for side in sides]
-    if signs[0] in ">≥":
-        nodes, signs = nodes[::-1], [{">": "<", "≥": "≤"}.get(sign, sign) for sign in reversed(signs)]
-    found = tuple(node for node in nodes if node is not None)
-    return Reading(Relation(found, tuple(signs))) if len(found) == len(nodes) else None
-
-
-def _approximation(sides: list[str], signs: list[str], want: str, depth: int) -> Reading | None:
-    """`x ≈ 11` is 11; `x = 1/3 ≈ 0.33` is 1/3, and 0.33 where the gold is rounded."""
-    first = signs.index("≈")
-    exact, rounded = " = ".join(sides[: first + 1]), _read(trim(sides[-1]), want, depth + 1)
-    if is_label(sides[first]):
-        return replace(rounded, label=sides[first])
-    answer = _read(trim(exact), want, depth + 1)
-    if isinstance(answer.value, Number) and isinstance(rounded.value, Number):
-        near = magnitude(answer.value.value - rounded.value.value) <= 0.05 * magnitude(answer.value.value)
-        return replace(answer, others=(rounded.value,)) if near else answer
-    return answer
-
-
-def _equation(sides: list[str], want: str, depth: int) -> Reading | None:
-    left, right = sides[0], sides[-1]
-    if len(sides) == 2 and is_label(right) and read_quantity(left) is not None:
-        left, right = right, left
-    if is_label(left):
-        answer = _read(trim(right), want, depth + 1)
-        if len(sides) == 2 and isinstance(answer.value, Expression) and (node := parse_formula(left)) is not None:
-            relation = Relation((node, answer.value.node), ("=",))
-            return Reading(relation, left, (answer.value, *answer.others))
-        named = replace(answer, label=answer.label or left)
-        return _also_as_relation(named, left, right) if len(sides) == 2 else named
-    if all(read_quantity(side) is not None for side in sides):
-        return _read(trim(right), want, depth + 1)
-    nodes = [parse_formula(side) for side in sides]
-    found = tuple(node for node in nodes if node is not None)
-    value = _read(trim(right), want, depth + 1).value if read_quantity(right) is not None else None
-    asked = (value,) if nodes[0] is not None and isinstance(value, Number) and _is_asked(nodes[0]) else ()
-    if len(found) != len(nodes):
-        return Reading(asked[0]) if asked else None
-    return Reading(Relation(found, ("=",) * (len(found) - 1)), others=asked)
-
-
-def _is_asked(node: Op) -> bool:
-    """Is the left side of `p + q = 50` a quantity that is asked for, and no equation on the way to it as `2x = 10`?"""
-    return len(variables(node)) > 1 or has_function(node)
-
-
-def _also_as_relation(answer: Reading, left: str, right: str) -> Reading:
-    """`xy = 12` looks like a label and a number, but is a relation as well."""
-    if not isinstance(answer.value, Number) or answer.value.unit is not None:
-        return answer
-    left_node, right_node = parse_formula(left), parse_formula(right)
-    if left_node is None or right_node is None:
-        return answer
-    return replace(answer, others=(*answer.others, Relation((left_node, right_node), ("=",))))
+def _relation(text: str, want: str, depth: int) -> Reading | None:
+    return read_relation(text, lambda part: _read(trim(part), want, depth + 1))
 
 
 _NAMED_POINT = pattern(
