@@ -27,7 +27,7 @@ from srpo.grading.prose.number import read_number
 from srpo.grading.prose.refusals import answering
 from srpo.grading.prose.text import marked_answer, statements
 from srpo.grading.prose.yes_no import UNCLEAR, read_yes_no
-from srpo.grading.rules.route import NO_OPTION
+from srpo.grading.rules.route import CHOOSES_NONE
 from srpo.grading.rules.text import gold_yes_no, same_text
 
 _TAIL_CHARS = 4000
@@ -54,7 +54,7 @@ def grade_option(problem: Problem, text: str) -> Grade:
 def grade_letter(problem: Problem, text: str, grader: Grader) -> Grade:
     """Grade a gold letter by the rules; where they find no option chosen, by what the prose says of the options."""
     found = grader.grade(problem, text)
-    if NO_OPTION not in found.reason:
+    if CHOOSES_NONE not in found.reason:
         return found
     read = read_choice(spoken(text), problem.question, problem.choices)
     if read.number is None:

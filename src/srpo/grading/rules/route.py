@@ -86,7 +86,7 @@ def grade_answer(problem: Problem, prediction: str, aids: Aids) -> Grade:
         return Grade(verdict="incorrect", extracted=shown, reason="the answer is too long")
     right, reason = _decide(gold, found, problem.choices, aids)
     if (
-        reason == NO_OPTION
+        reason == CHOOSES_NONE
         and found.how == "conclusion"
         and (opening := opening_letter(spoken(prediction), problem.choices))
     ):
@@ -124,7 +124,7 @@ def _decide(gold: Gold, found: Extraction, choices: tuple[str, ...], aids: Aids)
     return _decide_value(gold, text, aids)
 
 
-NO_OPTION = "chooses no option"
+CHOOSES_NONE = "chooses no option"
 """Reason where an answer names none of the options."""
 """Reason where an answer names none of the options."""
 _LETTER_CHARS = 20
@@ -144,7 +144,7 @@ def _decide_choice(gold: Gold, choice: GoldChoice, text: str, choices: tuple[str
     if not chosen.letters or (beyond and (not chosen.stated or len(text) > _LETTER_CHARS)):
         # "AB" may be a segment: "the segment AB" chooses no options, but says the same
         named = several and not choices and not gold.hint and _names_figure(gold.text, text)
-        return RuleResult(named, "same text" if named else NO_OPTION)
+        return RuleResult(named, "same text" if named else CHOOSES_NONE)
     names = ", ".join(sorted(chosen.letters))
     if len(chosen.letters) > 1 and _EITHER.search(text):
         return RuleResult(False, f"chooses {names} as alternatives")
