@@ -1,5 +1,6 @@
 """Fixtures that several rings share. Torch is imported only by the tests that ask for a tiny model."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,9 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     from srpo.policy.policy import Policy
+
+# `device: auto` must mean the CPU on every machine; tests of a GPU set the variable themselves.
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 # A busy machine must not fail a property, and a failure must be the same on every machine.
 settings.register_profile("srpo", deadline=None, derandomize=True)

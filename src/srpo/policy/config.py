@@ -1,10 +1,26 @@
-"""Settings of the optimizer and its learning-rate schedule, shared by `sft` and `rl`."""
+"""Settings that `sft` and `rl` share: adapters, and the optimizer with its learning-rate schedule."""
 
 from typing import Literal
 
 from pydantic import Field
 
 from srpo.core.records import Record
+
+
+class LoraConfig(Record):
+    """Low-rank adapters in place of full training: the model's own weights stay as they are."""
+
+    rank: int = Field(default=16, ge=1)
+    """Rank r of every update B·A."""
+    alpha: float | None = Field(default=None, gt=0)
+    """The update is scaled by alpha / rank; null takes twice the rank."""
+    targets: tuple[str, ...] = ()
+    """Names of the linear layers that are adapted, for instance `[q_proj, v_proj]`; empty takes all linear layers of
+    the language model's blocks."""
+    vision: bool = False
+    """Adapt the vision tower's linear layers too."""
+    seed: int = 0
+    """Seeds A; B starts at zero, so that training starts from the model as it is."""
 
 
 class OptimConfig(Record):

@@ -7,12 +7,14 @@ save_policy(policy, "checkpoints/tuned")
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from srpo.policy.config import LoraConfig
 from srpo.policy.policy import Policy
+from srpo.policy.precision import AutoDtype, Dtype, pick_device, pick_dtype
 from srpo.policy.processor import load_processor
 
-Dtype = Literal["float32", "bfloat16", "float16"]
+Quantize = Literal["nf4"]
 
 _SHOWN = 3
 """Tensors that an error names."""
@@ -23,7 +25,8 @@ MODEL_FAMILIES = {
 }
 """Supported values of `model_type` in a checkpoint's config.json, and the class that reads it."""
 
-
+ADAPTER = "adapter"
+"""Folder of a saved model that holds the adapters which are merged into it."""
 TINY_BASE = "tiny-base"
 """Name of the small base model that ships with srpo; `srpo.tiny.base` says how its weights came about."""
 
@@ -31,57 +34,116 @@ TINY_BASE = "tiny-base"
 def load_policy(
     checkpoint: str | Path,
     *,
-    device: str = "cpu",
-    dtype: Dtype = "float32",
+    device: str = "auto",
+    dtype: AutoDtype = "auto",
     autocast: Dtype | None = None,
     trainable: bool = True,
     freeze_vision: bool = True,
+    lora: LoraConfig | None = None,
+    quantize: Quantize | None = None,
 ) -> Policy:
     """Load a checkpoint directory (or a name on the Hugging Face hub, where it can be reached).
 
     Args:
         checkpoint: directory with config.json, weights, tokenizer and preprocessor_config.json; or a hub name; or
-            `tiny-base` for the model that ships with srpo.
-        device: torch device, e.g. "cpu" or "cuda:0".
-        dtype: dtype of the weights.
+            `tiny-base` for the model that ships with srpo; or a directory of LoRA adapters, which are merged into
+            the base that it names.
+        device: torch device, e.g. "cpu" or "cuda:0"; "auto" takes a GPU where there is one.
+        dtype: dtype of the weights; "auto" is bfloat16 on a GPU and float32 elsewhere.
         autocast: dtype of forward passes if it differs from `dtype`.
         trainable: False switches all gradients off.
         freeze_vision: switches the vision tower's gradients off (the paper's setting).
+        lora: train adapters instead of the model's weights.
+        quantize: hold the language model's linear layers in four bits (QLoRA); what trains then are adapters.
 
     Raises:
         ValueError: nothing there, an unsupported model family, or a checkpoint that is damaged or whose tensors are not
             those of its config: a layer of random weights would look like any other result.
 
     """
+    from srpo.policy.lora import adapter_base, add_adapters, inject_saved, merge_adapters
+
+    quiet_transformers()
+    device = pick_device(device)
+    dtype = pick_dtype(dtype, device)
+    adapters, root = [], _resolve(checkpoint)
+    while (base := adapter_base(root)) is not None:
+        adapters.append(root)
+        root = _resolve(base)
+    _check_quantized(quantize, is_adapter=bool(adapters), trains_all=trainable and lora is None)
+    model, processor = _load_parts(root, str(checkpoint), device=device, dtype=dtype, quantize=quantize)
+    for directory in reversed(adapters):
+        inject_saved(model, directory)
+        merge_adapters(model)
+    # Dropout is 0 in these families; eval mode makes that certain, and sampler and trainer agree.
+    model.eval()
+    model.requires_grad_(trainable and lora is None)
+    if lora is not None:
+        add_adapters(model, lora)
+    elif freeze_vision:
+        model.model.visual.requires_grad_(False)
+    return Policy(model, processor, name=str(checkpoint), autocast=autocast, saved_dtype=_saved_dtype(root))
+
+
+def _load_parts(root: Path, name: str, *, device: str, dtype: Dtype, quantize: Quantize | None) -> tuple[Any, Any]:
+    """Model and processor of a plain checkpoint; the weights go to the device one by one."""
     import torch
     import transformers
     from safetensors import SafetensorError
 
-    quiet_transformers()
-    directory = _resolve(checkpoint)
-    model_type = _read_model_type(directory)
+    model_type = _read_config(root).get("model_type")
     if model_type not in MODEL_FAMILIES:
         raise ValueError(
-            f"{str(checkpoint)!r} has model_type {model_type!r}; supported are {', '.join(map(repr, MODEL_FAMILIES))}"
+            f"{name!r} has model_type {model_type!r}; supported are {', '.join(map(repr, MODEL_FAMILIES))}"
         )
     try:
         model, info = getattr(transformers, MODEL_FAMILIES[model_type]).from_pretrained(
-            str(directory), dtype=getattr(torch, dtype), attn_implementation="sdpa", output_loading_info=True
+            str(root),
+            dtype=getattr(torch, dtype),
+            attn_implementation="sdpa",
+            device_map={"": device},
+            quantization_config=_four_bits(dtype) if quantize else None,
+            output_loading_info=True,
         )
-        processor = load_processor(directory)
+        processor = load_processor(root)
     except (OSError, SafetensorError) as error:
-        raise ValueError(f"checkpoint {str(checkpoint)!r} is incomplete or damaged: {error}") from error
+        raise ValueError(f"checkpoint {name!r} is incomplete or damaged: {error}") from error
     except RuntimeError as error:
-        raise ValueError(f"checkpoint {str(checkpoint)!r} does not fit its config.json: {error}") from error
-    _check_tensors(str(checkpoint), info)
-    model.to(device)
-    # Dropout is 0 in these families; eval mode makes that certain, and sampler and trainer agree.
-    model.eval()
-    if not trainable:
-        model.requires_grad_(False)
-    elif freeze_vision:
-        model.model.visual.requires_grad_(False)
-    return Policy(model, processor, name=str(checkpoint), autocast=autocast)
+        raise ValueError(f"checkpoint {name!r} does not fit its config.json: {error}") from error
+    _check_tensors(name, info)
+    return model, processor
+
+
+def _check_quantized(quantize: Quantize | None, *, is_adapter: bool, trains_all: bool) -> None:
+    """Raise ValueError where four-bit weights are asked for and cannot be had."""
+    if quantize is None:
+        return
+    try:
+        import bitsandbytes  # noqa: F401
+    except ImportError as error:
+        raise ValueError(
+            f"quantize {quantize!r} needs bitsandbytes, which is not installed: pip install 'srpo[qlora]'"
+        ) from error
+    if trains_all:
+        raise ValueError(f"quantize {quantize!r}: four-bit weights cannot be trained; add a `lora` block")
+    if is_adapter:
+        raise ValueError(
+            f"quantize {quantize!r}: adapters cannot be merged into four bits; save the merged model first"
+        )
+
+
+def _four_bits(dtype: Dtype) -> Any:
+    """NF4 with double quantization, as in the paper on QLoRA; the vision tower and the head keep their type."""
+    import torch
+    import transformers
+
+    return transformers.BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=getattr(torch, dtype),
+        llm_int8_skip_modules=["model.visual", "lm_head"],
+    )
 
 
 def _check_tensors(checkpoint: str, info: Mapping[str, Collection[Any]]) -> None:
@@ -103,16 +165,53 @@ def _check_tensors(checkpoint: str, info: Mapping[str, Collection[Any]]) -> None
 
 
 def save_policy(policy: Policy, directory: str | Path) -> None:
-    """Write weights, config, tokenizer, chat template and image settings so that `load_policy` reads them back."""
+    """Write weights, config, tokenizer, chat template and image settings so that `load_policy` reads them back.
+
+    The weights are written in the type of the checkpoint that was loaded. Adapters are merged into them, and stand
+    beside the model in `adapter/`.
+    """
+    from srpo.policy.lora import has_adapters, merged_tensors, save_adapter
+
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    save_parts(policy.model, policy.tokenizer, policy.processor.image_processor, directory)
+    model, state = policy.model, None
+    if has_adapters(model):
+        state = merged_tensors(model)
+        save_adapter(model, directory / ADAPTER, base_name(policy))
+    elif policy.saved_dtype != model.dtype:
+        state = model.state_dict()
+    if state is not None:
+        model, state = _plain_model(model, policy.saved_dtype, state)
+    save_parts(model, policy.tokenizer, policy.processor.image_processor, directory, state)
 
 
-def save_parts(model: Any, tokenizer: Any, image_processor: Any, directory: Path) -> None:
-    """Write the parts of a checkpoint."""
+def base_name(policy: Policy) -> str:
+    """The checkpoint that a policy was loaded from, as it is found from anywhere on this machine."""
+    return str(Path(policy.name).resolve()) if Path(policy.name).is_dir() else policy.name
+
+
+def _plain_model(model: Any, dtype: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """A model of the same config that holds no numbers, and `state` in its type: what `save_pretrained` needs."""
+    import copy
+
+    import torch
+
+    config = copy.deepcopy(model.config)
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    with torch.device("meta"):
+        plain = type(model)(config).to(dtype)
+    plain.generation_config = model.generation_config
+    names = dict(plain.state_dict())
+    return plain, {name: tensor.to(plain.dtype) for name, tensor in state.items() if name in names}
+
+
+def save_parts(
+    model: Any, tokenizer: Any, image_processor: Any, directory: Path, state: dict[str, Any] | None = None
+) -> None:
+    """Write the parts of a checkpoint; `state` holds the weights where they are not those of the model."""
     quiet_transformers()
-    model.save_pretrained(directory)
+    model.save_pretrained(directory, state_dict=state)
     tokenizer.save_pretrained(directory)
     image_processor.save_pretrained(directory)
 
@@ -166,7 +265,7 @@ def _download(name: str) -> Path:
         ) from error
 
 
-def _read_model_type(directory: Path) -> str | None:
+def _read_config(directory: Path) -> dict[str, Any]:
     path = directory / "config.json"
     if not path.is_file():
         raise ValueError(f"{str(directory)!r} has no config.json; pass a Hugging Face checkpoint directory")
@@ -174,4 +273,11 @@ def _read_model_type(directory: Path) -> str | None:
         config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{str(path)!r} is not valid JSON: {error}") from error
-    return config.get("model_type") if isinstance(config, dict) else None
+    return config if isinstance(config, dict) else {}
+
+
+def _saved_dtype(directory: Path) -> Dtype | None:
+    """Type of the weights of a checkpoint, as its config.json says."""
+    config = _read_config(directory)
+    found = config.get("dtype", config.get("torch_dtype"))
+    return next((name for name in get_args(Dtype) if name == found), None)

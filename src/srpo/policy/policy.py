@@ -33,7 +33,15 @@ CONTROL_TOKENS = (
 class Policy:
     """A model of the Qwen-VL families, its processor, and what must hold for every completion."""
 
-    def __init__(self, model: Any, processor: Processor, *, name: str, autocast: str | None = None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        processor: Processor,
+        *,
+        name: str,
+        autocast: str | None = None,
+        saved_dtype: str | None = None,
+    ) -> None:
         """Wrap a loaded model.
 
         Args:
@@ -41,12 +49,14 @@ class Policy:
             processor: the checkpoint's processor.
             name: checkpoint directory or model name, as it goes into `Origin`.
             autocast: dtype name for mixed precision, e.g. "bfloat16"; None computes in the dtype of the weights.
+            saved_dtype: dtype name in which `save_policy` writes the weights; None takes the one they have.
 
         """
         self.model = model
         self.processor = processor
         self.name = name
         self.autocast_dtype: torch.dtype | None = getattr(torch, autocast) if autocast else None
+        self.saved_dtype: torch.dtype = getattr(torch, saved_dtype) if saved_dtype else model.dtype
         vocabulary = self.tokenizer.get_vocab()
         self.end_id: int = vocabulary.get("<|im_end|>", self.tokenizer.eos_token_id)
         pad_id = self.tokenizer.pad_token_id
