@@ -1,10 +1,10 @@
-"""From whom a failure comes, and what of it may be shown."""
+"""From whom a failure comes."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from srpo.models.failures import FailureKind, kind_of, redacted
+from srpo.models.failures import FailureKind, kind_of
 
 CASES: list[tuple[int, str, FailureKind]] = [
     (400, "picture too large", "request"),
@@ -36,28 +36,3 @@ def test_every_failure_has_one_kind(status: int, words: str, kind: FailureKind) 
 @given(st.integers(300, 599), st.text())
 def test_whatever_a_server_says_has_a_kind(status: int, words: str) -> None:
     assert kind_of(status, words) in ("request", "account", "moment")
-
-
-@given(st.text(), st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=126), min_size=12), st.text())
-def test_no_key_is_shown(before: str, key: str, after: str) -> None:
-    assert key not in redacted(f"{before} {key} {after}", key)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "no such key: sk-abc/def+123456",
-        "encoded sk-abc%2Fdef%2B123456 in a query",
-        "only its beginning: sk-abc/de***",
-        "Authorization: Bearer sk-abc/def+123456",
-        "https://user:sk-abc/def+123456@host/v1",
-    ],
-)
-def test_a_key_is_hidden_in_every_form(text: str) -> None:
-    shown = redacted(text, "sk-abc/def+123456")
-    assert "sk-abc" not in shown
-    assert "123456" not in shown
-
-
-def test_a_password_of_somebody_else_is_hidden_too() -> None:
-    assert redacted("cannot reach https://me:secret@proxy:8080/v1", "") == "cannot reach https://***@proxy:8080/v1"

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from importlib import import_module
 
+from srpo.runs.secrets import hiding_stderr
+
 COMMANDS = {
     "demo": "the whole method on a laptop CPU: reflect, sft, rl, eval, report",
     "reflect": "make reflection data: first attempts, a teacher's reflections, verified and selected",
@@ -39,6 +41,11 @@ OK, BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 0, 2, 130, 141
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `srpo` with these arguments (by default the process's own) and return the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    with hiding_stderr():
+        return _main(arguments)
+
+
+def _main(arguments: Sequence[str]) -> int:
     try:
         code = run_command(arguments)
         # What does not fit into a closed pipe must fail here, not in the interpreter's last breath.

@@ -17,6 +17,7 @@ from typing import NamedTuple, Self
 from pydantic import ValidationError
 
 from srpo.core.records import Record
+from srpo.runs.secrets import hidden_in_data
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (
@@ -100,7 +101,7 @@ class ResponseCache:
         with self._lock:
             self._connection.execute(
                 "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (key, self._job, model, answer.model_dump_json(), answer.num_in, answer.num_out, usd),
+                (key, self._job, model, hidden_in_data(answer.model_dump_json()), answer.num_in, answer.num_out, usd),
             )
 
     def paid(self) -> dict[str, Paid]:

@@ -9,7 +9,6 @@
 """
 
 import re
-import urllib.parse
 from typing import Literal
 
 FailureKind = Literal["request", "account", "moment"]
@@ -22,9 +21,6 @@ _ACCOUNT_WORDS = re.compile(
     re.IGNORECASE,
 )
 _CONTENT_WORDS = re.compile(r"content.?(?:filter|policy)|moderation|safety", re.IGNORECASE)
-_BEARER = re.compile(r"(bearer\s+)\S+", re.IGNORECASE)
-_PASSWORD = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*@")
-_SHOWN_OF_KEY = 8
 
 
 class RequestRefused(Exception):  # noqa: N818  an outcome, told as `Completion.error`
@@ -55,17 +51,3 @@ def kind_of(status: int, words: str) -> FailureKind:
         return "request" if status == 403 and _CONTENT_WORDS.search(words) else "account"
     # An address that redirects would get our key and our pictures at another place.
     return "account" if status < 400 else "request"
-
-
-def redacted(text: str, key: str) -> str:
-    """`text` without the key (whole, its beginning, or encoded) and without passwords in addresses.
-
-    >>> redacted("Authorization: Bearer sk-12345678abc at http://me:secret@host/v1", "sk-12345678abc")
-    'Authorization: Bearer *** at http://***@host/v1'
-    """
-    if key:
-        for form in {key, urllib.parse.quote(key, safe="")}:
-            text = text.replace(form, "***")
-            if len(form) > _SHOWN_OF_KEY:
-                text = re.sub(re.escape(form[:_SHOWN_OF_KEY]) + r"\S*", "***", text)
-    return _PASSWORD.sub("***@", _BEARER.sub(r"\1***", text))

@@ -12,16 +12,18 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import CancelledError, Future, wait
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from srpo.core.records import Sampling
 from srpo.models.cache import Answer, Choice, ResponseCache
 from srpo.models.config import ServerConfig
-from srpo.models.failures import RequestRefused
+from srpo.models.failures import AccountError, RequestRefused, UnavailableError
 from srpo.models.meter import Meter
 from srpo.models.protocol import Completion, PromptInfo, Request
 from srpo.models.remote_request import Prepared, RequestBuilder, base_url, count_tokens
 from srpo.models.structured import blocks_in_tags
+from srpo.runs.progress import note
+from srpo.runs.secrets import hidden
 
 if TYPE_CHECKING:
     from srpo.models.remote_client import Client
@@ -123,8 +125,7 @@ class RemoteGenerator:
             ValueError: the environment has no key for a server that needs one.
         """
         loop = asyncio.new_event_loop()
-        # Whoever asked is told; asyncio's own report of a task that nobody awaits would print the request's headers.
-        loop.set_exception_handler(lambda _loop, _context: None)
+        loop.set_exception_handler(_complain)
         thread = threading.Thread(target=loop.run_forever, name=f"remote {self.name}", daemon=True)
         thread.start()
         try:
@@ -198,6 +199,14 @@ class RemoteGenerator:
         from srpo.models.remote_client import Client
 
         return Client(self._server, cache=self._cache, meter=self._meter, stopped=self._cancelled.is_set)
+
+
+def _complain(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """One line: asyncio's own report of what nobody awaits is a traceback with the request's headers."""
+    error = context.get("exception")
+    # Whoever asked is told of failures that have a kind.
+    if not isinstance(error, AccountError | UnavailableError | RequestRefused | None):
+        note(hidden(f"srpo: {context.get('message')}: {type(error).__name__}"))
 
 
 def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:

@@ -17,12 +17,13 @@ import openai
 
 from srpo.models.cache import Answer, ResponseCache
 from srpo.models.config import ServerConfig
-from srpo.models.failures import AccountError, RequestRefused, UnavailableError, kind_of, redacted
+from srpo.models.failures import AccountError, RequestRefused, UnavailableError, kind_of
 from srpo.models.meter import Meter
 from srpo.models.remote_limits import Rate, backoff_s, retry_after_s
 from srpo.models.remote_reply import DamagedReplyError, ErrorReplyError, read_reply, usage_of
 from srpo.models.remote_request import Prepared, base_url
 from srpo.runs.progress import note
+from srpo.runs.secrets import hidden, keep_proxies_secret, keep_secret
 
 _SAID_APART_S = 30.0
 """Waiting for a server is said aloud, so often."""
@@ -57,10 +58,10 @@ class Client:
         self._cache = cache
         self._meter = meter
         self._stopped = stopped
-        self._key = api_key(server)
+        key = api_key(server)
         limits = httpx2.Limits(max_connections=server.concurrency, max_keepalive_connections=server.concurrency)
         self._openai = openai.AsyncOpenAI(
-            api_key=self._key or "none",
+            api_key=key or "none",
             base_url=base_url(server),
             max_retries=0,
             timeout=None,  # `_send` has the one deadline; aiohttp's errors then are what they say
@@ -152,7 +153,7 @@ class Client:
         self._meter.count_failure()
         if self._ended is None:
             self._ended = kind(
-                f"{self._server.model} at {redacted(base_url(self._server), self._key)}: {what}. What was answered is "
+                f"{self._server.model} at {hidden(base_url(self._server))}: {what}. What was answered is "
                 "kept and nothing else is recorded; the same command goes on"
             )
         return self._ended
@@ -205,7 +206,7 @@ class Client:
             raise self._refused(error.status_code, _words_of(error), error.response.headers) from None
         except Exception as error:
             cause = error.__cause__ or error
-            raise _Again(self._clean(f"connection failed: {type(cause).__name__}: {cause}")) from None
+            raise _Again(_clean(f"connection failed: {type(cause).__name__}: {cause}")) from None
         try:
             answer = read_reply(response.content, prepared.num_in)
         except ErrorReplyError as error:
@@ -228,7 +229,7 @@ class Client:
             raise self._end(UnavailableError, f"its answers cannot be kept ({error})") from None
 
     def _refused(self, status: int, words: str, headers: Mapping[str, str]) -> Exception:
-        what = self._clean(f"HTTP {status}: {words}")
+        what = _clean(f"HTTP {status}: {words}")
         match kind_of(status, words):
             case "request":
                 self._meter.count_failure()
@@ -244,8 +245,9 @@ class Client:
                     self._resume_at = max(self._resume_at, asyncio.get_running_loop().time() + after_s)
                 return _Again(what, after_s)
 
-    def _clean(self, text: str) -> str:
-        return redacted(text, self._key)[:_MAX_ERROR_CHARS]
+
+def _clean(text: str) -> str:
+    return hidden(text)[:_MAX_ERROR_CHARS]
 
 
 def _words_of(error: openai.APIStatusError) -> str:
@@ -260,7 +262,9 @@ def api_key(server: ServerConfig) -> str:
     Raises:
         ValueError: it is not there.
     """
+    keep_proxies_secret(os.environ)
     key = os.environ.get(server.api_key_env, "").strip()
+    keep_secret(key)
     if not key and not base_url(server).startswith("http://"):
         raise ValueError(
             f"{server.model}: the environment has no {server.api_key_env}; export it with the server's key"

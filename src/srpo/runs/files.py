@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from srpo.runs.secrets import hidden_in_data
+
 TEMPORARY = ".tmp-"
 """Prefix of everything that is not finished yet; leftovers of a killed process are removed when a run is opened."""
 
@@ -18,7 +20,7 @@ def write_atomic(path: Path, text: str, *, durable: bool = True) -> None:
     """Replace `path` by `text` in one step. `durable=False` leaves out the forcing to disk (a kill is still safe)."""
     temporary = path.with_name(TEMPORARY + path.name)
     with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
+        file.write(hidden_in_data(text))
         if durable:
             file.flush()
             os.fsync(file.fileno())
@@ -107,7 +109,7 @@ class Journal:
 
     def append(self, lines: Iterable[str]) -> None:
         """Append lines, given without their line ends."""
-        self._file.write("".join(f"{line}\n" for line in lines).encode())
+        self._file.write(hidden_in_data("".join(f"{line}\n" for line in lines)).encode())
         self._file.flush()
 
     def sync(self) -> int:
