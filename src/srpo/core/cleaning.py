@@ -215,7 +215,19 @@ def _unbolded(before: str, block: str) -> str:
 # -- fences and JSON
 
 _FENCE = re.compile(r"\s*```[A-Za-z]{0,12}\s*\n?(.*?)\n?\s*```\s*", re.DOTALL)
-_ANSWER_KEYS = ("final_answer", "finalanswer", "final answer", "answer", "result", "choice", "option", "prediction")
+_ANSWER_KEYS = (
+    "final_answer",
+    "finalanswer",
+    "final answer",
+    "answer",
+    "result",
+    "choice",
+    "option",
+    "prediction",
+    "final",
+    "value",
+    "solution",
+)
 _OBJECT = re.compile(r"\{[^{}]{2,2000}\}")
 
 

@@ -180,6 +180,11 @@ def chosen_letters(text: str) -> Chosen:
     return _mentioned(text)
 
 
+def letters_in(text: str) -> frozenset[str]:
+    """All letters that stand for themselves in a text, whether it chooses them or not."""
+    return frozenset(_LETTER.findall(_ARTICLE.sub(" ", clean(text))))
+
+
 def _stated(text: str) -> frozenset[str] | None:
     match = _BARE.fullmatch(text) or _NAMED.fullmatch(text)
     if match:

@@ -30,11 +30,18 @@ _WEEKDAY = pattern(
     no="Sun",
     by="fullmatch",
 )
+_WEEKDAY_FIRST = pattern(
+    r"^(?:on )?(?:mon|tues|wednes|thurs|fri|satur|sun)day,? (?=\S*\s?\d)",
+    re.IGNORECASE,
+    yes="Thursday, July 4",
+    no="Thursday",
+)
 _FIGURES = (
     pattern(
         r"(?P<year>[12]\d{3})[-/.](?P<month>[01]?\d)[-/.](?P<day>[0-3]?\d)", yes="2022-08-18", no="22-8", by="fullmatch"
     ),
     pattern(r"(?P<year>1[5-9]\d\d|20\d\d|2100)-(?P<month>0\d|1[0-2])", yes="2021-03", no="2019-20", by="fullmatch"),
+    pattern(r"(?P<month>0[1-9]|1[0-2])/(?P<year>(?:19|20)\d\d)", yes="03/2021", no="3/2021", by="fullmatch"),
     pattern(
         r"(?P<month>0[1-9]|1[0-2])-(?P<day>0[1-9])|(?P<m>0[1-9])-(?P<d>[0-3]\d)",
         yes="08-01",
@@ -79,7 +86,7 @@ def read_date(text: str) -> CalendarDate | None:  # noqa: PLR0911 - one return a
     """Read all of `text` as a date, a month or a weekday; None when it is none."""
     if len(text) > 40 or not _HINT.search(text):
         return None
-    text = text.strip(" ,;")
+    text = _WEEKDAY_FIRST.sub("", text.strip(" ,;"))
     for shape in _FIGURES:
         if match := shape.fullmatch(text):
             fields = match.groupdict()

@@ -6,15 +6,17 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from srpo.grading.patterns import pattern
 from srpo.grading.rules import intervals
 from srpo.grading.rules.evaluate import has_function, magnitude, variables
 from srpo.grading.rules.labels import is_label
 from srpo.grading.rules.nodes import Op
-from srpo.grading.rules.quantities import read_quantity
+from srpo.grading.rules.quantities import read_quantity, same_amount
 from srpo.grading.rules.splitting import SIGNS, split_top, top_signs
 from srpo.grading.rules.syntax import parse_formula
 from srpo.grading.rules.values import Expression, Number, Reading, Relation
 
+_MULTIPLE = pattern(r"-?\d[\d.]{0,8}\s?[a-zA-Z]", yes="3m", no="3 cm", by="fullmatch")
 Reader = Callable[[str], Reading]
 """Reads a part of a text."""
 
@@ -71,7 +73,7 @@ def _equation(sides: list[str], read: Reader) -> Reading | None:
             return Reading(relation, left, (answer.value, *answer.others))
         named = replace(answer, label=answer.label or left)
         return _also_as_relation(named, left, right) if len(sides) == 2 else named
-    if all(read_quantity(side) is not None for side in sides):
+    if all(read_quantity(side) is not None for side in sides) and not _is_multiple(left, right):
         return read(right)
     nodes = [parse_formula(side) for side in sides]
     found = tuple(node for node in nodes if node is not None)
@@ -80,6 +82,12 @@ def _equation(sides: list[str], read: Reader) -> Reading | None:
     if len(found) != len(nodes):
         return Reading(asked[0]) if asked else None
     return Reading(Relation(found, ("=",) * (len(found) - 1)), others=asked)
+
+
+def _is_multiple(left: str, right: str) -> bool:
+    """`3m = 12` is about an unknown m, where 3 metres are not 12."""
+    one, other = read_quantity(left), read_quantity(right)
+    return bool(_MULTIPLE.fullmatch(left)) and one is not None and other is not None and not same_amount(one, other)
 
 
 def _is_asked(node: Op) -> bool:

@@ -39,6 +39,7 @@ _LEAD = pattern(
 )
 _LOWER = pattern(r"\([a-j]\)", yes="(b)", no="b", by="fullmatch")
 _ALONE = pattern(r"(?<![A-Za-z])[A-Z](?![A-Za-z])", yes="A and C", no="Options")
+_FEW_LETTERS = pattern(r"[a-h](?:\s?[,;/&|]\s?[a-h]){1,7}", yes="a,c", no="ac", by="fullmatch")
 _QUOTES = str.maketrans("", "", "\"'{}⦃⦄")
 
 
@@ -59,7 +60,7 @@ def gold_choice(gold: str, choices: tuple[str, ...], kind: str) -> GoldChoice | 
         meant = options_meant(gold, choices)
         if meant:
             return GoldChoice(frozenset(LETTERS[i] for i in meant), any_of=True)
-    letters = _letters(bare)
+    letters = _letters(bare.upper() if multiple_choice and _FEW_LETTERS.fullmatch(bare) else bare)
     if letters:
         return GoldChoice(letters, any_of=False) if all(LETTERS.index(c) < limit for c in letters) else None
     if lead := _LEAD.match(text):

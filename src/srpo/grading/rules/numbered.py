@@ -18,13 +18,21 @@ _RIGHT = r"(?:\s?(?:are|is|were)?\s?(?:all )?(?:correct|true|right|valid)|正确
 _BETWEEN = r"[\s,;、&+]*(?:(?:and|和|与|及)\s?)?"
 _STATEMENTS = pattern(
     rf"(?:the )?(?:correct |true |right )?(?:正确的(?:{_WORDS})?(?:是|有|为)?:?)?(?:{_WORDS})?\s?"
-    rf"(\(\d{{1,2}}\)(?:{_BETWEEN}\(\d{{1,2}}\)){{1,19}}){_RIGHT}?",
+    rf"(?:故?选|答案)?(\(\d{{1,2}}\)(?:{_BETWEEN}\(\d{{1,2}}\)){{1,19}}){_RIGHT}?",
     re.IGNORECASE,
     yes="Statements (1) and (3) are correct",
     no="(1) 5 (3) 6",
     by="fullmatch",
 )
+_NAMED = pattern(
+    rf"(?:the )?(?:correct |true )?{_WORDS} (\d(?:{_BETWEEN}\d){{1,9}})(?! ?[\d%]){_RIGHT}?",
+    re.IGNORECASE,
+    yes="statements 1 and 3",
+    no="1 and 3",
+    by="fullmatch",
+)
 _NUMBER = pattern(r"\((\d{1,2})\)", yes="(3)", no="(a)")
+_FIGURE = pattern(r"\d", yes="3", no="a")
 _PART = pattern(
     r"(?:^|[\s,;])\(?(?:([1-9])|([a-h])|(i{1,3}|iv|v))\)[\s:.]{0,3}(?=[^\s,;()]|\((?!\d\)))", yes="; (2) 12", no="f(2)"
 )
@@ -33,7 +41,11 @@ _ROMAN = {"i": 1, "ii": 2, "iii": 3, "iv": 4, "v": 5}
 
 def read_numbered(text: str, read: Callable[[str], Reading]) -> Reading | None:
     """Read all of a clean text as numbers of statements, or as the parts of an answer; None when it is neither."""
-    if ")" not in text or len(text) > _MAX_CHARS:
+    if len(text) > _MAX_CHARS:
+        return None
+    if text[:1].isalpha() and (named := _NAMED.fullmatch(text)):
+        return Reading(Several("statements", tuple(read(number) for number in _FIGURE.findall(named[1]))))
+    if ")" not in text:
         return None
     if match := _STATEMENTS.fullmatch(text):
         return Reading(Several("statements", tuple(read(number) for number in _NUMBER.findall(match[1]))))

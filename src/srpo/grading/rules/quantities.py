@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 
@@ -10,7 +11,7 @@ from srpo.grading.rules.evaluate import Constant, close, compute, magnitude
 from srpo.grading.rules.nodes import Op
 from srpo.grading.rules.numerals import ORDINALS, plain_digits, word_number
 from srpo.grading.rules.syntax import parse_constant_prefix
-from srpo.grading.rules.units import Unit, factor, read_unit
+from srpo.grading.rules.units import DEGREE, Unit, factor, read_unit
 from srpo.grading.rules.values import Content, Number
 
 _CURRENCY = pattern(
@@ -78,6 +79,7 @@ _DEGREES = pattern(r"(\d{1,3})度(\d{1,2})分(?:(\d{1,2})秒)?", yes="67度30分
 _PLACES = pattern(r"\.(\d+)", yes="3.14", no="314")
 _MIXED = pattern(r"(\d{1,6}) and (\d{1,4})\s?/\s?([1-9]\d{0,3})", yes="2 and 1/2", no="2 and 12", by="fullmatch")
 _RIGHT_ANGLES = Fraction(180)
+_MINUTE, _ARC_MINUTE = read_unit("min"), read_unit("arcmin")
 _POUNDS = {read_unit("£"), read_unit("pounds")}
 """Money and weight have one name."""
 
@@ -175,7 +177,9 @@ def _compound(number: Number, rest: str) -> Number | None:
     second = read_quantity(match.group(2))
     if second is None or second.unit is None or second.percent:
         return None
-    scale = factor(unit, second.unit)
+    if unit == DEGREE and second.unit == _MINUTE:
+        second = replace(second, unit=_ARC_MINUTE)
+    scale = factor(unit, second.unit) if second.unit is not None else None
     if scale is None or scale >= 1:
         return None
     return _replace(number, unit=unit, value=number.value + second.value * scale)

@@ -34,6 +34,31 @@ _FROM_TO = pattern(
     yes="it changes from 11 to 12",
     no="from 11 to 12",
 )
+_TO = pattern(
+    rf"\b{_CHANGES}\b(?: (?:it|this|that|my|the|first|answer|result)){{0,4}}(?: from)?:? "
+    rf"(?:(?P<old>{_VALUE}) )?(?:in)?to (?P<new>{_VALUE})[.!]*$",
+    re.IGNORECASE,
+    yes="I revised 11 to 12",
+    no="it goes up to 12",
+)
+_NO_BUT = pattern(
+    rf"(?P<old>{_VALUE})\s?[?,;.!—–-]{{0,3}}\s?(?:no|wrong)[,:;.]\s?"
+    rf"(?:it is |it's |the answer is )?(?P<new>{_VALUE})[.!]*",
+    re.IGNORECASE,
+    yes="11? No, 12.",
+    no="11, not 12",
+    by="fullmatch",
+)
+_IT_IS = r"(?:it is |it's |the answer is |i say |now )?"
+_NOW = pattern(
+    rf"(?:.{{0,30}}\bwas (?:first )?{_VALUE}[,;.]? (?:but |and )?(?:it )?(?:is )?now {_IT_IS}"
+    rf"|(?:instead of|rather than) {_VALUE},? {_IT_IS})(?P<new>{_VALUE})[.!]*"
+    rf"|(?P<newer>{_VALUE}) (?:replaces|supersedes) {_VALUE}[.!]*",
+    re.IGNORECASE,
+    yes="It was 11, now 12.",
+    no="12 now",
+    by="fullmatch",
+)
 _INSTEAD = pattern(
     r"(?<=\S),?\s(?:instead of|in place of|rather than|and not|as opposed to)\s"
     rf"(?:the |an? |my )?(?:\w+ ){{0,2}}?(?:{_VALUE}|[a-z]{{2,12}}(?=\W*$))",
@@ -42,11 +67,10 @@ _INSTEAD = pattern(
     no="instead of 11, 12",
 )
 _ARROW = pattern(
-    rf"(?P<old>{_VALUE})\s?(?:→|->|=>|⇒|➔|⟶)\s?(?P<new>{_VALUE})[.\s]*",
+    rf"^(?:[\w ,']{{0,40}}{_CHANGES}[\w ]{{0,20}}:? )?(?P<old>{_VALUE})\s?(?:→|->|=>|⇒|➔|⟶)\s?(?P<new>{_VALUE})[.\s]*$",
     re.IGNORECASE,
     yes="A → B",
     no="A → B → C",
-    by="fullmatch",
 )
 _REMARK = pattern(
     r"\s?\((?:was|were|not|previously|formerly|originally|before|instead of|old"
@@ -65,7 +89,7 @@ _OLD_NEW = pattern(
 )
 _HISTORY = pattern(
     r"~~|</|\\(?:s?out|x?cancel|st)\{|\bfrom\b|instead|in place|rather|and not|opposed|→|->|=>|⇒|➔|⟶|\(|,"
-    r"|\b(?:old|before|previous|initial|original|as|once|after)",
+    r"|\b(?:old|before|previous|initial|original|as|once|after|no|to|now|replaces|supersedes)\b",
     re.IGNORECASE,
     yes="from 11 to 12",
     no="12 cm",
@@ -85,14 +109,15 @@ def revised(text: str, *, arrows: bool = True) -> str:
     """The text with its history taken out; `arrows` false keeps `A → B`, where the gold has arrows of its own."""
     if len(text) > _MAX_CHARS or not _HISTORY.search(text):
         return text
-    text = _STRUCK.sub(" ", text).strip() or text
+    text = _STRUCK.sub(" ", text).strip()
     text = _AS_BEFORE.sub("", text, count=1) if _AS_BEFORE.match(text) else text
     text = _FROM_TO.sub(lambda match: f"is {match['new']}", text)
     text = _REMARK.sub("", text)
-    if found := _OLD_NEW.search(text):
+    if found := _OLD_NEW.search(text) or _NO_BUT.fullmatch(text) or _NOW.fullmatch(text):
+        return str(found["new"] or found["newer"] if "newer" in found.groupdict() else found["new"])
+    if arrows and (found := _ARROW.search(text)) and not _same_place(found):
         return str(found["new"])
-    if arrows and (found := _ARROW.fullmatch(text)) and not _same_place(found):
-        return str(found["new"])
+    text = _TO.sub(lambda match: f"is {match['new']}", text)
     return _INSTEAD.sub("", text)
 
 

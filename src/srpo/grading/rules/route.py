@@ -13,6 +13,7 @@ from srpo.grading.rules.choices import (
     LETTERS,
     chosen_letters,
     lettered_option,
+    letters_in,
     opening_letter,
     options_meant,
 )
@@ -102,8 +103,10 @@ def _printable(text: str) -> str:
 
 
 def _decide(gold: Gold, found: Extraction, choices: tuple[str, ...], aids: Aids) -> RuleResult:  # noqa: PLR0911 - one return a kind
-    cleaned = clean(found.text or "")
     text = revised(found.text or "", arrows="→" not in gold.text)
+    cleaned = clean(text)
+    if not text.strip():
+        return RuleResult(False, "taken back")
     hedge = unsure(text, found.context, found.lead)
     if hedge is not None and unsure(gold.text) is None and not any(unsure(choice) for choice in choices):
         return RuleResult(False, f"hedged: {hedge!r}")
@@ -140,6 +143,13 @@ def _decide_choice(gold: Gold, choice: GoldChoice, text: str, choices: tuple[str
         by_text = _decide_option_text(choice, text, choices)
         if by_text is not None:
             return by_text
+    if (
+        len(chosen.letters) == 1
+        and letters_in(text) <= chosen.letters
+        and denied(text)
+        and not any(denied(option) for option in choices)
+    ):
+        return RuleResult(False, "taken back")
     beyond = bool(choices) and all(LETTERS.index(letter) >= len(choices) for letter in chosen.letters)
     if not chosen.letters or (beyond and (not chosen.stated or len(text) > _LETTER_CHARS)):
         # "AB" may be a segment: "the segment AB" chooses no options, but says the same
@@ -203,13 +213,23 @@ _WANT = {"ratio": "ratio", "time": "time"}
 
 
 _NOTHING = pattern(
-    r"(?:there (?:are|is|were|was) )?(?:none|nothing|nil|no one|nobody|no (?!answer|solution|idea|option|information"
-    r"|number|value|choice|way|data|result|one)[a-z]+(?: [a-z]+){0,2})(?: left| remaining| in total| at all)?\W*",
+    r"(?:there (?:are|is|were|was) )?(?:none(?: of (?:them|these|the (?!above|option|choice|answer)[a-z]+))?|nothing"
+    r"|nil|no one|nobody|no (?!answer|solution|idea|option|information|number|value|choice|way|data|result|one)[a-z]+"
+    r"(?: [a-z]+){0,2})(?: left| remaining| in total| at all)?\W*",
     re.IGNORECASE,
     yes="no objects",
     no="no solution",
     by="fullmatch",
 )
+
+
+_DOMAIN = pattern(
+    r"(?<=[\w)}$])\s?(?:,|;|\bfor|\bwhere|\bwith|\bwhen|\()\s?\$?(?:-?[\d.∞]{1,6}\s?(?:[<≤]|\\leq?)\s?)?"
+    r"[a-z]\s?(?:(?:[<>≤≥≠∈]|\\(?:leq?|geq?|neq?|in)\b)\s?-?\\?[\w.∞*+^{}]{1,12})\$?\s?\)?\.?$",
+    yes="y=-2x+8, 0 ≤ x ≤ 4",
+    no="y=-2x+8",
+)
+"""Where a function is defined, behind the function: a remark."""
 
 
 def _decide_value(gold: Gold, text: str, aids: Aids) -> RuleResult:  # noqa: PLR0911 - one return a reason
@@ -218,6 +238,8 @@ def _decide_value(gold: Gold, text: str, aids: Aids) -> RuleResult:  # noqa: PLR
         return RuleResult(True, "none")
     undecided = False
     want = gold.hint or _WANT.get(gold.kind, "")
+    if gold.kind in ("relation", "expression"):
+        text = _DOMAIN.sub("", text)
     for statement in _statements(text):
         answer = read(statement, want)
         decision = same(gold.answer, answer, hint=gold.hint)

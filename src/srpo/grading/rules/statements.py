@@ -13,9 +13,25 @@ from srpo.grading.rules.text import same_text
 _SYMMETRIC = "=∥⊥≅∼≠"
 _SEGMENT = pattern(r"[A-Z]{2}", yes="AB", no="ABC", by="fullmatch")
 _ANGLE = pattern(r"∠\s?([A-Z])([A-Z])([A-Z])", yes="∠ABC", no="∠1", by="fullmatch")
+_ANGLE_WORD = pattern(r"\bangle (?=[A-Z])", re.IGNORECASE, yes="angle ABC", no="angled")
+_RELATIONS = (
+    (pattern(r"(?<=[\w)]) (?:is )?parallel to (?=[\w∠△(])", yes="AB is parallel to CD", no="parallel"), "∥"),
+    (
+        pattern(
+            r"(?<=[\w)]) (?:is )?perpendicular to (?=[\w∠△(])", yes="AB is perpendicular to CD", no="perpendicular"
+        ),
+        "⊥",
+    ),
+    (pattern(r"(?<=[\w)]) (?:is )?congruent to (?=[\w∠△(])", yes="ABC is congruent to DEF", no="congruent"), "≅"),
+    (pattern(r"(?<=[\w)]) (?:is )?similar to (?=[\w∠△(])", yes="ABC is similar to DEF", no="similar"), "∼"),
+    (pattern(r"(?<=[A-Z\d)]) (?:equals|is equal to) (?=[A-Z∠△])", yes="AB equals CD", no="equals"), "="),
+)
+_SPELLED = pattern(
+    r"(?:side|angle)(?:[ -](?:side|angle)){1,3}", re.IGNORECASE, yes="side-angle-side", no="side", by="fullmatch"
+)
 _PANEL = pattern(r"\b(?:sub-?plot|panel|sub-?figure)s?\b:?", re.IGNORECASE, yes="Subplot (c)", no="plotted")
 _RULE = pattern(
-    r"(?:by )?(?:the )?([A-Z]{2,4})"
+    r"by ([A-Z]{2,4})|(?:by )?(?:the )?([A-Z]{2,4})"
     r"(?:[ -](?:congruence|similarity|triangles?|criteri(?:on|a)|theorem|postulate|rule|test|condition"
     r"|method|axiom|principle))+"
     r"|(?:判定定理|定理|全等|相似)?\(?([A-Z]{2,4})\)?(?:判定定理|定理|全等|相似)",
@@ -29,6 +45,9 @@ def same_statement(gold: str, other: str) -> bool:
     """Are two clean texts the same statement? Sides of a symmetric sign may be exchanged, and letters of a segment."""
     if len(gold) > 200 or len(other) > 200:
         return False
+    gold, other = _in_signs(gold), _in_signs(other)
+    if same_text(_canonical(gold), _canonical(other)):
+        return True
     for bare in (_acronym, _without_panel):
         if ((left := bare(gold)) != gold or bare(other) != other) and same_text(left, bare(other)):
             return True
@@ -38,9 +57,20 @@ def same_statement(gold: str, other: str) -> bool:
     return _same_sides(one[1:], two[1:]) or _same_sides(one[1:], two[:0:-1])
 
 
+def _in_signs(text: str) -> str:
+    """`angle ABC`, `AB is parallel to CD` with the signs of geometry."""
+    if "angle" in text:
+        text = _ANGLE_WORD.sub("∠", text)
+    for words, sign in _RELATIONS:
+        text = words.sub(sign, text)
+    return text
+
+
 def _acronym(text: str) -> str:
+    if _SPELLED.fullmatch(text):
+        return "".join(c for c in text.upper().replace("SIDE", "S").replace("ANGLE", "A") if c in "SA")
     match = _RULE.fullmatch(text)
-    return text if match is None else match[1] or match[2]
+    return text if match is None else next(group for group in match.groups() if group)
 
 
 def _without_panel(text: str) -> str:

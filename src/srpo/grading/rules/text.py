@@ -142,10 +142,17 @@ _BOTH = pattern(
 _INITIALS: dict[str, YesNo] = {"y": "yes", "n": "no", "t": "yes", "f": "no"}
 _CHINESE_LEAD = pattern(r"^(?:所以|因此|故)?答案[是为:：]?\s?(?=[a-z])", yes="答案是yes", no="答案是对")
 _EMPHATIC_NO = pattern(
-    r"(?:absolutely|definitely|certainly|of course|surely|clearly|obviously) not(?=$|[.,;!])",
+    r"(?:(?:absolutely|definitely|certainly|of course|surely|clearly|obviously) not|not at all|by no means|never"
+    r"|no way|in the negative|negative)(?=$|[.,;!])|✗$",
     yes="absolutely not.",
     no="absolutely",
     by="match",
+)
+_EMPHATIC_YES = pattern(
+    r"(?:definitely|indeed|of course|sure|absolutely|certainly|surely|in the affirmative|affirmative)[.!]*",
+    yes="definitely.",
+    no="definitely not",
+    by="fullmatch",
 )
 _SAYS = pattern(
     r"^(?:i(?:'d| would)? say|i (?:think|believe))(?: that)?:? (?=(?:yes|no)\b)", yes="i'd say no", no="i say"
@@ -193,11 +200,11 @@ def yes_no(text: str) -> YesNo | None:  # noqa: PLR0911 - one return a rule
     text = _NO_DOUBT.sub(" ", _CHINESE_LEAD.sub("", text)).strip(" .,")
     if len(text) > 400 or _BOTH.search(text) or _TALKED_ABOUT.match(text) or _OTHER_TOO.match(text):
         return None
+    if _EMPHATIC_NO.match(text) or _EMPHATIC_YES.fullmatch(text):
+        return "no" if _EMPHATIC_NO.match(text) else "yes"
     words: list[str] = _WORD.findall(text)
     if not words:
         return None
-    if _EMPHATIC_NO.match(text):
-        return "no"
     text = _SAYS.sub("", text)
     words = _WORD.findall(text) or words
     first = _one_word(words[0])
