@@ -73,6 +73,8 @@ def test_meter_counts() -> None:
         "num_in": 2000,
         "num_out": 1000,
         "usd": pytest.approx(0.012),
+        "num_lost": 0,
+        "lost_usd": 0.0,
     }
 
 

@@ -4,8 +4,9 @@
     RemoteGenerator(policy, cache=cache, meter=budget)
     RemoteGenerator(teacher, cache=cache, meter=budget.share(teacher_price))     # both draw on the same five dollars
 
-Before a request is sent, the most that it can cost is set aside; when it is answered, what it did cost is booked. So
-the limit holds with any number of requests under way, up to the error of the prompt's estimated length.
+Before a request is sent, the most that it can cost is set aside; when it is answered, what it did cost is booked, also
+when nothing can be made of the answer. So the limit holds with any number of requests under way. What requests can cost
+is learned from those that were answered (`models.remote_usual`); the first one is sent alone.
 """
 
 import threading
@@ -39,6 +40,10 @@ class Usage(NamedTuple):
     """Generated tokens of the paid requests."""
     usd: float
     """Cost of the paid requests; 0 without a price."""
+    num_lost: int = 0
+    """Answers that were billed, as far as one can tell, and did not arrive whole."""
+    lost_usd: float = 0.0
+    """What they cost, beside `usd`."""
 
 
 class _SharedBudget:
@@ -93,6 +98,11 @@ class Meter:
         """The limit."""
         return self._budget.max_usd
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether requests cost money of which there is only so much."""
+        return self.max_usd is not None and self.usd(1_000_000, 1_000_000) > 0
+
     def usd(self, num_in: int, num_out: int) -> float:
         """Price of so many tokens; 0 without a price."""
         return cost(self._price, num_in=num_in, num_out=num_out) if self._price is not None else 0.0
@@ -135,6 +145,16 @@ class Meter:
                 num_out=old.num_out + num_out,
                 usd=old.usd + usd,
             )
+            self._budget.spent_usd += usd
+            self._watch(problem, usd)
+        return usd
+
+    def book_lost(self, problem: str, num_in: int, num_out: int) -> float:
+        """Count an answer that was paid and did not arrive whole; returns what it cost."""
+        usd = self.usd(num_in, num_out)
+        with self._budget.lock:
+            old = self._counts
+            self._counts = old._replace(num_lost=old.num_lost + 1, lost_usd=old.lost_usd + usd)
             self._budget.spent_usd += usd
             self._watch(problem, usd)
         return usd
@@ -182,3 +202,7 @@ class Spend(Record):
     tokens_out: int
     usd: float
     """0 where the price is not known."""
+    lost: int = 0
+    """Answers that were billed and did not arrive whole, so that they were asked for again."""
+    lost_usd: float = 0.0
+    """What these cost beside `usd`; estimated."""

@@ -144,6 +144,8 @@ class ModelPool:
                 tokens_in=one.num_in,
                 tokens_out=one.num_out,
                 usd=round(one.usd, 6),
+                lost=one.num_lost,
+                lost_usd=round(one.lost_usd, 6),
             )
             for model, one in sorted(paid.items())
         )
@@ -176,7 +178,7 @@ class ModelPool:
         if self.meters:
             meter = self.meters[0].share(price)
         else:
-            spent_usd = math.fsum(one.usd for one in self.spend())
+            spent_usd = math.fsum(one.usd + one.lost_usd for one in self.spend())
             meter = Meter(price, self._max_usd, spent_usd=spent_usd)
         self.meters.append(meter)
         return meter

@@ -1,34 +1,27 @@
-"""One HTTP request until it is answered: limits, money, retries. Everything here runs in one event loop.
-
-The `openai` package does the talking, through its aiohttp transport (twice the requests per second of its default) and
-its raw `post` (its typed replies cost another half). Its own retries are off: ours know the meter and the limits.
-"""
+"""One HTTP request until it is answered: limits, money, retries. Everything here runs in one event loop."""
 
 import asyncio
 import itertools
 import os
-import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
-import httpx2
-import openai
-
-from srpo.models.cache import Answer, ResponseCache
+from srpo.models.cache import Answer, NotKept, ResponseCache
 from srpo.models.config import ServerConfig
 from srpo.models.failures import AccountError, RequestRefused, UnavailableError, kind_of
 from srpo.models.meter import Meter
 from srpo.models.remote_limits import Rate, backoff_s, retry_after_s
-from srpo.models.remote_reply import DamagedReplyError, ErrorReplyError, read_reply, usage_of
-from srpo.models.remote_request import Prepared, base_url
+from srpo.models.remote_reply import DamagedReplyError, ErrorReplyError, read_reply, text_left, usage_of, words_of
+from srpo.models.remote_request import Prepared, base_url, count_tokens
+from srpo.models.remote_transport import Broken, Transport, is_good
+from srpo.models.remote_usual import Usual
 from srpo.runs.progress import note
 from srpo.runs.secrets import hidden, keep_proxies_secret, keep_secret
 
 _SAID_APART_S = 30.0
 """Waiting for a server is said aloud, so often."""
-_FIRST_GUESS = 0.25
-"""Share of max_tokens that an answer is assumed to use until one has arrived."""
 _MONEY_POLL_S = 0.02
 _MAX_ERROR_CHARS = 500
 _QUIET_TRIES = 2
@@ -58,20 +51,15 @@ class Client:
         self._cache = cache
         self._meter = meter
         self._stopped = stopped
-        key = api_key(server)
-        limits = httpx2.Limits(max_connections=server.concurrency, max_keepalive_connections=server.concurrency)
-        self._openai = openai.AsyncOpenAI(
-            api_key=key or "none",
-            base_url=base_url(server),
-            max_retries=0,
-            timeout=None,  # `_send` has the one deadline; aiohttp's errors then are what they say
-            # A redirect would take key and pictures to another place.
-            http_client=openai.DefaultAioHttpClient(limits=limits, timeout=None, follow_redirects=False),
+        self._transport = Transport(
+            completions_url(server), api_key(server), connections=server.concurrency, timeout_s=server.timeout_s
         )
         self._room = asyncio.Semaphore(server.concurrency)
         self._requests = Rate(server.rpm) if server.rpm else None
         self._tokens = Rate(server.tpm) if server.tpm else None
-        self._usual_share = _FIRST_GUESS
+        self._usual = Usual()
+        self._first = asyncio.Lock()
+        """Held by one request at a time while money is limited and nobody knows what requests cost."""
         self._resume_at = 0.0
         self._said_at = -_SAID_APART_S
         self._ended: Exception | None = None
@@ -95,6 +83,7 @@ class Client:
             raise self._ended
         if self._cache is not None and (known := self._cache.get(prepared.key)) is not None:
             self._meter.count_cached(prepared.problem, known.num_in, known.num_out)
+            self._usual.learn(prepared, known)
             return known
         task = self._tasks.get(prepared.key)
         if task is None:
@@ -125,7 +114,7 @@ class Client:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        await self._openai.close()
+        await self._transport.close()
 
     async def _ask(self, prepared: Prepared) -> Answer:
         began = asyncio.get_running_loop().time()
@@ -166,24 +155,31 @@ class Client:
             note(f"srpo: {self._server.model}: {what}")
 
     async def _try(self, prepared: Prepared) -> Answer:
-        guess = prepared.num_in + self._usual_share * prepared.num_out
+        guess = sum(self._usual.guess(prepared))
         await self._wait_for_turn(guess)
-        most_usd = self._meter.usd(prepared.num_in, prepared.num_out)
-        while not self._meter.reserve(most_usd):
+        if self._meter.is_limited and not self._usual.known:
+            async with self._first:
+                if not self._usual.known:
+                    return await self._pay(prepared, guess)
+        return await self._pay(prepared, guess)
+
+    async def _pay(self, prepared: Prepared, guess: float) -> Answer:
+        """Send with the money for it set aside; it is booked before what was set aside is given back."""
+        while not self._meter.reserve(most_usd := self._meter.usd(*self._usual.most(prepared))):
             await asyncio.sleep(_MONEY_POLL_S)
-        if self._ended is not None:
-            self._meter.release(most_usd)
-            raise self._ended
-        self._sending.add(prepared.key)
         try:
+            if self._cache is not None and self._cache.failure is not None:
+                self._ended = self._ended or self._cache.failure
+            if self._ended is not None:
+                raise self._ended
+            self._sending.add(prepared.key)
             answer = await self._send(prepared)
         finally:
             self._sending.discard(prepared.key)
             self._meter.release(most_usd)
+        self._usual.learn(prepared, answer)
         if self._tokens is not None:
             self._tokens.correct(answer.num_in + answer.num_out - guess)
-            # A slow moving average: one long answer says little about the next.
-            self._usual_share += 0.1 * (answer.num_out / prepared.num_out - self._usual_share)
         return answer
 
     async def _wait_for_turn(self, num_tokens: float) -> None:
@@ -198,35 +194,45 @@ class Client:
 
     async def _send(self, prepared: Prepared) -> Answer:
         try:
-            async with asyncio.timeout(self._server.timeout_s):
-                response = await self._openai.post("/chat/completions", body=prepared.body, cast_to=httpx2.Response)
-        except TimeoutError:
-            raise _Again(f"no answer within {self._server.timeout_s:g} s") from None
-        except openai.APIStatusError as error:
-            raise self._refused(error.status_code, _words_of(error), error.response.headers) from None
-        except Exception as error:
-            cause = error.__cause__ or error
-            raise _Again(_clean(f"connection failed: {type(cause).__name__}: {cause}")) from None
+            got = await self._transport.post(prepared.body)
+        except Broken as broken:
+            if broken.answered:
+                self._book_lost(prepared, broken.body)
+            raise _Again(_clean(str(broken))) from None
+        if not is_good(got.status):
+            raise self._refused(got.status, words_of(got.body), got.headers)
         try:
-            answer = read_reply(response.content, prepared.num_in)
+            answer = read_reply(got.body, prepared.num_in)
         except ErrorReplyError as error:
-            raise self._refused(error.status, str(error), response.headers) from None
+            raise self._refused(error.status, str(error), got.headers) from None
         except DamagedReplyError as error:
-            if (billed := usage_of(response.content)) is not None:
-                self._meter.book(prepared.problem, *billed)
+            self._book_lost(prepared, got.body)
             raise _Again(str(error)) from None
         usd = self._meter.book(prepared.problem, answer.num_in, answer.num_out)
-        self._keep(prepared, answer, usd)
+        if self._cache is not None:
+            try:
+                self._cache.put(prepared.key, answer, model=self._server.model, usd=usd)
+            except NotKept as error:
+                # What cannot be kept would be bought again: not one request more, of any model.
+                self._ended = self._ended or error
+                raise
         return answer
 
-    def _keep(self, prepared: Prepared, answer: Answer, usd: float) -> None:
-        if self._cache is None:
-            return
-        try:
-            self._cache.put(prepared.key, answer, model=self._server.model, usd=usd)
-        except sqlite3.Error as error:
-            # What cannot be kept would be bought again: not one request more.
-            raise self._end(UnavailableError, f"its answers cannot be kept ({error})") from None
+    def _book_lost(self, prepared: Prepared, body: bytes) -> None:
+        """Book an answer of which nothing can be kept, as far as one can tell what it took."""
+        tokens = usage_of(body)
+        if tokens is None:
+            text = text_left(body)
+            if text is None:
+                return
+            tokens = self._usual.of_text(prepared, count_tokens(text)) if text else self._usual.guess(prepared)
+        usd = self._meter.book_lost(prepared.problem, *tokens)
+        if self._cache is not None:
+            try:
+                self._cache.count_lost(model=self._server.model, usd=usd)
+            except NotKept as error:
+                self._ended = self._ended or error
+                raise
 
     def _refused(self, status: int, words: str, headers: Mapping[str, str]) -> Exception:
         what = _clean(f"HTTP {status}: {words}")
@@ -250,12 +256,6 @@ def _clean(text: str) -> str:
     return hidden(text)[:_MAX_ERROR_CHARS]
 
 
-def _words_of(error: openai.APIStatusError) -> str:
-    """Code, type and message of an error response."""
-    code = getattr(error, "code", None)
-    return f"{error.message}{f' ({code})' if code and str(code) not in error.message else ''}"
-
-
 def api_key(server: ServerConfig) -> str:
     """The key from the environment; empty where none is needed: plain http, which no vendor serves.
 
@@ -270,3 +270,9 @@ def api_key(server: ServerConfig) -> str:
             f"{server.model}: the environment has no {server.api_key_env}; export it with the server's key"
         )
     return key
+
+
+def completions_url(server: ServerConfig) -> str:
+    """Where requests go."""
+    parts = urlsplit(base_url(server))
+    return parts._replace(path=f"{parts.path.rstrip('/')}/chat/completions").geturl()

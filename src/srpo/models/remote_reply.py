@@ -6,16 +6,19 @@ that a reasoning model sends beside its answer is put before it, so that it stan
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from srpo.models.cache import Answer, Choice
+from srpo.models.cache import MOST_TOKENS, Answer, Choice
 from srpo.models.remote_request import count_tokens
 
-MAX_BYTES = 64 << 20
-"""Larger replies are damaged: no text of so many tokens was asked for."""
-MAX_TOKENS_BILLED = 10**8
+MAX_TOKENS_BILLED = MOST_TOKENS
 """A usage beyond this is not believed."""
+
+_CONTENT = re.compile(r'"(?:content|text|reasoning(?:_content)?)"\s*:\s*"((?:[^"\\]|\\.)*)')
+_TAGS = re.compile(r"<(?:style|script)\b.*?</(?:style|script)>|<[^<>]{1,300}>", re.DOTALL | re.IGNORECASE)
+_MOST_HTML = 8000
 
 
 class DamagedReplyError(ValueError):
@@ -38,8 +41,6 @@ def read_reply(content: bytes, num_in: int) -> Answer:
         DamagedReplyError: it holds no choices.
         ErrorReplyError: it holds an error instead.
     """
-    if len(content) > MAX_BYTES:
-        raise DamagedReplyError(f"damaged answer: {len(content):,} bytes")
     try:
         reply: Any = json.loads(content.decode("utf-8-sig", errors="replace"))
     except (ValueError, RecursionError) as error:
@@ -66,11 +67,62 @@ def read_reply(content: bytes, num_in: int) -> Answer:
 def usage_of(content: bytes) -> tuple[int, int] | None:
     """Prompt and generated tokens that a damaged reply was billed; None where it does not say."""
     try:
-        reply: Any = json.loads(content[:MAX_BYTES].decode("utf-8-sig", errors="replace"))
+        reply: Any = json.loads(content.decode("utf-8-sig", errors="replace"))
         usage = reply["usage"]
         return _number_of(usage.get("prompt_tokens"), 0), _number_of(usage.get("completion_tokens"), 0)
     except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
         return None
+
+
+def text_left(content: bytes) -> str | None:
+    """What a damaged reply still shows of an answer; None where nobody wrote one, as far as one can tell.
+
+    >>> text_left(b'{"choices": [{"message": {"content": "3 + 4 is'), text_left(b"<html>Bad gateway</html>")
+    ('3 + 4 is', None)
+    """
+    text = content.decode("utf-8-sig", errors="replace").lstrip()
+    pieces = [match[1] for match in _CONTENT.finditer(text)]
+    if pieces:
+        return "\n".join(pieces)
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return "" if not text or text.startswith(("{", "data:", ":")) else None
+    return None
+
+
+def words_of(content: bytes) -> str:
+    """Code, type and message of an error response, whatever form it has.
+
+    >>> words_of(b'{"detail": [{"loc": ["body", "n"], "msg": "extra field"}]}'), words_of(b"<h1>Bad gateway</h1>")
+    ('body.n: extra field', 'Bad gateway')
+    """
+    text = content.decode("utf-8-sig", errors="replace").strip()
+    try:
+        value: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        return " ".join(_TAGS.sub(" ", text[:_MOST_HTML]).split())
+    if isinstance(value, list) and len(value) == 1:  # Gemini
+        value = value[0]
+    if isinstance(value, Mapping):
+        if detail := value.get("error") or value.get("detail") or value.get("errors"):
+            return _words_in(detail)
+        if value.get("message"):
+            return _words_in(value)
+    return " ".join(text.split())
+
+
+def _words_in(error: object) -> str:
+    if isinstance(error, Mapping) and "msg" in error:  # FastAPI
+        place = ".".join(str(step) for step in error.get("loc") or ())
+        return f"{place}: {error['msg']}"
+    if isinstance(error, Mapping):
+        found = [_text_of(error[name]) for name in ("message", "detail") if error.get(name)]
+        codes = [str(error[name]) for name in ("code", "type", "status") if error.get(name)]
+        return " ".join([*found, *(f"({', '.join(codes)})" for _ in codes[:1])]) or json.dumps(error, default=str)
+    if isinstance(error, Sequence) and not isinstance(error, str):
+        return "; ".join(_words_in(one) for one in error)
+    return _text_of(error)
 
 
 def _error_of(error: object) -> ErrorReplyError:

@@ -126,7 +126,7 @@ def base_url(server: ServerConfig) -> str:
 
 def count_tokens(text: str) -> int:
     """Estimated length of a text in tokens; the server's tokenizer is not here."""
-    return math.ceil(len(text.encode()) / _BYTES_PER_TOKEN)
+    return math.ceil(len(text.encode(errors="surrogatepass")) / _BYTES_PER_TOKEN)
 
 
 def _first_user(messages: Sequence[Message]) -> int | None:
