@@ -91,7 +91,7 @@ def test_animation_uses_the_first_frame_and_says_so(tmp_path: Path) -> None:
     frames = [Image.new("RGB", (4, 4), color) for color in (RED, WHITE)]
     ref = save(frames[0], tmp_path / "x.gif", save_all=True, append_images=frames[1:])
     loaded = read_image(ref)
-    assert loaded.notes == ("first of 2 frames used",)
+    assert loaded.notes == ("first frame used, there are others",)
     assert loaded.image.getpixel((0, 0)) == RED
 
 

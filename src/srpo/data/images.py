@@ -8,41 +8,40 @@
 
 import hashlib
 import io
-import math
-import struct
+import os
+import stat
+import threading
 import warnings
-import zlib
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from srpo.core.records import DRAWN
+from srpo.data.rgb import MAX_ASPECT, bound_area, bound_aspect, excess, to_rgb
 
-MAX_PIXELS = 89_478_485
-"""Larger files are refused before they are decoded (a decompression bomb is a few kB on disk); Pillow's own bound."""
+__all__ = ["MAX_ASPECT", "ImageError", "LoadedImage", "StoreError", "load_image", "open_picture", "read_image"]
 
-MAX_ASPECT = 100
-"""Longest side over shortest. Qwen's `smart_resize` refuses 200 and more; half of it leaves room for rounding when the
-picture is scaled down afterwards."""
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+"""What is read, by content. Pillow knows 40 more; one of them hands the file to Ghostscript."""
 
-_DECODER_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    EOFError,
-    struct.error,
-    zlib.error,
-)
-"""What Pillow's plugins raise on damaged files; there is no common base class."""
+MAX_FILE_BYTES = 256 << 20
+"""Larger files are refused before they are read."""
+
+_LARGE_BYTES = 64 << 20
+"""Decoded; of pictures beyond it one is worked on at a time, because runs read them in many threads."""
+_ONE_LARGE = threading.Lock()
+_SHOWN = 300
+"""Characters of a reference in a message."""
 
 
 class ImageError(ValueError):
     """A picture that cannot be used; the text names the file and the reason."""
+
+
+class StoreError(ValueError):
+    """Embedded pictures cannot be kept: no room, no right to write. Not the row's fault."""
 
 
 class LoadedImage(NamedTuple):
@@ -68,15 +67,9 @@ def read_image(ref: str, *, max_pixels: int | None = None) -> LoadedImage:
     Raises:
         ImageError: the file is missing, empty, no picture, damaged, too large, or of a mode that has no RGB form.
     """
-    notes: list[str]
     if ref.startswith(DRAWN):
-        image, notes = _draw(ref), []
-    else:
-        image, notes = _decode(_read_bytes(ref), ref)
-    image = _bound_aspect(image, notes)
-    if max_pixels is not None:
-        image = _bound_area(image, max_pixels, notes)
-    return LoadedImage(image, tuple(notes))
+        return _bounded(_draw(ref), [], max_pixels)
+    return _decode(_read_bytes(ref), ref, max_pixels)
 
 
 def check_image(ref: str) -> str | None:
@@ -96,25 +89,40 @@ def image_hash(ref: str) -> str:
     return hashlib.sha256(_read_bytes(ref)).hexdigest()
 
 
+def open_picture(data: bytes) -> Image.Image:
+    """A picture of one of `FORMATS`, its pixels not read yet; raises what Pillow raises."""
+    return Image.open(io.BytesIO(data), formats=FORMATS)
+
+
 def store_image(data: bytes, directory: Path) -> Path:
     """Write an embedded picture once, under the hash of its bytes, and return where it lies.
 
     Raises:
         ImageError: the bytes are not a picture.
+        StoreError: it cannot be written.
     """
+    if len(data) > MAX_FILE_BYTES:
+        raise ImageError(f"embedded picture: {_too_many_bytes(len(data))}")
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            suffix = (image.format or "bin").lower()
-    except (*_DECODER_ERRORS, Image.DecompressionBombError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with open_picture(data) as image:
+                suffix = str(image.format).lower()
+    # There is no common base class of what Pillow's plugins raise on damaged files.
+    except Exception as error:
         raise ImageError(f"embedded picture: {_reason(error)}") from error
     digest = hashlib.sha256(data).hexdigest()
     path = directory / digest[:2] / f"{digest}.{suffix}"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # A killed writer must not leave half a picture under a name that promises the whole one.
-        part = path.with_suffix(f".{suffix}.part")
-        part.write_bytes(data)
-        part.replace(path)
+    try:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # A killed writer must not leave half a picture under a name that promises the whole one, and two writers
+            # at once not take each other's.
+            part = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
+            part.write_bytes(data)
+            part.replace(path)
+    except OSError as error:
+        raise StoreError(f"{directory}: embedded pictures cannot be kept there: {error.strerror}") from error
     return path
 
 
@@ -127,56 +135,87 @@ def _draw(ref: str) -> Image.Image:
         raise ImageError(str(error)) from error
 
 
+def file_kind(path: str | Path) -> str:
+    """`file`, or why what lies at `path` is none; never raises, whatever the text."""
+    try:
+        mode = Path(path).stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "no such file"
+    except (OSError, ValueError) as error:
+        # ValueError: a NUL, or half of a surrogate pair.
+        reason = error.strerror if isinstance(error, OSError) else "not a file name"
+        return str(reason).lower()
+    if stat.S_ISDIR(mode):
+        return "is a directory"
+    return "file" if stat.S_ISREG(mode) else "not a plain file"
+
+
+def shown(ref: str) -> str:
+    """A reference as messages show it: what a data set has in a picture's place can be megabytes."""
+    return ref if len(ref) <= _SHOWN else f"{ref[: _SHOWN // 2]}..({len(ref):,} characters)"
+
+
 def _read_bytes(ref: str) -> bytes:
     """The file's bytes; every way in which there are none is an ImageError."""
-    if "\0" in ref:
-        raise ImageError(f"{ref!r}: not a file name")
-    path = Path(ref)
-    if path.is_dir():
-        raise ImageError(f"{ref}: is a directory, not a picture")
+    if (kind := file_kind(ref)) != "file":
+        name = repr(shown(ref)) if kind == "not a file name" else shown(ref)
+        raise ImageError(f"{name}: {kind}" + (", not a picture" if kind == "is a directory" else ""))
     try:
-        data = path.read_bytes() if path.is_file() else None
+        with Path(ref).open("rb") as file:
+            if (size := os.fstat(file.fileno()).st_size) > MAX_FILE_BYTES:
+                raise ImageError(f"{shown(ref)}: {_too_many_bytes(size)}")
+            data = file.read(size)
     except OSError as error:
-        raise ImageError(f"{ref}: cannot be read ({error.strerror})") from error
-    if data is None:
-        raise ImageError(f"{ref}: no such file")
+        raise ImageError(f"{shown(ref)}: cannot be read ({error.strerror})") from error
     if not data:
-        raise ImageError(f"{ref}: empty file (0 bytes)")
+        raise ImageError(f"{shown(ref)}: empty file (0 bytes)")
     return data
 
 
-def _decode(data: bytes, ref: str) -> tuple[Image.Image, list[str]]:
-    """Decode in full, rotate as EXIF says, convert to RGB."""
+def _too_many_bytes(size: int) -> str:
+    return f"{size:,} bytes, more than {MAX_FILE_BYTES:,}"
+
+
+def _decode(data: bytes, ref: str, max_pixels: int | None) -> LoadedImage:
+    """Decode in full, rotate as EXIF says, convert to RGB, bound."""
     notes: list[str] = []
     try:
         with warnings.catch_warnings():
             # Pillow warns where we refuse, and about metadata that has no influence on the pixels.
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data)) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise ImageError(
-                        f"{ref}: {image.width}x{image.height} pixels, more than {MAX_PIXELS:,}; scale it down"
-                    )
+            with open_picture(data) as image, _turn(image.size):
+                if (reason := excess(image.size)) is not None:
+                    raise ImageError(f"{shown(ref)}: {reason}")
                 if image.width == 0 or image.height == 0:
-                    raise ImageError(f"{ref}: {image.width}x{image.height} pixels")
-                if (frames := getattr(image, "n_frames", 1)) > 1:
-                    notes.append(f"first of {frames} frames used")
+                    raise ImageError(f"{shown(ref)}: {image.width}x{image.height} pixels")
+                # Not how many: to count them Pillow walks through all, half a millisecond each.
+                if getattr(image, "is_animated", False):
+                    notes.append("first frame used, there are others")
                 image.load()
-                return _to_rgb(_rotate(image, notes)), notes
+                return _bounded(to_rgb(_rotate(image, notes)), notes, max_pixels)
     except ImageError:
         raise
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"{ref}: more than {MAX_PIXELS:,} pixels; scale it down") from error
-    except _DECODER_ERRORS as error:
-        raise ImageError(f"{ref}: {_reason(error)}") from error
+    except Exception as error:  # as in `store_image`
+        raise ImageError(f"{shown(ref)}: {_reason(error)}") from error
+
+
+def _turn(size: tuple[int, int]) -> AbstractContextManager[object]:
+    return _ONE_LARGE if 4 * size[0] * size[1] > _LARGE_BYTES else nullcontext()
+
+
+def _bounded(image: Image.Image, notes: list[str], max_pixels: int | None) -> LoadedImage:
+    image = bound_aspect(image, notes)
+    if max_pixels is not None:
+        image = bound_area(image, max_pixels, notes)
+    return LoadedImage(image, tuple(notes))
 
 
 def _reason(error: BaseException) -> str:
     """Pillow's complaint in a user's words."""
     if isinstance(error, UnidentifiedImageError):
-        return "not a picture in a format that Pillow reads"
+        return f"not a picture; read are {', '.join(FORMATS)}"
     if isinstance(error, Image.DecompressionBombError):
-        return f"more than {MAX_PIXELS:,} pixels"
+        return "more pixels than are read; scale it down"
     text = str(error) or type(error).__name__
     return f"truncated picture ({text})" if "truncated" in text.lower() else f"damaged picture ({text})"
 
@@ -185,54 +224,6 @@ def _rotate(image: Image.Image, notes: list[str]) -> Image.Image:
     """Apply the EXIF orientation; a damaged EXIF block costs the rotation, not the picture."""
     try:
         return ImageOps.exif_transpose(image)
-    except _DECODER_ERRORS:
+    except Exception:  # as in `store_image`
         notes.append("EXIF block is damaged: rotation not applied")
         return image
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """Any mode to RGB; transparency on white, because figures with a clear background are drawn for paper."""
-    if image.mode in {"I", "F"} or image.mode.startswith("I;"):
-        return _from_wide_grey(image)
-    if image.mode in {"RGBA", "LA", "PA", "RGBa", "La"} or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        paper = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(paper, rgba).convert("RGB")
-    return image.convert("RGB")
-
-
-def _from_wide_grey(image: Image.Image) -> Image.Image:
-    """16-bit, 32-bit and float grey. Pillow's own conversion clips at 255: most of a 16-bit picture would be white."""
-    values = np.nan_to_num(np.asarray(image).astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())
-    if image.mode.startswith("I;16") or (image.mode == "I" and low >= 0 and 255 < high <= 65535):
-        values = values / 257.0
-    elif image.mode == "F" and low >= 0 and high <= 1:
-        values = values * 255.0
-    elif low < 0 or high > 255:
-        values = (values - low) / (high - low) * 255.0
-    return Image.fromarray(np.rint(values).astype(np.uint8)).convert("RGB")
-
-
-def _bound_aspect(image: Image.Image, notes: list[str]) -> Image.Image:
-    """Pad the short side with white, centred, until the ratio is `MAX_ASPECT`."""
-    width, height = image.size
-    least = math.ceil(max(width, height) / MAX_ASPECT)
-    if min(width, height) >= least:
-        return image
-    size = (max(width, least), max(height, least))
-    notes.append(f"{width}x{height} padded with white to {size[0]}x{size[1]} (aspect ratio at most {MAX_ASPECT})")
-    padded = Image.new("RGB", size, (255, 255, 255))
-    padded.paste(image, ((size[0] - width) // 2, (size[1] - height) // 2))
-    return padded
-
-
-def _bound_area(image: Image.Image, max_pixels: int, notes: list[str]) -> Image.Image:
-    """Scale down to at most `max_pixels`, keeping the aspect ratio; never up."""
-    width, height = image.size
-    if width * height <= max_pixels:
-        return image
-    factor = math.sqrt(max_pixels / (width * height))
-    size = (max(1, math.floor(width * factor)), max(1, math.floor(height * factor)))
-    notes.append(f"{width}x{height} scaled to {size[0]}x{size[1]} (max_pixels {max_pixels})")
-    return _bound_aspect(image.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0), notes)

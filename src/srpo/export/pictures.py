@@ -9,7 +9,7 @@ from typing import NamedTuple
 from PIL import ExifTags, Image
 
 from srpo.core.records import DRAWN
-from srpo.data.images import image_hash, read_image
+from srpo.data.images import image_hash, open_picture, read_image
 
 _PLAIN_FORMATS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
 _PLAIN_MODES = frozenset({"RGB", "L"})
@@ -52,12 +52,12 @@ def _plain_file(ref: str, size: tuple[int, int]) -> tuple[bytes, str] | None:
     if ref.startswith(DRAWN):
         return None
     data = Path(ref).read_bytes()
-    with Image.open(io.BytesIO(data)) as image:
+    with open_picture(data) as image:
         plain = (
             image.format in _PLAIN_FORMATS
             and image.mode in _PLAIN_MODES
             and "transparency" not in image.info
-            and getattr(image, "n_frames", 1) == 1
+            and not getattr(image, "is_animated", False)
             and image.getexif().get(ExifTags.Base.Orientation, 1) == 1
             and image.size == size
         )
