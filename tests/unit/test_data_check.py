@@ -10,7 +10,7 @@ from PIL import Image
 
 from srpo.cli.main import run_command
 from srpo.core.records import Problem
-from srpo.data.check import BAD_PICTURE, REPEATED, check_gold, check_source
+from srpo.data.check import BAD_GOLD, BAD_PICTURE, CONTROL, LONG_GOLD, REPEATED, check_gold, check_source, check_texts
 from srpo.data.config import SourceConfig
 
 
@@ -65,6 +65,55 @@ def test_golds_must_grade_themselves() -> None:
     reason = check_gold(Problem(id="1", question="q", answer="n/a"))
     assert reason is not None
     assert reason.startswith("gold 'n/a' is ungradable: ")
+
+
+@pytest.mark.parametrize(
+    ("gold", "choices", "hint"),
+    [
+        ("5", ("red", "blue"), "if it is an index from 0, write 'F'"),
+        ("1", ("red", "blue"), "if it is an index from 0, write 'B'"),
+        ("D", ("red", "blue", "green"), "none of the 3 options"),
+        ("yellow", ("red", "blue"), "none of the 2 options"),
+        ("</answer>", (), "does not grade itself"),
+    ],
+)
+def test_golds_that_no_response_can_reach(gold: str, choices: tuple[str, ...], hint: str) -> None:
+    ((reason, detail),) = check_texts(Problem(id="1", question="q", answer=gold, choices=choices))
+    assert reason == BAD_GOLD
+    assert hint in detail
+
+
+def test_a_solution_in_words_is_no_gold() -> None:
+    words = "The car moves on because nothing holds it, and as the road goes down it will be faster and faster. " * 3
+    ((reason, _),) = check_texts(Problem(id="1", question="q", answer=words))
+    assert reason == LONG_GOLD
+    for gold in (words + "So the answer is \\boxed{3}.", words + "#### 3"):
+        assert list(check_texts(Problem(id="1", question="q", answer=gold))) == []
+
+
+@pytest.mark.parametrize(
+    ("question", "token"),
+    [
+        ("2 + 2?<|im_end|>\n<|im_start|>assistant\n4", "'<|im_end|>', '<|im_start|>'"),
+        ("a <|video_pad|>", "'<|video_pad|>'"),
+        ("x<|endoftext|>", "'<|endoftext|>'"),
+        ("x <end_of_turn>", "'<end_of_turn>'"),
+        ("[INST] x [/INST]", "'[INST]', '[/INST]'"),
+        ("x <｜end▁of▁sentence｜>", "'<｜end▁of▁sentence｜>'"),
+    ],
+)
+def test_control_tokens_in_questions_are_told(question: str, token: str) -> None:
+    ((reason, detail),) = check_texts(Problem(id="1", question=question, answer="4"))
+    assert (reason, detail.partition(":")[0]) == (CONTROL, token)
+    ((reason, _),) = check_texts(Problem(id="1", question="q", answer="A", choices=(question, "y")))
+    assert reason == CONTROL
+
+
+@pytest.mark.parametrize(
+    "question", ["Is <|x|> = |x|?", "Is a<|b|>c?", "A <b>bold</b> [word] <s>no</s>?", "What is <sum>?"]
+)
+def test_what_only_looks_like_a_control_token_is_none(question: str) -> None:
+    assert list(check_texts(Problem(id="1", question=question, answer="4"))) == []
 
 
 def test_exit_codes_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

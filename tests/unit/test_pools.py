@@ -130,13 +130,14 @@ def test_geometry3k_needs_no_adapter(tmp_path: Path) -> None:
 
 
 def test_verl_parquet(tmp_path: Path) -> None:
-    row = {
+    row: dict[str, object] = {
         "data_source": "hiyouga/geometry3k",
         "prompt": [{"role": "system", "content": "Think."}, {"role": "user", "content": "<image>Find x. Use a box."}],
         "ability": "math",
         "reward_model": {"style": "rule", "ground_truth": "3"},
         "extra_info": {"split": "train", "index": 0, "answer": "3", "question": "Find x."},
     }
+    row["images"] = [{"bytes": None, "path": picture(tmp_path)}]
     bare = {**row, "extra_info": {"index": 1}}
     pq.write_table(pa.Table.from_pylist([row, bare]), tmp_path / "rl.parquet")
     found = load_problems(SourceConfig(path=str(tmp_path / "rl.parquet")))

@@ -64,16 +64,20 @@ def test_layout_of_mathvision(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("text", "num_pictures", "expected"),
     [
-        ("<image>\nHow many?", "How many?"),
-        ("<image1> <image 2>How many?<image3>", "How many?"),
-        ("Does <image1> fit into <image2>?", "Does <image1> fit into <image2>?"),
-        ("Is 3 <image?", "Is 3 <image?"),
+        ("<image>\nHow many?", 1, "How many?"),
+        ("<image1> <image 2>How many?<image1>", 2, "How many?"),
+        ("<|vision_start|><|image_pad|><|vision_end|>How many <image>?", 2, "How many <image>?"),
+        ("How many <|image_pad|>s?<image>", 2, "How many <image>s?"),
+        ("Does <image1> fit into <image2>?", 2, "Does <image1> fit into <image2>?"),
+        ("Does <image1> fit into <image2>?", 1, "Does <image1> fit into <image2>?"),
+        ("Is 3 <image?", 0, "Is 3 <image?"),
     ],
 )
-def test_placeholders_at_the_ends_go(tmp_path: Path, text: str, expected: str) -> None:
-    assert load(write(tmp_path, {**ROW, "question": text})).problems[0].question == expected
+def test_placeholders_at_the_ends_go(tmp_path: Path, text: str, num_pictures: int, expected: str) -> None:
+    row = {**ROW, "question": text, "image": ["images/a.png"] * num_pictures}
+    assert load(write(tmp_path, row)).problems[0].question == expected
 
 
 def test_a_question_that_is_written_in_the_picture(tmp_path: Path) -> None:
@@ -124,7 +128,7 @@ def test_bad_rows_are_rejected_with_line_and_reason(tmp_path: Path) -> None:
         '{"id": "12", "question": "\\ud800", "answer": "1"}',
         '{"id": "13", "question": {"a": 1}, "answer": "1"}',
         "[" * 100_000,
-        {"id": "15", "question": "q", "answer": "1", "image": [None]},
+        {"id": "15", "question": "q", "answer": "1", "image": [7]},
     )
     found = load(path)
     assert [problem.id for problem in found.problems] == ["1"]
@@ -137,11 +141,11 @@ def test_bad_rows_are_rejected_with_line_and_reason(tmp_path: Path) -> None:
         ("8", "picture 'images': is a directory"),
         ("9", "picture 'https://host/x.png': is an address on the web; download it and give its path"),
         ("10", "column 'options': '[broken' is not a list of options"),
-        ("11", "column 'question': only '<image>', and no picture"),
+        ("11", "1 placeholder <image> for no picture"),
         ("12", "column 'question': half of a surrogate pair at character 0"),
         ("13", "column 'question': expected a text, got dict"),
         ("14", found.rejected[-2].detail),
-        ("15", "picture: expected a path or bytes, got NoneType"),
+        ("15", f"picture '7': no such file under {tmp_path}"),
     ]
     assert "not valid JSON" in found.rejected[-2].reason
 

@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-_ROWS = 64
+ROWS = 64
 """Rows decoded at a time: embedded pictures are large."""
 STATE, SPLITS = "state.json", "dataset_dict.json"
 """Files by which a folder is known: one data set, and several splits."""
@@ -26,7 +26,10 @@ def find_split(folder: Path, split: str) -> Path:
         if split:
             raise ValueError(f"{folder}: is one split by itself; leave out split {split!r}")
         return folder
-    names = [str(name) for name in _read_json(folder / SPLITS)["splits"]]
+    known = _read_json(folder / SPLITS)
+    names = [str(name) for name in known.get("splits") or ()] if isinstance(known, dict) else []
+    if not names:
+        raise ValueError(f"{folder / SPLITS}: names no splits; was it written by `save_to_disk`?")
     if not split and len(names) > 1:
         raise ValueError(f"{folder}: has the splits {', '.join(names)}; name one with split")
     chosen = split or names[0]
@@ -35,19 +38,45 @@ def find_split(folder: Path, split: str) -> Path:
     return folder / chosen
 
 
-def iter_saved(folder: Path) -> Iterator[dict[str, Any]]:
+class Undecodable(NamedTuple):
+    """Stands for a row that Arrow holds and Python cannot take."""
+
+    why: str
+
+
+def iter_saved(folder: Path) -> Iterator[dict[str, Any] | Undecodable]:
     """The rows of one split, in order. Raises ValueError when a file is missing or damaged."""
     import pyarrow as pa  # slow to import, needed for Arrow alone
 
-    for entry in _read_json(folder / STATE)["_data_files"]:
-        path = folder / entry["filename"]
+    for name in _files_of(folder):
+        path = folder / name
         try:
             with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
                 for batch in stream:
-                    for start in range(0, batch.num_rows, _ROWS):
-                        yield from batch.slice(start, _ROWS).to_pylist()
+                    for start in range(0, batch.num_rows, ROWS):
+                        yield from decode(batch.slice(start, ROWS))
         except (pa.ArrowException, OSError) as error:
             raise ValueError(f"{path}: not a readable Arrow file: {error}") from error
+
+
+def decode(batch: Any) -> Iterator[dict[str, Any] | Undecodable]:
+    """The rows of a few rows of Arrow: a text that is not UTF-8 costs its own row, not all of them."""
+    try:
+        yield from batch.to_pylist()
+    except Exception:  # Arrow's own, Python's decoders', numbers and times that Python has no room for
+        for index in range(batch.num_rows):
+            try:
+                yield from batch.slice(index, 1).to_pylist()
+            except Exception as error:  # the same, for one
+                yield Undecodable(f"{type(error).__name__}: {error}"[:200])
+
+
+def _files_of(folder: Path) -> list[str]:
+    state = _read_json(folder / STATE)
+    try:
+        return [str(entry["filename"]) for entry in state["_data_files"]]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{folder / STATE}: names no data files; was it written by `save_to_disk`?") from error
 
 
 def iter_hub(name: str, subset: str, split: str, revision: str = "") -> Iterator[dict[str, Any]]:

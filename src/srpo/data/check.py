@@ -6,6 +6,7 @@ with the number of rows: what has been seen lies in a temporary file.
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from types import TracebackType
@@ -16,15 +17,20 @@ from srpo.data.config import SourceConfig
 from srpo.data.ids import repeated_text
 from srpo.data.images import ImageError, image_hash, read_image
 from srpo.data.leakage import Benchmarks
+from srpo.data.placeholders import control_tokens
 from srpo.data.seen import Seen
 from srpo.data.sources import iter_problems
-from srpo.grading import grade, grade_gold
+from srpo.grading import classify_gold, grade, grade_gold
 
 MAX_FINDINGS = 100_000
 """Findings and notes kept one by one; more are counted only."""
 
+MAX_GOLD_BYTES = 200
+"""Of words; a gold with more, and neither number, formula nor letter, is prose, which no response repeats."""
 
 BAD_GOLD = "gold is of no use"
+LONG_GOLD = "gold is a whole text"
+CONTROL = "control token in the text"
 BAD_PICTURE = "picture cannot be used"
 REPEATED = "id or problem is there already"
 IN_BENCHMARK = "in a benchmark"
@@ -127,8 +133,7 @@ class Checker:
         def finding(reason: str, detail: str) -> Rejected:
             return Rejected.about(problem, "source", reason, detail)
 
-        if (detail := check_gold(problem)) is not None:
-            yield finding(BAD_GOLD, detail)
+        yield from (finding(reason, detail) for reason, detail in check_texts(problem))
         pictures = [self._picture(ref) for ref in problem.images]
         for picture in pictures:
             if picture.reason is not None:
@@ -172,6 +177,25 @@ def check_gold(problem: Problem) -> str | None:
     if not itself.is_correct:
         return f"gold {problem.answer!r} does not grade itself: {itself.verdict}, {itself.reason}"
     return None
+
+
+def check_texts(problem: Problem) -> Iterator[tuple[str, str]]:
+    """Reason and detail of what is wrong with question and gold, the pictures aside."""
+    if (detail := check_gold(problem)) is not None:
+        yield BAD_GOLD, detail
+    elif is_prose(problem):
+        yield LONG_GOLD, f"{problem.answer[:60]!r}..: only the same words would be right"
+    if tokens := control_tokens((problem.question, *problem.choices, problem.answer, problem.caption)):
+        # Local models get them as text (`policy.processor`); what a server makes of them is its own affair.
+        yield CONTROL, f"{', '.join(map(repr, tokens))}: a server may end the turn there, or look for a picture"
+
+
+def is_prose(problem: Problem) -> bool:
+    """Whether the gold is a whole text, such as a solution that says its result nowhere: nothing else equals it."""
+    if len(problem.answer) <= MAX_GOLD_BYTES or classify_gold(problem) not in ("text", "list"):
+        return False
+    words = re.findall(r"[^\W\d_]{2,}", re.sub(r"\\[a-zA-Z]+", "", problem.answer))
+    return sum(len(word.encode()) for word in words) > MAX_GOLD_BYTES
 
 
 def _hash(parts: tuple[str, ...]) -> bytes:

@@ -15,7 +15,7 @@ from srpo.config.fields import Positional
 from srpo.core.records import Record
 
 Split = Literal["train", "dev", "test"]
-AdapterName = Literal["auto", "columns", "llava-cot", "mulberry", "mathv360k", "verl"]
+AdapterName = Literal["auto", "columns", "llava-cot", "mulberry", "mathv360k", "verl", "chat"]
 
 
 class DrawnConfig(Record):
@@ -43,7 +43,8 @@ class FieldMapping(Record):
     answer: str | None = None
     """Column with the gold answer."""
     images: str | None = None
-    """Column with one picture or a list: paths relative to the data file, data URLs, or bytes (parquet)."""
+    """Column with one picture or a list: paths relative to the data file, `file://`, data URLs, base64, or bytes
+    (parquet), by themselves or in objects."""
     choices: str | None = None
     """Column with the options of a multiple-choice question: a list of texts, or an object {"A": text, ...}."""
     family: str | None = None
@@ -73,12 +74,14 @@ class SourceConfig(Record):
     drawn: DrawnConfig | None = None
     """Draw the problems instead of reading them."""
     adapter: AdapterName = "auto"
-    """Format of the rows: `auto` knows LLaVA-CoT-100k, Mulberry-SFT, MathV360K and verl's parquet by their columns and
-    takes one column per field otherwise; a name insists."""
+    """Format of the rows: `auto` knows LLaVA-CoT-100k, Mulberry-SFT, MathV360K, verl's parquet and chats of one
+    question (MM-EUREKA, ms-swift, TRL) by their columns and takes one column per field otherwise; a name insists."""
     mapping: FieldMapping = FieldMapping()
     """Which column is what; wins over what `adapter` finds."""
     image_root: str = ""
     """Folder that relative picture paths start from; empty means the folder of the data file."""
+    max_question_bytes: Annotated[int, Field(ge=1)] = 16384
+    """Questions that are longer, with their options, are left out: one of 6,000 words makes a step of minutes."""
     image_store: str = ""
     """Folder into which embedded pictures are written, once each, under the hash of their bytes; empty means
     `$XDG_CACHE_HOME/srpo/images`."""

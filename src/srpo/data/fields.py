@@ -1,20 +1,17 @@
-"""One column's value as the field of a problem: texts, options, pictures in every form in which data sets have them."""
+"""One column's value as the field of a problem: texts, options, numbers. Pictures are in `pictures`."""
 
 import ast
-import base64
-import binascii
-import os
-import re
-from pathlib import Path
-from typing import Any
+import json
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from srpo.core.records import DRAWN, Rejected
-from srpo.data.config import SourceConfig
-from srpo.data.images import ImageError, store_image
-from srpo.data.rows import Row
+from srpo.core.records import Rejected
+from srpo.data.images import StoreError
+from srpo.data.placeholders import bare
 
-PLACEHOLDER = re.compile(r"<image ?\d{0,3}>")
-"""Where data sets say in a text that a picture stands: `<image>`, `<image 1>`, `<image1>`."""
+_LONGEST_LIST = 1 << 20
+"""Bytes of a list that is written as a text; Python's own syntax takes a hundred times as much memory."""
 
 
 class RowError(Exception):
@@ -29,6 +26,27 @@ class RowError(Exception):
     def rejected(self, place: str) -> Rejected:
         """The row at `place`, left out."""
         return Rejected.row(place, self._reason, self._detail)
+
+
+T = TypeVar("T")
+
+
+def read_row(place: str, read: Callable[[], T]) -> T | Rejected:
+    """What `read` makes of the row at `place`; whatever it cannot read is that row's reason, never the end of the run.
+
+    Raises:
+        StoreError: pictures cannot be kept, which no row is to blame for.
+    """
+    try:
+        return read()
+    except RowError as error:
+        return error.rejected(place)
+    except StoreError:
+        raise
+    # Rows come from outside, and what can be wrong with them has no list.
+    except Exception as error:
+        reason = f"cannot be read ({type(error).__name__})"
+        return Rejected.row(place, reason, f"{reason}: {str(error)[:200]!r}")
 
 
 def to_text(value: Any, column: str) -> str:
@@ -46,21 +64,17 @@ def to_text(value: Any, column: str) -> str:
     return text
 
 
-def to_question(value: Any, column: str, has_images: bool) -> str:
+def to_question(value: Any, column: str, *, has_images: bool) -> str:
     """The question without placeholders at its ends: the pictures stand before the text.
 
     A placeholder alone stays: then the question is written in the picture.
     """
     text = to_text(value, column).strip()
-    stripped = text
-    while match := PLACEHOLDER.match(stripped):
-        stripped = stripped[match.end() :].lstrip()
-    while (start := stripped.rfind("<image")) >= 0 and PLACEHOLDER.fullmatch(stripped, start):
-        stripped = stripped[:start].rstrip()
     if not text:
         raise RowError(f"column {column!r}: empty question")
+    stripped = bare(text)
     if not stripped and not has_images:
-        raise RowError(f"column {column!r}: only {text!r}, and no picture")
+        raise RowError(f"column {column!r}: only {text[:40]!r}, and no picture")
     return stripped or text
 
 
@@ -77,89 +91,38 @@ def to_answer(value: Any, column: str) -> str:
 def to_choices(value: Any, column: str) -> tuple[str, ...]:
     """Options in order. MMMU and its relatives publish them as the text of a Python list."""
     if isinstance(value, str) and value.strip().startswith(("[", "{")):
-        try:
-            value = ast.literal_eval(value.strip())
-        except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
-            detail = f"column {column!r}: {value[:40]!r} is not a list of options"
-            raise RowError(f"column {column!r}: not a list of options", detail) from error
+        value = to_list(value.strip(), column)
     if isinstance(value, dict):
-        # Parquet gives every option column of the schema; those that the question lacks are null.
-        value = [text for _, text in sorted(value.items()) if text is not None]
-    if value is None or value == "":
+        # Parquet gives every option column of the schema; those that the question lacks are null. 2 comes before 10.
+        keys = sorted(value, key=lambda key: (len(str(key)), str(key)))
+        value = [value[key] for key in keys if value[key] is not None]
+    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
         return ()
     if not isinstance(value, (list, tuple)):
         raise RowError(f"column {column!r}: expected a list of options, got {type(value).__name__}")
     return tuple(to_text(option, column) for option in value)
 
 
+def to_list(text: str, column: str) -> Any:
+    """A list or an object that is written as a text, in JSON or in Python."""
+    reason = f"column {column!r}: not a list of options"
+    try:
+        return json.loads(text, parse_float=str, parse_int=str)
+    except (ValueError, RecursionError):
+        if len(text) > _LONGEST_LIST:
+            raise RowError(
+                reason, f"column {column!r}: a text of {len(text):,} characters is not a list of options"
+            ) from None
+    try:
+        return ast.literal_eval(text)
+    # The parser has more ways to fail than it documents: MemoryError, TypeError for keys that cannot be keys.
+    except Exception as error:
+        raise RowError(reason, f"column {column!r}: {text[:40]!r} is not a list of options") from error
+
+
 def to_level(value: Any) -> int | None:
     """Levels that are not whole numbers (`hard`) are left out: the field orders problems."""
     try:
         return int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
-
-
-def to_images(value: Any, row: Row, source: SourceConfig, *, lenient: bool = False) -> tuple[str, ...]:
-    """Where the pictures are, embedded ones after they were stored; `lenient` leaves out those that cannot be had."""
-    if value is None or value == "":
-        return ()
-    found = []
-    for entry in value if isinstance(value, (list, tuple)) else [value]:
-        try:
-            found.append(_image(entry, row, source))
-        except RowError:
-            if not lenient:
-                raise
-    return tuple(found)
-
-
-def _image(entry: Any, row: Row, source: SourceConfig) -> str:
-    """One picture as an absolute path, or as the `drawn:` reference that it is."""
-    if isinstance(entry, dict):
-        if isinstance(entry.get("bytes"), bytes):
-            return _store(entry["bytes"], source)
-        entry = entry.get("path")
-    if isinstance(entry, bytes):
-        return _store(entry, source)
-    if not isinstance(entry, str) or not entry.strip():
-        raise RowError(f"picture: expected a path or bytes, got {type(entry).__name__}")
-    if entry.startswith(DRAWN):
-        return entry
-    if entry.startswith("data:"):
-        return _store(_data_url(entry), source)
-    if re.match(r"https?://", entry):
-        what = "is an address on the web; download it and give its path"
-        raise RowError(f"picture: {what}", f"picture {entry!r}: {what}")
-    root = Path(source.image_root) if source.image_root else row.folder
-    path = (root / entry).absolute()
-    if not path.is_file():
-        what = "is a directory" if path.is_dir() else "no such file"
-        under = "" if path.is_dir() else f" under {root}"
-        raise RowError(f"picture: {what}", f"picture {entry!r}: {what}{under}")
-    return str(path)
-
-
-def _data_url(text: str) -> bytes:
-    head, _, body = text.partition(",")
-    if not head.endswith(";base64"):
-        raise RowError(f"picture: only base64 data URLs are read, got {head[:40]!r}")
-    try:
-        return base64.b64decode(body, validate=True)
-    except binascii.Error as error:
-        raise RowError(f"picture: damaged data URL ({error})") from error
-
-
-def _store(data: bytes, source: SourceConfig) -> str:
-    try:
-        return str(store_image(data, store_directory(source)))
-    except ImageError as error:
-        raise RowError(str(error)) from error
-
-
-def store_directory(source: SourceConfig) -> Path:
-    """Where embedded pictures of a source are kept."""
-    if source.image_store:
-        return Path(source.image_store).absolute()
-    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(cache) / "srpo" / "images"

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+from srpo.data.jsonl import LONGEST_LINE
+
 _CHUNK = 1 << 20
 """Characters read at a time."""
 _TAIL = 32
@@ -67,6 +69,8 @@ class _Array:
             except json.JSONDecodeError as error:
                 # A string may be cut anywhere, every other token only at the end of what was read.
                 cut = error.msg.startswith("Unterminated string") or error.pos >= len(self._window) - _TAIL
+                if cut and len(self._window) > LONGEST_LINE:
+                    raise self._error(f"an element is longer than {LONGEST_LINE:,} bytes") from error
                 if not (cut and self._read()):
                     self._at = error.pos
                     raise self._error(f"not valid JSON: {error.msg}") from error

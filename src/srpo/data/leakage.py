@@ -21,6 +21,7 @@ from PIL import Image
 from srpo.core.records import Problem, Rejected
 from srpo.data.config import SourceConfig
 from srpo.data.images import ImageError, load_image
+from srpo.data.placeholders import PLACEHOLDER
 from srpo.data.sources import iter_questions
 
 MIN_WORDS = 8
@@ -30,7 +31,7 @@ MAX_DISTANCE = 10
 50, 96 stay within it; of the 19,900 pairs of different ones, 7 do."""
 
 _FRAME = re.compile(
-    r"<image ?\d{0,3}>"
+    rf"{PLACEHOLDER.pattern}"
     r"|^\s*hint:[^\n]*\n"
     r"|^\s*question:"
     r"|^\s*(?:choices|options):.*"

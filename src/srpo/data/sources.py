@@ -11,25 +11,28 @@ from typing import Any, NamedTuple
 
 from srpo.core.records import Problem, Rejected
 from srpo.data.config import DrawnConfig, FieldMapping, SourceConfig
-from srpo.data.fields import RowError, to_answer, to_choices, to_images, to_level, to_question, to_text
+from srpo.data.fields import RowError, read_row, to_answer, to_choices, to_level, to_question, to_text
 from srpo.data.ids import check_new
-from srpo.data.pools import detect, named
+from srpo.data.pictures import find_pictures, overlooked, to_images
+from srpo.data.placeholders import mismatch
+from srpo.data.pools import ANSWERS, QUESTIONS, detect, named
 from srpo.data.rows import Row, read_hub, read_rows
 
 __all__ = ["ProblemSet", "SourceConfig", "iter_problems", "load_problems"]
 
 COMMON_NAMES: Mapping[str, tuple[str, ...]] = {
     "id": ("id", "pid", "qid", "question_id", "sample_index", "uid", "idx", "index"),
-    "question": ("question", "query", "problem", "prompt", "instruction"),
-    "answer": ("answer", "gold", "ground_truth", "gt_answer", "target", "final_answer"),
-    "images": ("images", "image", "image_path", "image_paths", "image_file", "file_name", "img", "picture"),
+    "question": QUESTIONS,
+    "answer": ANSWERS,
+    "images": (),
     "choices": ("choices", "options", "candidates"),
     "family": ("family", "subject", "category", "topic"),
     "level": ("level", "difficulty"),
     "kind": ("kind",),
     "caption": ("caption", "image_description", "description"),
 }
-"""Column names that are understood without a mapping; the first that is there wins."""
+"""Column names that are understood without a mapping; the first that is there wins. Pictures may be in several columns
+(`pictures.find_pictures`)."""
 
 _SAMPLE = 32
 """Rows looked at before the columns are decided."""
@@ -115,7 +118,8 @@ def _read(source: SourceConfig, *, lenient: bool = False, pictures: bool = True)
         if isinstance(item, Rejected):
             yield item
         else:
-            yield _to_problem(item, fields, source, lenient=lenient, pictures=pictures)
+            row = item
+            yield read_row(row.place, lambda: _to_problem(row, fields, source, lenient=lenient, pictures=pictures))  # noqa: B023
 
 
 class _Fields(NamedTuple):
@@ -156,7 +160,8 @@ def _read_columns(row: Mapping[str, Any], names: Mapping[str, str], needed: Sequ
         if column not in row:
             missing = f"column {column!r} is missing"
             raise RowError(missing, f"{missing}; this row has {', '.join(row) or 'none'}")
-    return {field: row.get(column) for field, column in names.items()}
+    values = {field: row.get(column) for field, column in names.items()}
+    return values if "images" in names else values | {"images": find_pictures(row)}
 
 
 def find_columns(
@@ -187,24 +192,42 @@ def find_columns(
     return found
 
 
-def _to_problem(
-    row: Row, fields: _Fields, source: SourceConfig, *, lenient: bool, pictures: bool
-) -> Problem | Rejected:
+def _to_problem(row: Row, fields: _Fields, source: SourceConfig, *, lenient: bool, pictures: bool) -> Problem:
     names = fields.names
-    try:
-        values = fields.read(row.values)
-        images = to_images(values.get("images"), row, source, lenient=lenient) if pictures else ()
-        return Problem(
-            id=to_text(values.get("id"), names.get("id", "id")) or row.stem,
-            question=to_question(values["question"], names["question"], bool(images) or lenient or not pictures),
-            answer="" if lenient else to_answer(values["answer"], names["answer"]),
-            images=images,
-            choices=() if lenient else to_choices(values.get("choices"), names.get("choices", "choices")),
-            kind=to_text(values.get("kind"), names.get("kind", "kind")) or None,
-            source=row.place,
-            family=to_text(values.get("family"), names.get("family", "family")),
-            level=to_level(values.get("level")),
-            caption=to_text(values.get("caption"), names.get("caption", "caption")).strip(),
-        )
-    except RowError as error:
-        return error.rejected(row.place)
+    values = fields.read(row.values)
+    images = to_images(values.get("images"), row, source, lenient=lenient) if pictures else ()
+    given = values.get("question")
+    choices = () if lenient else to_choices(values.get("choices"), names.get("choices", "choices"))
+    if pictures and not lenient:
+        _check_pictures(row, fields, source, [to_text(given, names["question"]), *choices], images)
+    question = to_question(given, names["question"], has_images=bool(images) or lenient or not pictures)
+    _check_length([question, *choices], source)
+    return Problem(
+        id=to_text(values.get("id"), names.get("id", "id")) or row.stem,
+        question=question,
+        answer="" if lenient else to_answer(values.get("answer"), names["answer"]),
+        images=images,
+        choices=choices,
+        kind=to_text(values.get("kind"), names.get("kind", "kind")) or None,
+        source=row.place,
+        family=to_text(values.get("family"), names.get("family", "family")),
+        level=to_level(values.get("level")),
+        caption=to_text(values.get("caption"), names.get("caption", "caption")).strip(),
+    )
+
+
+def _check_pictures(
+    row: Row, fields: _Fields, source: SourceConfig, texts: Sequence[str], images: Sequence[str]
+) -> None:
+    """RowError when the model would not see what the row is about."""
+    if not images and (column := overlooked(row, source, fields.names.values())) is not None:
+        reason = f"column {column!r} holds a picture and is not read"
+        raise RowError(reason, f"{reason}; name it with mapping.images")
+    if (detail := mismatch(texts, len(images))) is not None:
+        raise RowError("pictures and placeholders do not match", detail)
+
+
+def _check_length(texts: Sequence[str], source: SourceConfig) -> None:
+    length, most = sum(len(text.encode()) for text in texts), source.max_question_bytes
+    if length > most:
+        raise RowError("question is too long", f"question of {length:,} bytes; max_question_bytes is {most:,}")

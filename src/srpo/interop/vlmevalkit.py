@@ -18,7 +18,7 @@ from string import ascii_uppercase
 from typing import Final, NamedTuple
 
 from srpo.core.records import Record, Trace
-from srpo.data.fields import PLACEHOLDER
+from srpo.data.placeholders import PLACEHOLDER
 from srpo.grading import bare_answer, is_plain_number
 from srpo.report.leaderboard.results import result_of
 from srpo.report.open import read_run

@@ -21,9 +21,9 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from srpo.core.records import Problem
-from srpo.data.fields import PLACEHOLDER
 from srpo.data.images import load_image
 from srpo.data.leakage import MAX_DISTANCE, MIN_WORDS, look, picture_key
+from srpo.data.placeholders import PLACEHOLDER
 
 _SCHEMA = """
 PRAGMA journal_mode = OFF;

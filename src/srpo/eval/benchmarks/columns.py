@@ -15,7 +15,8 @@ from pydantic import JsonValue
 
 from srpo.core.records import Problem
 from srpo.data.config import SourceConfig
-from srpo.data.fields import RowError, to_answer, to_images, to_level, to_question, to_text
+from srpo.data.fields import RowError, to_answer, to_level, to_question, to_text
+from srpo.data.pictures import to_images
 from srpo.data.rows import Row
 from srpo.eval.benchmarks.benchmark import Item
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from srpo.core.records import Rejected
 from srpo.data.arrow import is_saved_dataset
 from srpo.data.config import SourceConfig
-from srpo.data.fields import RowError
+from srpo.data.fields import read_row
 from srpo.data.ids import check_new
 from srpo.data.rows import Row, read_hub, read_rows
 from srpo.eval.benchmarks.benchmark import Benchmark, Item
@@ -82,10 +82,7 @@ def load_items(benchmark: Benchmark, source: SourceConfig, *, pictures: bool = T
 def _item(benchmark: PublishedBenchmark, row: Row, source: SourceConfig, *, pictures: bool) -> Item | Rejected:
     if missing := missing_columns(benchmark, row.values):
         return Rejected.row(row.place, f"no column {', '.join(map(repr, missing))}")
-    try:
-        return benchmark.item(row, source, pictures=pictures)
-    except RowError as error:
-        return error.rejected(row.place)
+    return read_row(row.place, lambda: benchmark.item(row, source, pictures=pictures))
 
 
 def missing_columns(benchmark: PublishedBenchmark, values: Mapping[str, Any]) -> tuple[str, ...]:
