@@ -19,7 +19,7 @@ from srpo.data.images import MAX_ASPECT, ImageError, check_image, read_image, st
 from srpo.data.placeholders import PLACEHOLDER, bare, mismatch
 from srpo.data.sources import iter_problems, iter_questions
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+SAVED = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 SETTINGS = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -41,7 +41,7 @@ def damaged(draw: st.DrawFn) -> bytes:
     """A picture of one of the formats with bytes changed, cut out or put in."""
     mode = draw(st.sampled_from(["L", "RGB"]))
     size = (draw(st.integers(1, 40)), draw(st.integers(1, 40)))
-    data = bytearray(encoded(draw(st.sampled_from(FORMATS)), mode, size, draw(st.integers(1, 3))))
+    data = bytearray(encoded(draw(st.sampled_from(SAVED)), mode, size, draw(st.integers(1, 3))))
     for _ in range(draw(st.integers(1, 6))):
         at = draw(st.integers(0, len(data)))
         data[at : at + draw(st.integers(0, 9))] = draw(st.binary(max_size=9))

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ROWS = 64
+ROWS_AT_ONCE = 64
 """Rows decoded at a time: embedded pictures are large."""
 STATE, SPLITS = "state.json", "dataset_dict.json"
 """Files by which a folder is known: one data set, and several splits."""
@@ -53,8 +53,8 @@ def iter_saved(folder: Path) -> Iterator[dict[str, Any] | Undecodable]:
         try:
             with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as stream:
                 for batch in stream:
-                    for start in range(0, batch.num_rows, ROWS):
-                        yield from decode(batch.slice(start, ROWS))
+                    for start in range(0, batch.num_rows, ROWS_AT_ONCE):
+                        yield from decode(batch.slice(start, ROWS_AT_ONCE))
         except (pa.ArrowException, OSError) as error:
             raise ValueError(f"{path}: not a readable Arrow file: {error}") from error
 

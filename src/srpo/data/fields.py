@@ -28,10 +28,10 @@ class RowError(Exception):
         return Rejected.row(place, self._reason, self._detail)
 
 
-T = TypeVar("T")
+RowResult = TypeVar("RowResult")
 
 
-def read_row(place: str, read: Callable[[], T]) -> T | Rejected:
+def read_row(place: str, read: Callable[[], RowResult]) -> RowResult | Rejected:
     """What `read` makes of the row at `place`; whatever it cannot read is that row's reason, never the end of the run.
 
     Raises:

@@ -23,7 +23,7 @@ from srpo.data.rgb import MAX_ASPECT, bound_area, bound_aspect, excess, to_rgb
 
 __all__ = ["MAX_ASPECT", "ImageError", "LoadedImage", "StoreError", "load_image", "open_picture", "read_image"]
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+READ_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 """What is read, by content. Pillow knows 40 more; one of them hands the file to Ghostscript."""
 
 MAX_FILE_BYTES = 256 << 20
@@ -90,8 +90,8 @@ def image_hash(ref: str) -> str:
 
 
 def open_picture(data: bytes) -> Image.Image:
-    """A picture of one of `FORMATS`, its pixels not read yet; raises what Pillow raises."""
-    return Image.open(io.BytesIO(data), formats=FORMATS)
+    """A picture of one of `READ_FORMATS`, its pixels not read yet; raises what Pillow raises."""
+    return Image.open(io.BytesIO(data), formats=READ_FORMATS)
 
 
 def store_image(data: bytes, directory: Path) -> Path:
@@ -213,7 +213,7 @@ def _bounded(image: Image.Image, notes: list[str], max_pixels: int | None) -> Lo
 def _reason(error: BaseException) -> str:
     """Pillow's complaint in a user's words."""
     if isinstance(error, UnidentifiedImageError):
-        return f"not a picture; read are {', '.join(FORMATS)}"
+        return f"not a picture; read are {', '.join(READ_FORMATS)}"
     if isinstance(error, Image.DecompressionBombError):
         return "more pixels than are read; scale it down"
     text = str(error) or type(error).__name__

@@ -14,7 +14,7 @@ PLACEHOLDER = re.compile(
 )
 """`<image>`, `<image 1>`, `<image1>`, `<image_1>`, and what chat templates make of one."""
 
-CONTROL = re.compile(
+_CONTROL = re.compile(
     r"<\|(?:[a-z0-9]+_)+[a-z0-9]+\|>|<\|(?:endoftext|system|user|assistant|end|image|video|audio)\|>"
     r"|<(?:bos|eos|start_of_turn|end_of_turn|start_of_image)>|\[/?INST\]|<</?SYS>>|<｜[^<>｜]{1,40}｜>"
 )
@@ -63,7 +63,7 @@ def mismatch(texts: Iterable[str], num_pictures: int) -> str | None:
 
 def control_tokens(texts: Iterable[str]) -> list[str]:
     """The control tokens in these texts, each once."""
-    return list(dict.fromkeys(match[0] for text in texts for match in CONTROL.finditer(text)))
+    return list(dict.fromkeys(match[0] for text in texts for match in _CONTROL.finditer(text)))
 
 
 def _count(found: Sequence[str]) -> str:

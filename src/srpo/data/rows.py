@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from srpo.core.records import Rejected
-from srpo.data.arrow import ROWS, Undecodable, decode, find_split, is_saved_dataset, iter_hub, iter_saved
+from srpo.data.arrow import ROWS_AT_ONCE, Undecodable, decode, find_split, is_saved_dataset, iter_hub, iter_saved
 from srpo.data.json_array import iter_json_array
 from srpo.data.jsonl import LONGEST_LINE, json_lines, parse_json
 
@@ -186,7 +186,7 @@ def _rows_at_once(about: Any) -> int:
             raise ValueError(f"column {column.path_in_schema!r} has {size:,} bytes in {column.total_compressed_size:,}")
         if any("DICTIONARY" in name for name in column.encodings):
             repeated += size
-    return max(1, min(ROWS, _EXPANDED_BYTES // max(1, repeated)))
+    return max(1, min(ROWS_AT_ONCE, _EXPANDED_BYTES // max(1, repeated)))
 
 
 def _from_arrow(values: dict[str, Any] | Undecodable, place: str, stem: str, folder: Path) -> Row | Rejected:
