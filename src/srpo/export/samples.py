@@ -69,10 +69,10 @@ def _sample(trace: Trace, prompt: str | None) -> Sample | Rejected:
     except ImageError as error:
         return _rejected(trace, "a picture cannot be read", str(error))
     text = user_text(trace.problem, prompt or trace.style)
-    return Sample(trace, _without_placeholders(text), _without_placeholders(target), pictures)
+    return Sample(trace, without_placeholders(text), without_placeholders(target), pictures)
 
 
-def _without_placeholders(text: str) -> str:
+def without_placeholders(text: str) -> str:
     """Trainers count `<image>` in texts and stop when it is not the number of pictures."""
     return _TRAINERS_MARK.sub(r"[\1]", text)
 

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from srpo.data.seen import Seen
-from srpo.export.samples import Sample
+from srpo.export.samples import Sample, without_placeholders
 from srpo.export.table import IMAGES, TEXT, TURNS, ParquetTable
 
 _INTEGER: Any = {"dtype": "int64", "_type": "Value"}
@@ -59,7 +59,7 @@ class Verl:
             "split": "train",
             "index": self._num_problems,
             "id": problem.id,
-            "question": problem.question,
+            "question": without_placeholders(problem.question),
             "answer": problem.answer,
             "kind": problem.kind,
             "choices": list(problem.choices),
