@@ -26,9 +26,11 @@ class LoraConfig(Record):
 class OptimConfig(Record):
     """How gradients become weights."""
 
-    name: Literal["adamw", "muon"] = "adamw"
-    """`adamw` for everything; `muon` orthogonalises the updates of the hidden matrices and leaves embeddings, norms
-    and biases to AdamW. Muon learns a small model from scratch in fewer samples; fine-tuning wants `adamw`."""
+    name: Literal["adamw", "adamw8bit", "muon"] = "adamw"
+    """`adamw` for everything, with float32 masters of weights of lower precision; `adamw8bit` keeps its moments in
+    eight bits and rounds bfloat16 weights at random, without masters: 6 bytes a weight in place of 18; `muon`
+    orthogonalises the updates of the hidden matrices and leaves embeddings, norms and biases to AdamW. Muon learns a
+    small model from scratch in fewer samples; fine-tuning wants `adamw`."""
     lr: float = Field(default=1e-5, gt=0)
     """Peak learning rate of AdamW. The paper: 1e-5 for SFT, 1e-6 for RL."""
     muon_lr: float = Field(default=0.02, gt=0)

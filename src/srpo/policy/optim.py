@@ -7,7 +7,9 @@ The schedule is a pure function of step and progress, so that a resumed run need
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from srpo.policy.adamw8 import AdamW8, round_at_random
 from srpo.policy.config import OptimConfig
 
 _MOMENTS_FILE = "optimizer.pt"
@@ -50,7 +53,9 @@ class Optimizer:
     """One or two torch optimizers over the trainable weights of a model, stepped as one.
 
     Weights of lower precision have float32 masters, which are what is stepped: at a learning rate of 1e-6 a bfloat16
-    weight of 1 moves by less than half of its last digit, and rounding would take every step back.
+    weight of 1 moves by less than half of its last digit, and rounding would take every step back. `adamw8bit` steps
+    such weights themselves, and rounds at random. Gradients of lower precision are added up in the type of what is
+    stepped, for the same reason: late pieces of a large batch are small beside the sum.
     """
 
     def __init__(self, model: nn.Module, config: OptimConfig, total_steps: int | None) -> None:
@@ -62,14 +67,20 @@ class Optimizer:
         self._weights = [weight for weight in model.parameters() if weight.requires_grad]
         if not self._weights:
             raise ValueError("every weight of the model is frozen; there is nothing to train")
-        self._masters = [
-            (weight, weight.detach().float().clone().requires_grad_())
-            for weight in self._weights
-            if weight.dtype != torch.float32
-        ]
+        low = [weight for weight in self._weights if weight.dtype != torch.float32]
+        has_masters = config.name != "adamw8bit"
+        self._masters = [(weight, weight.detach().float().clone().requires_grad_()) for weight in low if has_masters]
         master_of = {id(weight): master for weight, master in self._masters}
         self._stepped = [master_of.get(id(weight), weight) for weight in self._weights]
+        self._sums = [
+            _GradientSum(weight, master_of.get(id(weight), weight), seed=partial(self._seed, index))
+            for index, weight in enumerate(low)
+        ]
         self._parts = _build(model, config, master_of)
+
+    def _seed(self, index: int, piece: int) -> int:
+        """Seed of what is random about a weight in the step that comes next."""
+        return random.Random(f"optim/{self.num_steps}/{index}/{piece}").getrandbits(63)
 
     @property
     def lr(self) -> float:
@@ -82,9 +93,8 @@ class Optimizer:
         A gradient that is not finite changes nothing but still counts as a step: one poisoned batch must not turn
         all weights into NaN.
         """
-        for weight, master in self._masters:
-            master.grad = None if weight.grad is None else weight.grad.float()
-            weight.grad = None
+        for gradient in self._sums:
+            gradient.hand_over()
         norm = float(nn.utils.clip_grad_norm_(self._stepped, self.config.grad_clip))
         scale = lr_scale(self.num_steps, self.total_steps, self.config, self.progress)
         for part in self._parts:
@@ -132,6 +142,35 @@ class Optimizer:
         self.num_steps = num_steps
 
 
+class _GradientSum:
+    """Adds up the gradients of a weight of lower precision over the pieces of a batch, each as soon as it is there."""
+
+    def __init__(self, weight: Tensor, stepped: Tensor, *, seed: Callable[[int], int]) -> None:
+        self._weight, self._stepped, self._seed = weight, stepped, seed
+        self._sum: Tensor | None = None
+        self._random = torch.Generator(weight.device)
+        self._num_pieces = 0
+        weight.register_post_accumulate_grad_hook(self._add)
+
+    def hand_over(self) -> None:
+        """Give the sum to what is stepped, and begin a new one."""
+        if self._weight.grad is not None:  # it was set by hand, and no backward pass called
+            self._add(self._weight)
+        self._stepped.grad, self._sum, self._num_pieces = self._sum, None, 0
+
+    def _add(self, weight: Tensor) -> None:
+        gradient, weight.grad = weight.grad, None
+        assert gradient is not None
+        if self._sum is None:
+            self._sum = gradient.to(self._stepped.dtype)
+        elif self._sum.dtype == torch.float32:
+            self._sum.add_(gradient)
+        else:
+            self._num_pieces += 1
+            self._random.manual_seed(self._seed(self._num_pieces))
+            self._sum = round_at_random(self._sum.float().add_(gradient), self._random)
+
+
 def _check_moments(parts: Sequence[torch.optim.Optimizer], saved: Sequence[dict[str, Any]]) -> None:
     """Raise ValueError where moments have another shape than their weight: torch loads them without a word."""
     if len(parts) != len(saved):
@@ -140,18 +179,19 @@ def _check_moments(parts: Sequence[torch.optim.Optimizer], saved: Sequence[dict[
         weights = [weight for group in part.param_groups for weight in group["params"]]
         for index, moments in state["state"].items():
             for name, value in moments.items():
-                if isinstance(value, Tensor) and value.dim() and value.shape != weights[index].shape:
+                is_moment = isinstance(value, Tensor) and value.dim() and not name.endswith("_scale")
+                if is_moment and value.shape != weights[index].shape:
                     raise ValueError(
                         f"{name} of weight {index} has shape {tuple(value.shape)}, not {tuple(weights[index].shape)}"
                     )
 
 
 def _build(model: nn.Module, config: OptimConfig, master_of: Mapping[int, Tensor]) -> list[torch.optim.Optimizer]:
-    """AdamW with weight decay on matrices only; or Muon on the hidden matrices beside it."""
+    """AdamW with weight decay on matrices only, in one of its two forms; or Muon on the hidden matrices beside it."""
     hidden, matrices, vectors = (
         [master_of.get(id(weight), weight) for weight in weights] for weights in _split_weights(model)
     )
-    if config.name == "adamw":
+    if config.name != "muon":
         hidden, matrices = [], hidden + matrices
     groups = [
         {"params": weights, "lr": config.lr, "peak_lr": config.lr, "weight_decay": decay}
@@ -159,7 +199,9 @@ def _build(model: nn.Module, config: OptimConfig, master_of: Mapping[int, Tensor
         if weights
     ]
     parts: list[torch.optim.Optimizer] = []
-    if groups:
+    if groups and config.name == "adamw8bit":
+        parts.append(AdamW8(groups, lr=config.lr, betas=config.betas))
+    elif groups:
         # One kernel for all weights where the device has it; on the CPU the plain form is the reproducible one.
         fused = True if all(weight.is_cuda for weight in matrices + vectors) else None
         parts.append(torch.optim.AdamW(groups, betas=config.betas, fused=fused))
