@@ -225,7 +225,8 @@ def _target(found: re.Match[str], _: Text, repository: Repository) -> str:
 
 Rule = Callable[[re.Match[str], Text, Repository], str]
 RULES: tuple[tuple[str, Rule], ...] = (
-    (r"\bDESIGN \d|\bnotes?, section|\bthe (?:issue|brief) (?:asks|says|wants)|\bissue #?\d|(?<![\w.])/(?:home|root|Users|work)/\w", _elsewhere),
+    (r"\bDESIGN \d|\bnotes?, section|\bthe (?:issue|brief) (?:asks|says|wants)|\bissue #?\d", _elsewhere),
+    (r"(?<![\w.])/(?:home|root|Users|work)/\w", _elsewhere),
     (rf"(?<![\w./-])(?:{'|'.join(map(re.escape, ROOMS))})/[\w./*-]*[\w*/](?![<{{\w])", _rooted),
     (r"(?<![\w./*-])(?:[\w-]+/)*[\w-]+\*?\.(?:py|md)\b", _file),
     (r"\]\(([^)\s]+)\)", _link),

@@ -28,8 +28,9 @@ def warm(tiny_checkpoint: Callable[[str], Path], tmp_path_factory: pytest.TempPa
             "max_refills": 2,
             "eval": {"data": {"drawn": {"split": "dev", "families": ["bars"], "count": 4}}, "every": 2},
         },
+        {"lora": {"rank": 4}, "loss": {"kl_coef": 0.05}, "optim": {"lr": 1e-2, "warmup_steps": 0}},
     ],
-    ids=["defaults", "everything on"],
+    ids=["defaults", "everything on", "adapters"],
 )
 def test_resumed_rl_equals_uninterrupted(warm: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
     config = rl_config(warm, **changes)

@@ -6,6 +6,9 @@ from pydantic import Field
 
 from srpo.core.records import Record
 
+TrainedDtype = Literal["auto", "float32", "bfloat16"]
+"""`auto` is bfloat16 on a GPU that has it, and float32 elsewhere."""
+
 
 class LoraConfig(Record):
     """Low-rank adapters in place of full training: the model's own weights stay as they are."""

@@ -11,7 +11,7 @@ from srpo.core.prompts import PromptName
 from srpo.core.records import Record, Style
 from srpo.core.rewards import Preset, weights_of
 from srpo.data.config import SourceConfig
-from srpo.policy.config import OptimConfig
+from srpo.policy.config import LoraConfig, OptimConfig, TrainedDtype
 from srpo.runs.progress import note
 
 LossVariant = Literal["grpo", "dr_grpo", "dapo", "gspo"]
@@ -129,6 +129,11 @@ class RlConfig(Record):
     """Held-out evaluation inside the run."""
     freeze_vision: bool = True
     """Leave the vision tower as it is, as the paper does."""
+    lora: LoraConfig | None = None
+    """Train low-rank adapters beside the language model's linear layers in place of its weights; the finished model has
+    them merged, and stands beside them in `adapter/`."""
+    quantize: Literal["nf4"] | None = None
+    """Hold the weights beside the adapters in four bits (QLoRA); needs `lora` and bitsandbytes."""
     checkpoint_every: int = Field(default=50, ge=1)
     """Steps between checkpoints from which a stopped run goes on."""
     max_pixels: int | None = Field(default=None, ge=1)
@@ -136,9 +141,9 @@ class RlConfig(Record):
     prompt_cache: int = Field(default=256, ge=0)
     """Prompts with their processed pictures that are kept in memory."""
     device: str = "cpu"
-    """Torch device."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Type of the weights."""
+    """Torch device; `auto` takes a GPU where there is one."""
+    dtype: TrainedDtype = "float32"
+    """Type of the weights; `auto` is bfloat16 on a GPU that has it. The optimizer keeps float32 masters of them."""
     autocast: Literal["bfloat16"] | None = None
     """Type that forward passes compute in, where it is not that of the weights."""
     seed: int = 0
@@ -154,6 +159,12 @@ class RlConfig(Record):
     def _rl_defaults(cls, value: Any) -> Any:
         # Whoever sets `lr` alone must not get the schedule of SFT with it.
         return _OPTIM | value if isinstance(value, dict) else value
+
+    @model_validator(mode="after")
+    def _four_bits(self) -> Self:
+        if self.quantize is not None and self.lora is None:
+            raise ValueError(f"quantize: {self.quantize!r} holds weights that cannot be trained; add a lora block")
+        return self
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -13,6 +13,7 @@ from srpo.grading import Grader
 from srpo.policy.load import load_policy, save_policy
 from srpo.policy.optim import Optimizer
 from srpo.policy.prompts import PromptEncoder
+from srpo.policy.trained import load_trained
 from srpo.rl.config import RlConfig
 from srpo.rl.metrics import PhaseTimer
 from srpo.rl.problems import ProblemStream, RlProblems, load_rl_problems
@@ -81,15 +82,11 @@ def open_trainer(
     """Load models and optimizer, at the checkpoint if there is one."""
     extra = checkpoint.extra if checkpoint else {}
     check_same_data(extra, problems.digest, config.data.label)
-    policy = load_policy(
-        checkpoint.path if checkpoint else config.model,
-        device=config.device,
-        dtype=config.dtype,
-        autocast=config.autocast,
-        freeze_vision=config.freeze_vision,
-    )
+    policy = load_trained(config, checkpoint.path if checkpoint else None)
     reference = None
-    if config.loss.kl_coef > 0:
+    if config.loss.kl_coef > 0 and config.lora is not None:
+        reference = policy  # with its adapters off it is the model that the run began with
+    elif config.loss.kl_coef > 0:
         reference = load_policy(
             config.model, device=config.device, dtype=config.dtype, autocast=config.autocast, trainable=False
         )

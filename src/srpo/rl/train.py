@@ -20,10 +20,11 @@ import torch
 from torch import Tensor
 
 from srpo.core.records import Origin, Sampling, Trace
-from srpo.policy.load import save_policy
+from srpo.policy.lora import adapters_off
 from srpo.policy.optim import Optimizer
 from srpo.policy.prefix import Logprobs, completion_logprobs
 from srpo.policy.prompts import PromptEncoder, split
+from srpo.policy.trained import save_trained
 from srpo.rl.checks import check_start
 from srpo.rl.config import RlConfig
 from srpo.rl.losses import Normalizer, policy_loss
@@ -78,7 +79,7 @@ class RlTrainer:
 
     def save(self, path: Path) -> None:
         """Write what a resumed run loads."""
-        save_policy(self.policy, path)
+        save_trained(self.policy, path)
         self.optimizer.save(path)
 
 
@@ -234,7 +235,8 @@ def piece_loss(
         old_B_T = current_B_T
     reference_B_T = None
     if reference is not None:
-        with torch.no_grad():
+        # A policy that trains adapters is its own reference, without them.
+        with torch.no_grad(), adapters_off(reference.model):
             reference_B_T = _logprobs(reference, groups_P, config).logprobs_B_T
     loss, stats = policy_loss(
         config.loss.variant,

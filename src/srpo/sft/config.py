@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from srpo.config.fields import Spelling
 from srpo.core.prompts import PromptName
 from srpo.core.records import Record, Style
-from srpo.policy.config import OptimConfig
+from srpo.policy.config import LoraConfig, OptimConfig, TrainedDtype
 
 FirstAttemptLoss = Literal["all", "right", "none"]
 
@@ -45,6 +45,11 @@ class SftConfig(Record):
     """Optimizer and schedule."""
     freeze_vision: bool = True
     """Leave the vision tower as it is, as the paper does."""
+    lora: LoraConfig | None = None
+    """Train low-rank adapters beside the language model's linear layers in place of its weights; the finished model has
+    them merged, and stands beside them in `adapter/`."""
+    quantize: Literal["nf4"] | None = None
+    """Hold the weights beside the adapters in four bits (QLoRA); needs `lora` and bitsandbytes."""
     checkpoint_every: int = Field(default=100, ge=1)
     """Optimizer steps between checkpoints from which a stopped run goes on."""
     max_pixels: int | None = Field(default=None, ge=1)
@@ -52,13 +57,19 @@ class SftConfig(Record):
     prompt_cache: int = Field(default=1024, ge=0)
     """Prompts with their processed pictures that are kept in memory."""
     device: str = "cpu"
-    """Torch device."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Type of the weights."""
+    """Torch device; `auto` takes a GPU where there is one."""
+    dtype: TrainedDtype = "float32"
+    """Type of the weights; `auto` is bfloat16 on a GPU that has it. The optimizer keeps float32 masters of them."""
     autocast: Literal["bfloat16"] | None = None
     """Type that forward passes compute in, where it is not that of the weights."""
     seed: int = 0
     """Seeds the order of the traces."""
+
+    @model_validator(mode="after")
+    def _four_bits(self) -> Self:
+        if self.quantize is not None and self.lora is None:
+            raise ValueError(f"quantize: {self.quantize!r} holds weights that cannot be trained; add a lora block")
+        return self
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -7,9 +7,10 @@ A stopped or killed run goes on from its last checkpoint and ends with the same 
 """
 
 from srpo.core.records import Record
-from srpo.policy.load import load_policy, save_policy
+from srpo.policy.load import save_policy
 from srpo.policy.optim import Optimizer
 from srpo.policy.prompts import PromptEncoder
+from srpo.policy.trained import load_trained
 from srpo.runs.directory import RunDir
 from srpo.runs.origin import check_same_data
 from srpo.sft.batches import plan_sft
@@ -45,13 +46,7 @@ def run(config: SftConfig, run_dir: RunDir) -> SftSummary:
     if run_dir.finished:
         return SftSummary.model_validate(run_dir.summary())
     checkpoint = run_dir.latest_checkpoint()
-    policy = load_policy(
-        checkpoint.path if checkpoint else config.model,
-        device=config.device,
-        dtype=config.dtype,
-        autocast=config.autocast,
-        freeze_vision=config.freeze_vision,
-    )
+    policy = load_trained(config, checkpoint.path if checkpoint else None)
     plan = plan_sft(config, policy)
     optimizer = Optimizer(policy.model, config.optim, len(plan.batches))
     if checkpoint:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from srpo.policy.load import save_policy
 from srpo.policy.optim import Optimizer
 from srpo.policy.prefix import completion_logprobs
 from srpo.policy.prompts import PromptEncoder, split
+from srpo.policy.trained import save_trained
 from srpo.runs.directory import RunDir
 from srpo.runs.interrupt import Stopped, stop_signal
 from srpo.runs.progress import progress
@@ -39,7 +39,7 @@ class SftTrainer:
 
     def save(self, path: Path) -> None:
         """Write what a resumed run loads."""
-        save_policy(self.policy, path)
+        save_trained(self.policy, path)
         self.optimizer.save(path)
 
 
