@@ -12,6 +12,10 @@ from typing import Any
 
 import yaml
 
+LONGEST_FILE = 4 << 20
+"""Bytes of a configuration, as it is written and with its aliases written out: nine levels of nine make gigabytes."""
+_NODE_BYTES = 100
+"""Of a value beside its text."""
 COMMAND_LINE = "command line"
 """The place of what no flag gave."""
 
@@ -79,7 +83,11 @@ def read_yaml(path: Path) -> Node:
         ConfigError: it cannot be read, is not YAML, or has a key twice.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            data = file.read(LONGEST_FILE + 1)
+        if len(data) > LONGEST_FILE:
+            raise ConfigError(f"{path}: longer than {LONGEST_FILE:,} bytes")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
     except OSError as error:
@@ -111,6 +119,8 @@ def parse_yaml(text: str, name: str, *, place: str | None = None) -> Node | None
         raise ConfigError(f"{where}: not valid YAML: {what}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{place or name}: not valid YAML: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{place or name}: not valid YAML: nested too deeply") from error
 
 
 def problems_text(name: str, lines: Sequence[str]) -> str:
@@ -127,9 +137,13 @@ class _Converter:
     def __init__(self, name: str, place: str | None) -> None:
         self._name, self._place = name, place
         self._open: list[yaml.Node] = []
+        self._num_bytes = 0
 
     def convert(self, node: yaml.Node, key_place: str) -> Node:
         place = self._where(node)
+        self._num_bytes += _NODE_BYTES + (len(node.value) if isinstance(node, yaml.ScalarNode) else 0)
+        if self._num_bytes > LONGEST_FILE:
+            raise ConfigError(f"{place}: more than {LONGEST_FILE:,} bytes with its aliases written out")
         if any(node is outer for outer in self._open):
             raise ConfigError(f"{place}: an alias inside of what it stands for")
         if isinstance(node, yaml.ScalarNode):

@@ -11,6 +11,7 @@ pictures of equal size are cut into patches together.
 """
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +55,8 @@ class Processor:
     """The checkpoint's `Qwen2VLImageProcessorPil`."""
     image_token_id: int
     """Id of the token that stands for one image feature."""
+    control: re.Pattern[str]
+    """The control tokens of the tokenizer, as texts could hold them."""
     value_table: npt.NDArray[np.float32] = field(repr=False)
     """Pixel value after rescaling and normalising, shape (channels, 256)."""
 
@@ -67,10 +70,11 @@ class Processor:
         """Encode conversations with their pictures, ready for the model to continue as the assistant.
 
         The pictures of a conversation stand before the text of its first user turn. Pictures of equal size are
-        preprocessed together.
+        preprocessed together. Control tokens in the texts are encoded as the text that they are: a question that holds
+        `<|im_end|>` ends no turn, one that holds `<|image_pad|>` asks for no picture.
 
         Raises:
-            ValueError: the text itself contains image tokens, or a picture cannot be brought to the model's size.
+            ValueError: a picture cannot be brought to the model's size, or the chat template fails.
 
         """
         pictures = [image for _, images in conversations for image in images]
@@ -90,18 +94,41 @@ class Processor:
             }
             for i, (role, text) in enumerate(messages)
         ]
-        return str(self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
+        try:
+            return str(self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
+        # Templates are programs: jinja's errors, and any of Python's.
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}"
+            raise ValueError(f"the chat template fails: {what}") from error
+
+    def _token_ids(self, messages: Sequence[tuple[str, str]], num_images: int) -> list[int]:
+        """Ids of the rendered conversation, the texts' own control tokens as text.
+
+        Such a token is set between two marks before the template sees it, and what lies between marks is encoded
+        apart. Tokenizers cut texts at control tokens first of all, so that everything else gets the ids it always had.
+        """
+        texts = [text for _, text in messages]
+        if not any(self.control.search(text) for text in texts):
+            return self._encoded(self.render(messages, num_images), as_text=False)
+        mark = _unused_character(texts)
+        marked = [(role, self.control.sub(lambda found: f"{mark}{found[0]}{mark}", text)) for role, text in messages]
+        pieces = self.render(marked, num_images).split(mark)
+        return [token for at, piece in enumerate(pieces) for token in self._encoded(piece, as_text=at % 2 == 1)]
+
+    def _encoded(self, text: str, *, as_text: bool) -> list[int]:
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False, split_special_tokens=as_text)["input_ids"]
+        return ids
 
     def _assemble(
         self, messages: Sequence[tuple[str, str]], pictures: Sequence[tuple[npt.NDArray[np.float32], tuple[int, int]]]
     ) -> EncodedPrompt:
-        ids = self.tokenizer(self.render(messages, len(pictures)), add_special_tokens=False)["input_ids"]
+        ids = self._token_ids(messages, len(pictures))
         merged = self.image_processor.merge_size**2
         features = [height * width // merged for _, (height, width) in pictures]
         if ids.count(self.image_token_id) != len(pictures):
             raise ValueError(
                 f"the rendered prompt holds {ids.count(self.image_token_id)} image placeholders for {len(pictures)} "
-                "pictures; remove image tokens from the text, or use a checkpoint whose chat template places pictures"
+                "pictures; use a checkpoint whose chat template places pictures"
             )
         remaining = iter(features)
         expanded: list[int] = []
@@ -169,14 +196,20 @@ def load_processor(checkpoint: str | Path) -> Processor:
     """Read tokenizer, chat template and image settings of a checkpoint directory.
 
     Raises:
-        ValueError: the directory lacks a fast tokenizer, a chat template or image settings that we support.
+        ValueError: the directory lacks a tokenizer, a chat template or image settings that we support, or they are
+            damaged.
 
     """
     from transformers import AutoTokenizer, PreTrainedTokenizerBase
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-    tokenizer = AutoTokenizer.from_pretrained(str(checkpoint), padding_side="left")
-    image_processor = Qwen2VLImageProcessorPil.from_pretrained(str(checkpoint))
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(checkpoint), padding_side="left")
+        image_processor = Qwen2VLImageProcessorPil.from_pretrained(str(checkpoint))
+    # OSError says what is missing; damaged files raise whatever their parser raises, plain Exception in one case.
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        raise ValueError(f"tokenizer or image settings in {str(checkpoint)!r} cannot be read: {what}") from error
     if not isinstance(tokenizer, PreTrainedTokenizerBase):
         raise ValueError(f"no tokenizer in {str(checkpoint)!r}: found {type(tokenizer).__name__}")
     return make_processor(tokenizer, image_processor, str(checkpoint))
@@ -194,18 +227,51 @@ def make_processor(tokenizer: Any, image_processor: Any, place: str) -> Processo
         raise ValueError(f"the tokenizer in {place!r} has no <|image_pad|> token; is it a Qwen-VL checkpoint?")
     if not image_processor.do_resize:
         raise ValueError(f"the image settings in {place!r} have do_resize=false, which is not supported")
-    return Processor(
+    _check_sizes(image_processor, place)
+    processor = Processor(
         tokenizer=tokenizer,
         image_processor=image_processor,
         image_token_id=image_token_id,
+        control=_control_pattern(tokenizer),
         value_table=_value_table(image_processor),
     )
+    try:
+        processor.render([("user", "How many?")], 1)
+    except ValueError as error:
+        raise ValueError(f"{place!r}: {error}") from error
+    return processor
+
+
+def _check_sizes(settings: Any, place: str) -> None:
+    """ValueError where pictures could not be cut into patches by these settings."""
+    sizes = {name: getattr(settings, name) for name in ("patch_size", "merge_size", "temporal_patch_size")}
+    sizes |= {name: settings.size[name] for name in ("shortest_edge", "longest_edge")}
+    if wrong := {name: size for name, size in sizes.items() if not isinstance(size, int) or size < 1}:
+        raise ValueError(f"the image settings in {place!r} have {wrong}; each must be a whole number of 1 or more")
+
+
+def _control_pattern(tokenizer: Any) -> re.Pattern[str]:
+    """Tags such as `<think>` are tokens of some tokenizers, but no control tokens: prompts are full of them."""
+    special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    longest_first = sorted(special, key=lambda token: (-len(token), token))
+    return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+
+
+def _unused_character(texts: Sequence[str]) -> str:
+    """A character of Unicode's private area that none of these texts has."""
+    used = set().union(*texts)
+    return next(mark for mark in map(chr, range(0xE000, 0xF900)) if mark not in used)
 
 
 def _template_file(place: str) -> str | None:
     """Templates of older checkpoints live beside the tokenizer, in a file of their own."""
     path = Path(place) / "chat_template.json"
-    return str(json.loads(path.read_text(encoding="utf-8"))["chat_template"]) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        return str(json.loads(path.read_bytes())["chat_template"])
+    except (ValueError, LookupError, TypeError, OSError) as error:
+        raise ValueError(f"{str(path)!r} cannot be read: {type(error).__name__}: {error}") from error
 
 
 def _value_table(settings: Any) -> npt.NDArray[np.float32]:
