@@ -106,11 +106,14 @@ SOUND = {"question": "How many?", "answer": "3"}
     rows=st.lists(st.dictionaries(st.sampled_from(COLUMNS), VALUES, max_size=8), min_size=1, max_size=4),
     adapter=st.sampled_from(["auto", "columns", "chat", "verl", "llava-cot", "mulberry", "mathv360k"]),
     is_lenient=st.booleans(),
+    is_nearly_sound=st.booleans(),
 )
 def test_any_row_is_a_problem_or_told_by_its_place(
-    folder: Path, rows: list[dict[str, object]], adapter: str, is_lenient: bool
+    folder: Path, rows: list[dict[str, object]], adapter: str, is_lenient: bool, is_nearly_sound: bool
 ) -> None:
     path = folder / "rows.jsonl"
+    if is_nearly_sound:
+        rows = [{**row, **SOUND} for row in rows]
     # One row that is sound, so that the columns of a problem are there.
     path.write_text("".join(json.dumps(row) + "\n" for row in [SOUND, *rows]))
     source = SourceConfig.model_validate({"path": str(path), "adapter": adapter, "image_store": str(folder / "store")})

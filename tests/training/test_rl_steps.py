@@ -25,7 +25,7 @@ from srpo.policy.optim import Optimizer
 from srpo.policy.policy import Policy
 from srpo.policy.processor import EncodedPrompt
 from srpo.policy.prompts import PromptEncoder
-from srpo.rl.checks import check_format_rate
+from srpo.rl.checks import check_format_rate, without_signal
 from srpo.rl.config import RlConfig, _say_renamed
 from srpo.rl.losses import LossStats
 from srpo.rl.metrics import MinibatchStats, PhaseTimer, PieceStats, rollout_metrics, update_metrics
@@ -241,6 +241,13 @@ def test_format_check_says_rate_example_and_remedy() -> None:
         check_format_rate(traces, "reflective", 0.3)
     for part in ("at character 3: expected <think>", "'text'", "srpo sft", "max_tokens: 3 of 3"):
         assert part in str(caught.value)
+
+
+def test_steps_that_learned_nothing_are_said() -> None:
+    rows = [{"rl/eval/final_accuracy": 0.5}, {"rl/groups/kept": 0.0}, {"rl/groups/kept": 4.0}, {"rl/groups/kept": 0.0}]
+    assert (without_signal(rows) or "").startswith("2 of 3 steps learned nothing")
+    assert without_signal([{"rl/groups/kept": 1.0}]) is None
+    assert without_signal([]) is None
 
 
 def test_ungradable_golds_are_left_out_by_name() -> None:

@@ -1,6 +1,6 @@
 """What must hold before RL may learn; each refusal says what was found and what to do."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from srpo.core.records import FormatError, Style, Trace
@@ -42,6 +42,20 @@ def check_format_rate(traces: Sequence[Trace], style: Style, least: float) -> No
         f"  cut at max_tokens: {cut} of {len(broken)} broken responses\n"
         f"  what to do: start from a model that `srpo sft` trained with style {style!r} and the same prompt"
         f"{', or raise max_tokens' if cut else ''}; to train anyway, lower min_format_rate"
+    )
+
+
+def without_signal(rows: Iterable[Mapping[str, object]]) -> str | None:
+    """What to say of a run whose steps had nothing to learn from, by its metrics; None where all had something.
+
+    A reward that looks fine says nothing here: golds that no response reaches leave every group alike.
+    """
+    kept = [row["rl/groups/kept"] for row in rows if "rl/groups/kept" in row]
+    if not (empty := kept.count(0.0)):
+        return None
+    return (
+        f"{empty} of {len(kept)} steps learned nothing: in every group all responses were right, or all wrong. "
+        "`srpo data check` finds golds that no response can reach; else the problems are too easy or too hard"
     )
 
 

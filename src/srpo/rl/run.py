@@ -14,6 +14,7 @@ from srpo.policy.load import load_policy, save_policy
 from srpo.policy.optim import Optimizer
 from srpo.policy.prompts import PromptEncoder
 from srpo.policy.trained import load_trained
+from srpo.rl.checks import without_signal
 from srpo.rl.config import RlConfig
 from srpo.rl.metrics import PhaseTimer
 from srpo.rl.problems import ProblemStream, RlProblems, load_rl_problems
@@ -22,6 +23,7 @@ from srpo.rl.train import Progress, RlTrainer, train
 from srpo.runs.checkpoint import Checkpoint
 from srpo.runs.directory import RunDir
 from srpo.runs.origin import check_same_data, make_origin
+from srpo.runs.progress import note
 
 
 class RlSummary(Record):
@@ -61,7 +63,10 @@ def run(config: RlConfig, run_dir: RunDir) -> RlSummary:
         start = Progress(checkpoint.step, checkpoint.extra["tokens"]) if checkpoint else Progress(0, 0)
         reached = train(trainer, run_dir, start)
     run_dir.save_model(lambda path: save_policy(trainer.policy, path))
-    row = list(run_dir.metrics())[-1]
+    rows = list(run_dir.metrics())
+    if (said := without_signal(rows)) is not None:
+        note(f"rl: {said}")
+    row = rows[-1]
     summary = RlSummary(
         model=str(run_dir.model_path),
         steps=reached.step,
