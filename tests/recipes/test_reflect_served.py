@@ -87,6 +87,24 @@ def test_money_is_counted_once_and_stops_the_run(tmp_path: Path) -> None:
         assert server.num_paid_twice == len(server.answered)  # the last run has a cache of its own
 
 
+def test_a_pilot_says_what_passes_and_a_run_in_which_nothing_does_stops(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def chatty(body: Body, sample: int) -> str:
+        return answer(body, sample) if body["model"] == "policy" else "That looks fine to me."
+
+    path = write_problems(tmp_path, 60)
+    with FaultServer(answer) as server:
+        reflect(config(server, path, budget={"pilot": 20}), tmp_path / "good")
+        assert re.search(r"pilot of 20 problems: \d\d of 60 passed; not used: \d+ x '", capsys.readouterr().err)
+    with FaultServer(chatty) as server:
+        for pilot in (20, 0):
+            out = tmp_path / f"bad-{pilot}"
+            with pytest.raises(ValueError, match=r"nothing .* can be used: 0 of \d\d passed; not used: \d+ x '"):
+                reflect(config(server, path, budget={"pilot": pilot}), out)
+            assert not (out / "summary.json").exists()
+
+
 def test_a_pilot_estimates_and_is_not_paid_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_problems(tmp_path, 40)
     with FaultServer(answer) as server:

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from pydantic import BaseModel
 
 from srpo.core.records import Problem
-from srpo.runs.batched import Batch, BatchedRun, BatchRecord
+from srpo.runs.batched import Batch, BatchedRun, BatchRecord, Passed, WorkedBatch
 from srpo.runs.directory import RunDir
 from srpo.runs.interrupt import Stop, Stopped
 
@@ -29,6 +30,13 @@ class OutOfMoneyError(Exception):
     pass
 
 
+class Added(NamedTuple):
+    """What came of a batch."""
+
+    total: int
+    passed: Passed
+
+
 class FakeSpending:
     """Money for so many questions."""
 
@@ -36,11 +44,12 @@ class FakeSpending:
         self.money = money
         self.window = window
         self.agreed: list[bool] = []
+        self.passed = Passed(1, 1, {})
 
     def agree(
         self,
         sample: Callable[[int], Sequence[Problem]],
-        work: Callable[[Problem], object],
+        work: Callable[[Problem], WorkedBatch],
         stop: Stop,
         *,
         begun: bool,
@@ -66,11 +75,11 @@ class FakeSpending:
 def add_up(out: Path, spending: FakeSpending) -> None:
     """Sums of the answers, batch by batch, and of all so far in the state."""
 
-    def work(problems: Sequence[Problem]) -> int:
+    def work(problems: Sequence[Problem]) -> Added:
         spending.money -= len(problems)
         if spending.money < 0:
             raise OutOfMoneyError
-        return sum(int(one.answer) for one in problems)
+        return Added(sum(int(one.answer) for one in problems), spending.passed)
 
     with (
         RunDir.open(out, Config(), "eval") as run_dir,
@@ -78,11 +87,11 @@ def add_up(out: Path, spending: FakeSpending) -> None:
     ):
         total = batched.state.get("total", 0)
 
-        def record(batch: Batch, result: int) -> BatchRecord:
+        def record(batch: Batch, result: Added) -> BatchRecord:
             nonlocal total
-            total += result
+            total += result.total
             batched.ledgers[LEDGER].append([Sum(total=total)])
-            return BatchRecord({"eval/sum": result}, {"total": total}, {"total": str(total)})
+            return BatchRecord({"eval/sum": result.total}, {"total": total}, {"total": str(total)})
 
         starts = range(0, len(PROBLEMS), SIZE)
         batches = [Batch(number, PROBLEMS[start : start + SIZE]) for number, start in enumerate(starts, start=1)]
@@ -112,6 +121,14 @@ def test_a_run_that_ran_out_of_money_goes_on_after_its_last_batch(tmp_path: Path
     assert sums(tmp_path) == [3, 15, 36, 45]
     assert spending.agreed == [False, True]
     assert spending.money == 0
+
+
+def test_a_run_in_which_nothing_passes_stops_and_says_why(tmp_path: Path) -> None:
+    spending = FakeSpending(money=100)
+    spending.passed = Passed(15, 0, {"leak": 10, "truncated": 5})
+    with pytest.raises(ValueError, match="0 of 45 passed; not used: 30 x 'leak', 15 x 'truncated'"):
+        add_up(tmp_path, spending)
+    assert sums(tmp_path) == [3, 15], "the batch that tips the scale is not recorded"
 
 
 def test_rows_that_were_there_before_the_first_batch_stay(tmp_path: Path) -> None:

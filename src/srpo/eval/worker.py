@@ -1,5 +1,6 @@
 """One batch of an evaluation: asked, graded, judged. Nothing here writes: the run commits, in order."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from srpo.grading import Grader
 from srpo.models import asking
 from srpo.models.pool import turn_of
 from srpo.models.protocol import Completion, InspectingGenerator
+from srpo.runs.batched import Passed
 from srpo.runs.directory import RunDir
 from srpo.runs.origin import make_origin
 
@@ -25,6 +27,12 @@ class EvaluatedBatch(NamedTuple):
     rejected: list[Rejected]
     num_adjusted: int
     judging: Judging
+
+    @property
+    def passed(self) -> Passed:
+        """Of the responses: those that came, right or wrong."""
+        reasons = Counter(one.reason for one in self.rejected)
+        return Passed(len(self.decided) + len(self.rejected), len(self.decided), reasons)
 
 
 class Worker:

@@ -17,6 +17,7 @@ from srpo.core.records import Problem
 from srpo.models.config import BudgetConfig
 from srpo.models.meter import BudgetSpent
 from srpo.models.pool import ModelPool
+from srpo.runs.batched import NOTHING_ASKED, Passed, WorkedBatch
 from srpo.runs.files import write_atomic
 from srpo.runs.interrupt import Stop, Stopped
 from srpo.runs.ordered import POLL_S
@@ -44,7 +45,7 @@ class PoolSpending:
     def agree(
         self,
         sample: Callable[[int], Sequence[Problem]],
-        work: Callable[[Problem], object],
+        work: Callable[[Problem], WorkedBatch],
         stop: Stop,
         *,
         begun: bool,
@@ -94,18 +95,21 @@ class PoolSpending:
         """Let nobody wait for a server any more."""
         self._pool.cancel()
 
-    def _pilot(self, problems: Sequence[Problem], work: Callable[[Problem], object], stop: Stop) -> CostEstimate:
+    def _pilot(self, problems: Sequence[Problem], work: Callable[[Problem], WorkedBatch], stop: Stop) -> CostEstimate:
         with ExitStack() as stack:
             watched = [stack.enter_context(meter.watch()) for meter in self._pool.meters]
-            self._work_all(problems, work, stop)
+            passed = self._work_all(problems, work, stop)
             usd = [math.fsum(costs.get(problem.id, 0.0) for costs in watched) for problem in problems]
+        note(f"srpo: pilot of {len(problems)} problems: {passed}")
+        passed.check()
         estimate = from_pilot(usd, num_problems=self._num_problems)
         write_atomic(self._path, estimate.model_dump_json() + "\n")
         return estimate
 
-    def _work_all(self, problems: Sequence[Problem], work: Callable[[Problem], object], stop: Stop) -> None:
+    def _work_all(self, problems: Sequence[Problem], work: Callable[[Problem], WorkedBatch], stop: Stop) -> Passed:
         """Each problem by itself, so that its costs are its own."""
         executor = concurrent.futures.ThreadPoolExecutor(len(problems), thread_name_prefix="pilot")
+        passed = NOTHING_ASKED
         try:
             waiting = {executor.submit(work, problem) for problem in problems}
             while waiting:
@@ -113,9 +117,10 @@ class PoolSpending:
                     waiting, timeout=POLL_S, return_when=concurrent.futures.FIRST_EXCEPTION
                 )
                 for future in done:
-                    future.result()
+                    passed = passed.plus(future.result().passed)
                 if stop.requested:
                     raise Stopped("in the pilot")
+            return passed
         except BaseException:
             self._pool.cancel()
             raise

@@ -16,6 +16,7 @@ from srpo.reflect.config import ReflectConfig
 from srpo.reflect.judge import ReflectionJudge
 from srpo.reflect.models import ReflectModels
 from srpo.reflect.teacher import Question, Teacher
+from srpo.runs.batched import Passed
 
 
 class Difficulty(Record):
@@ -45,6 +46,11 @@ class ReflectedBatch(NamedTuple):
     difficulties: tuple[Difficulty, ...]
     counts: Counter[str]
     """attempts, graded, right, asked, requests, verified"""
+
+    @property
+    def passed(self) -> Passed:
+        """Of the attempts."""
+        return Passed(self.counts["attempts"], len(self.traces), Counter(one.reason for one in self.rejected))
 
 
 class Reflector:

@@ -8,6 +8,7 @@ Batches are worked several at a time and recorded in order, each followed by a c
 stopped or out of money therefore goes on after its last batch, and ends as if nothing had happened.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -21,7 +22,10 @@ from srpo.runs.ordered import ordered_map
 from srpo.runs.progress import Shown, progress
 from srpo.runs.rejects import Ledger
 
-_R = TypeVar("_R")
+_R = TypeVar("_R", bound="WorkedBatch")
+_MOST_REASONS = 4
+_ENOUGH = 40
+"""Texts of which none could be used, until a run is ended: with one good in ten, that happens once in 70 times."""
 _Sample = Callable[[int], Sequence[Problem]]
 
 
@@ -46,6 +50,43 @@ class BatchRecord(NamedTuple):
     """What stands beside the progress bar."""
 
 
+class Passed(NamedTuple):
+    """How many texts of models could be used, and why the others could not."""
+
+    num_asked: int
+    num_passed: int
+    reasons: Mapping[str, int]
+
+    def __str__(self) -> str:
+        why = ", ".join(f"{count} x {reason!r}" for reason, count in Counter(self.reasons).most_common(_MOST_REASONS))
+        share = f"{self.num_passed} of {self.num_asked} passed"
+        return f"{share}; not used: {why}" if why else share
+
+    def plus(self, other: "Passed") -> "Passed":
+        """Both together."""
+        reasons = Counter(self.reasons) + Counter(other.reasons)
+        return Passed(self.num_asked + other.num_asked, self.num_passed + other.num_passed, reasons)
+
+    def check(self) -> None:
+        """Raise ValueError where nothing passes, and enough was asked to say so."""
+        if not self.num_passed and self.num_asked >= _ENOUGH:
+            raise ValueError(
+                f"nothing that the models wrote can be used: {self}. Look at one answer, mend model or prompt, and run "
+                "it again"
+            )
+
+
+NOTHING_ASKED = Passed(0, 0, {})
+
+
+class WorkedBatch(Protocol):
+    """What came of a batch."""
+
+    @property
+    def passed(self) -> Passed:
+        """How many of its texts could be used."""
+
+
 class Spending(Protocol):
     """What a run knows of the models that it pays: `models.spending.PoolSpending`."""
 
@@ -53,7 +94,7 @@ class Spending(Protocol):
     def window(self) -> int:
         """How many batches keep the models busy."""
 
-    def agree(self, sample: _Sample, work: Callable[[Problem], object], stop: Stop, *, begun: bool) -> None:
+    def agree(self, sample: _Sample, work: Callable[[Problem], WorkedBatch], stop: Stop, *, begun: bool) -> None:
         """Find out what the run will cost, and ask before much is spent, unless the run has `begun`; or `Stopped`."""
 
     def limited(self, where: Callable[[], str]) -> AbstractContextManager[None]:
@@ -118,7 +159,10 @@ class BatchedRun:
                 cancel=spending.cancel,
             )
             with progress(self._num_problems, self._run.stage, done=self._num_done) as bar:
+                passed = NOTHING_ASKED
                 for batch, result in worked:
+                    passed = passed.plus(result.passed)
+                    passed.check()
                     recorded = record(batch, result)
                     self._save(batch, recorded)
                     bar.advance(len(batch.problems), **recorded.shown, **spending.shown(self._num_done))
