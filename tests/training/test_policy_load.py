@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -238,3 +239,35 @@ def test_torn_weights_are_a_named_error(tiny_checkpoint: Callable[[str], Path], 
     weights.write_bytes(weights.read_bytes()[:size])
     with pytest.raises(ValueError, match="torn' is incomplete or damaged"):
         load_policy(tmp_path / "torn")
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("model.safetensors.index.json", b"{}"),
+        ("model.safetensors.index.json", b"["),
+        ("model.safetensors.index.json", b'{"metadata": {}, "weight_map": {"a": "../../etc/passwd"}}'),
+        ("pytorch_model.bin", b"no pickle"),
+        ("pytorch_model.bin", pickle.dumps({"a": print})),
+        ("pytorch_model.bin", b""),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_weights_of_other_kinds_that_are_damaged_are_named(
+    tiny_checkpoint: Callable[[str], Path], tmp_path: Path, file: str, content: bytes
+) -> None:
+    shutil.copytree(tiny_checkpoint("qwen2_5_vl"), tmp_path / "bad")
+    (tmp_path / "bad/model.safetensors").unlink()
+    (tmp_path / "bad" / file).write_bytes(content)
+    with pytest.raises(ValueError, match="bad' is incomplete or damaged"):
+        load_policy(tmp_path / "bad")
+
+
+def test_pictures_are_cut_as_the_vision_tower_reads_them(
+    tiny_checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_checkpoint("qwen2_5_vl"), tmp_path / "bad")
+    path = tmp_path / "bad/preprocessor_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"patch_size": 7}))
+    with pytest.raises(ValueError, match=r"has patch_size 7, and the vision_config of config\.json patch_size \d+"):
+        load_policy(tmp_path / "bad")

@@ -89,7 +89,6 @@ def _load_parts(root: Path, name: str, *, device: str, dtype: Dtype, quantize: Q
     """Model and processor of a plain checkpoint; the weights go to the device one by one."""
     import torch
     import transformers
-    from safetensors import SafetensorError
 
     model_type = _read_config(root).get("model_type")
     if model_type not in MODEL_FAMILIES:
@@ -106,12 +105,33 @@ def _load_parts(root: Path, name: str, *, device: str, dtype: Dtype, quantize: Q
             output_loading_info=True,
         )
         processor = load_processor(root)
-    except (OSError, SafetensorError) as error:
-        raise ValueError(f"checkpoint {name!r} is incomplete or damaged: {error}") from error
     except RuntimeError as error:
         raise ValueError(f"checkpoint {name!r} does not fit its config.json: {error}") from error
+    except (MemoryError, ImportError):
+        raise
+    # OSError and safetensors' own say what is cut; indices, pickles and configs raise whatever their reader does.
+    except Exception as error:
+        what = str(error) if isinstance(error, (OSError, ValueError)) else f"{type(error).__name__}: {error}"
+        raise ValueError(f"checkpoint {name!r} is incomplete or damaged: {what}") from error
     _check_tensors(name, info)
+    _check_patches(name, model.config.vision_config, processor.image_processor)
     return model, processor
+
+
+def _check_patches(name: str, vision: Any, settings: Any) -> None:
+    """ValueError where pictures are cut otherwise than the vision tower reads them."""
+    pairs = {
+        "patch_size": "patch_size",
+        "merge_size": "spatial_merge_size",
+        "temporal_patch_size": "temporal_patch_size",
+    }
+    for ours, theirs in pairs.items():
+        cut, read = getattr(settings, ours), getattr(vision, theirs)
+        if cut != read:
+            raise ValueError(
+                f"checkpoint {name!r}: preprocessor_config.json has {ours} {cut}, and the vision_config of config.json "
+                f"{theirs} {read}; they must be equal"
+            )
 
 
 def _check_quantized(quantize: Quantize | None, *, is_adapter: bool, trains_all: bool) -> None:

@@ -54,8 +54,9 @@ def without_signal(rows: Iterable[Mapping[str, object]]) -> str | None:
     if not (empty := kept.count(0.0)):
         return None
     return (
-        f"{empty} of {len(kept)} steps learned nothing: in every group all responses were right, or all wrong. "
-        "`srpo data check` finds golds that no response can reach; else the problems are too easy or too hard"
+        f"{empty} of {len(kept)} steps learned nothing: no group had responses that were rewarded differently "
+        "and passed the online filter. `srpo data check` finds golds that no response can reach; else the problems are "
+        "too easy or too hard"
     )
 
 
