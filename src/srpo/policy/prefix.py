@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name that everyone knows it by
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
-from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
+from transformers.cache_utils import Cache, DynamicLayer
 
 from srpo.policy.policy import Policy
 from srpo.policy.processor import EncodedPrompt
@@ -71,6 +71,22 @@ class Prefix(NamedTuple):
     """Final hidden state of each prompt's last token; it predicts the first completion token."""
 
 
+class PrefixLayer(DynamicLayer):  # type: ignore[misc]
+    """Cache layer that is written once, in the type of the computation; a layer that is computed again leaves it."""
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        """Keep the prompts' keys and values, and return them."""
+        # Rotary embeddings lift keys to float32 under autocast, where attention takes them down again.
+        keys, values = key_states.to(value_states.dtype).contiguous(), value_states.contiguous()
+        if not self.is_initialized:
+            self.keys, self.values, self.is_initialized = keys, values, True
+        return keys, values
+
+    def get_seq_length(self) -> int:
+        """Nothing stands before a prompt."""
+        return 0
+
+
 class ExpandingLayer(DynamicLayer):  # type: ignore[misc]
     """Cache layer that puts a row's prompt before its own keys and values; rows of one prompt share the tensors."""
 
@@ -80,6 +96,7 @@ class ExpandingLayer(DynamicLayer):  # type: ignore[misc]
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         """Return the keys and values that the new tokens may look at."""
+        key_states = key_states.to(value_states.dtype)
         keys = torch.cat([self.prefix_keys.index_select(0, self.rows_B), key_states], dim=-2)
         values = torch.cat([self.prefix_values.index_select(0, self.rows_B), value_states], dim=-2)
         return keys, values
@@ -110,13 +127,13 @@ def completion_logprobs(
         ValueError: counts differ, a completion is empty or holds a banned token, temperature is not positive.
 
     """
-    rows = _flatten(policy, prompts, completions, temperature)
+    rows = flatten(policy, prompts, completions, temperature)
     with policy.autocast():
         if len(rows.tokens) == len(prompts):
             hidden_N_D = _joint_hidden(policy, prompts, rows)
         else:
-            hidden_N_D = _shared_hidden(policy, prompts, rows)
-    return _finish(policy, rows, hidden_N_D, temperature=temperature, entropy=entropy)
+            hidden_N_D = continued_hidden(policy, compute_prefix(policy, batch_prompts(policy, prompts)), rows)
+    return finish(policy, rows, hidden_N_D, temperature=temperature, entropy=entropy)
 
 
 def plain_logprobs(
@@ -131,7 +148,7 @@ def plain_logprobs(
 
     Arguments and errors as in `completion_logprobs`.
     """
-    rows = _flatten(policy, prompts, completions, temperature)
+    rows = flatten(policy, prompts, completions, temperature)
     device = policy.device
     full = [torch.cat([prompts[p].input_ids, torch.tensor(t)]) for p, t in zip(rows.prompt, rows.tokens, strict=True)]
     input_ids = _pad([row.tolist() for row in full], policy.pad_id).to(device)
@@ -182,7 +199,7 @@ def batch_prompts(policy: Policy, prompts: Sequence[EncodedPrompt]) -> PromptBat
 
 def compute_prefix(policy: Policy, batch: PromptBatch) -> Prefix:
     """Run vision tower and language model over each prompt once, with gradients where they are enabled."""
-    cache = DynamicCache(config=policy.model.config.get_text_config())
+    cache = Cache(layers=[PrefixLayer() for _ in policy.model.model.language_model.layers])
     hidden_P_L_D = policy.model.model(
         input_ids=batch.input_ids_P_L,
         position_ids=batch.positions_3_P_L,
@@ -226,7 +243,7 @@ def suffix_hidden(policy: Policy, prefix: Prefix, cache: Cache, rows_B: Tensor, 
     return hidden
 
 
-class _Rows(NamedTuple):
+class Rows(NamedTuple):
     """Completions as B rows, prompt by prompt."""
 
     prompt: list[int]
@@ -235,7 +252,8 @@ class _Rows(NamedTuple):
     mask_B_T: Tensor
 
 
-def _flatten(policy: Policy, prompts: Sequence[EncodedPrompt], completions: Completions, temperature: float) -> _Rows:
+def flatten(policy: Policy, prompts: Sequence[EncodedPrompt], completions: Completions, temperature: float) -> Rows:
+    """Put completions one under the other, and check them."""
     if len(prompts) != len(completions):
         raise ValueError(f"{len(prompts)} prompts but completions for {len(completions)}")
     if temperature <= 0:
@@ -253,10 +271,10 @@ def _flatten(policy: Policy, prompts: Sequence[EncodedPrompt], completions: Comp
     if banned.any():
         ids = sorted(set(tokens_B_T[banned].tolist()))
         raise ValueError(f"completions hold banned tokens {policy.tokenizer.convert_ids_to_tokens(ids)} (ids {ids})")
-    return _Rows(prompt, tokens, tokens_B_T, mask_B_T)
+    return Rows(prompt, tokens, tokens_B_T, mask_B_T)
 
 
-def _joint_hidden(policy: Policy, prompts: Sequence[EncodedPrompt], rows: _Rows) -> Tensor:
+def _joint_hidden(policy: Policy, prompts: Sequence[EncodedPrompt], rows: Rows) -> Tensor:
     """Hidden states that predict each token when no prompt is shared: one pass over prompt and completion."""
     joined = [
         EncodedPrompt(
@@ -280,9 +298,8 @@ def _joint_hidden(policy: Policy, prompts: Sequence[EncodedPrompt], rows: _Rows)
     return hidden
 
 
-def _shared_hidden(policy: Policy, prompts: Sequence[EncodedPrompt], rows: _Rows) -> Tensor:
-    """Hidden states that predict each token, each prompt computed once."""
-    prefix = compute_prefix(policy, batch_prompts(policy, prompts))
+def continued_hidden(policy: Policy, prefix: Prefix, rows: Rows) -> Tensor:
+    """Hidden states that predict each token, from prompts that are computed already."""
     prompt_B = torch.tensor(rows.prompt, device=policy.device)
     lengths = rows.mask_B_T.sum(1)
     tokens_B_T, mask_B_T = rows.tokens_B_T.to(policy.device), rows.mask_B_T.to(policy.device)
@@ -309,7 +326,7 @@ def _length_buckets(lengths_B: Tensor) -> list[Tensor]:
     return list(order.chunk(max(1, min(8, len(order) // 16))))
 
 
-def _finish(policy: Policy, rows: _Rows, hidden_N_D: Tensor, *, temperature: float, entropy: bool) -> Logprobs:
+def finish(policy: Policy, rows: Rows, hidden_N_D: Tensor, *, temperature: float, entropy: bool) -> Logprobs:
     """Apply the LM head to the N positions that predict a token, and put the log-probs into their rows."""
     mask_B_T = rows.mask_B_T.to(policy.device)
     targets_N = rows.tokens_B_T[rows.mask_B_T].to(policy.device)

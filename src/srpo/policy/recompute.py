@@ -1,0 +1,119 @@
+"""Memory for time in learning: activations are computed again, and responses are scored a few at a time.
+
+`recompute_layers` keeps only the input of every block of the model and computes its inside again in the backward pass;
+a Hugging Face model's own switch is without effect in evaluation mode and fails on caches. `logprobs_in_pieces` makes
+one response the smallest unit of learning: the prompt's keys and values are leaves to which the pieces add gradient,
+and one backward pass takes the sum through prompt and picture. Neither changes a number beyond rounding.
+
+    recompute_layers(policy.model)
+    for rows, result in logprobs_in_pieces(policy, prompts, completions, micro_responses=2):
+        loss(rows, result).backward()
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import wraps
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from srpo.policy.policy import Policy
+from srpo.policy.prefix import (
+    Completions,
+    Logprobs,
+    Prefix,
+    Rows,
+    batch_prompts,
+    completion_logprobs,
+    compute_prefix,
+    continued_hidden,
+    finish,
+    flatten,
+)
+from srpo.policy.processor import EncodedPrompt
+
+
+def recompute_layers(model: nn.Module) -> None:
+    """Let every block of the language model, and of a vision tower that learns, forget its activations."""
+    blocks = list(model.model.language_model.layers)
+    if any(weight.requires_grad for weight in model.model.visual.parameters()):
+        blocks += list(model.model.visual.blocks)
+    for block in blocks:
+        block.forward = _forgetful(block.forward)
+
+
+def _forgetful(forward: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(forward)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        if not torch.is_grad_enabled():
+            return forward(*args, **kwargs)
+        # There is no dropout, so there is no state of randomness to keep.
+        return checkpoint(forward, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)
+
+    return run
+
+
+def logprobs_in_pieces(
+    policy: Policy,
+    prompts: Sequence[EncodedPrompt],
+    completions: Completions,
+    *,
+    micro_responses: int | None,
+    temperature: float = 1.0,
+    entropy: bool = False,
+) -> Iterator[tuple[slice, Logprobs]]:
+    """Log-probs of at most `micro_responses` completions at a time, and the rows that they are of.
+
+    The caller calls `backward` on every piece before it asks for the next, and asks until there is none: that is when
+    the gradient goes on into the prompts. Arguments and errors otherwise as in `completion_logprobs`.
+    """
+    rows = flatten(policy, prompts, completions, temperature)
+    num_rows = len(rows.tokens)
+    size = micro_responses or num_rows
+    if size >= num_rows or num_rows == len(prompts):
+        # Where no prompt is shared, a piece is computed together with its prompts.
+        for begin in range(0, num_rows, size):
+            part = slice(begin, begin + size)
+            own = prompts if size >= num_rows else [prompts[p] for p in rows.prompt[part]]
+            texts = completions if size >= num_rows else [[tokens] for tokens in rows.tokens[part]]
+            yield part, completion_logprobs(policy, own, texts, temperature=temperature, entropy=entropy)
+        return
+    with policy.autocast():
+        prefix = compute_prefix(policy, batch_prompts(policy, prompts))
+    leaves = _leaves(prefix)
+    for begin in range(0, num_rows, size):
+        part = slice(begin, begin + size)
+        piece = _piece(rows, part)
+        with policy.autocast():
+            hidden_N_D = continued_hidden(policy, leaves, piece)
+        yield part, finish(policy, piece, hidden_N_D, temperature=temperature, entropy=entropy)
+    _go_on_into_prompts(prefix, leaves)
+
+
+def _leaves(prefix: Prefix) -> Prefix:
+    """The same numbers, from which gradients do not flow on."""
+    keys, values = ([one.detach().requires_grad_(one.requires_grad) for one in part] for part in prefix[1:3])
+    last = prefix.last_hidden_P_D
+    return Prefix(prefix.batch, keys, values, last.detach().requires_grad_(last.requires_grad))
+
+
+def _go_on_into_prompts(prefix: Prefix, leaves: Prefix) -> None:
+    """One backward pass through the prompts with all that the pieces have added up."""
+    pairs: list[tuple[Tensor, Tensor]] = [
+        (ours, theirs.grad)
+        for ours, theirs in zip(_tensors(prefix), _tensors(leaves), strict=True)
+        if theirs.grad is not None
+    ]
+    if pairs:
+        torch.autograd.backward([ours for ours, _ in pairs], [gradient for _, gradient in pairs])
+
+
+def _tensors(prefix: Prefix) -> list[Tensor]:
+    return [*prefix.keys, *prefix.values, prefix.last_hidden_P_D]
+
+
+def _piece(rows: Rows, part: slice) -> Rows:
+    """Some of the rows, without columns that none of them fills."""
+    size = int(rows.mask_B_T[part].sum(1).max())
+    return Rows(rows.prompt[part], rows.tokens[part], rows.tokens_B_T[part, :size], rows.mask_B_T[part, :size])
