@@ -78,8 +78,8 @@ class PrefixLayer(DynamicLayer):  # type: ignore[misc]
         """Keep the prompts' keys and values, and return them."""
         # Rotary embeddings lift keys to float32 under autocast, where attention takes them down again.
         keys, values = key_states.to(value_states.dtype).contiguous(), value_states.contiguous()
-        if not self.is_initialized:
-            self.keys, self.values, self.is_initialized = keys, values, True
+        if self.keys is None:
+            self.keys, self.values = keys, values
         return keys, values
 
     def get_seq_length(self) -> int:

@@ -15,7 +15,7 @@ from functools import wraps
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from srpo.policy.policy import Policy
@@ -34,7 +34,7 @@ from srpo.policy.prefix import (
 from srpo.policy.processor import EncodedPrompt
 
 
-def recompute_layers(model: nn.Module) -> None:
+def recompute_layers(model: Any) -> None:
     """Let every block of the language model, and of a vision tower that learns, forget its activations."""
     blocks = list(model.model.language_model.layers)
     if any(weight.requires_grad for weight in model.model.visual.parameters()):
