@@ -74,6 +74,9 @@ class Prefix(NamedTuple):
 class PrefixLayer(DynamicLayer):  # type: ignore[misc]
     """Cache layer that is written once, in the type of the computation; a layer that is computed again leaves it."""
 
+    keys: Tensor | None
+    values: Tensor | None
+
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         """Keep the prompts' keys and values, and return them."""
         # Rotary embeddings lift keys to float32 under autocast, where attention takes them down again.
