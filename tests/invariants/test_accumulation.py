@@ -68,15 +68,17 @@ def test_rl_pieces(tiny_checkpoint: Callable[[str], Path], variant: str) -> None
             )
         groups.append(TrajectoryGroup(problem=problem, prompt=prompt, trajectories_G=tuple(trajectories)))
 
-    def learn(micro_prompts: int | None) -> tuple[float, dict[str, Tensor]]:
-        changes: dict[str, Any] = {"loss": {"variant": variant, "kl_coef": 0.1}, "micro_prompts": micro_prompts}
-        pieces = accumulate_gradients(policy, reference, groups, rl_config(Path("m"), **changes), on_policy=False)
-        assert len(pieces) == (1 if micro_prompts is None else -(-3 // micro_prompts))
+    def learn(micro_prompts: int | None, micro_responses: int | None = None) -> tuple[float, dict[str, Tensor]]:
+        changes: dict[str, Any] = {"micro_prompts": micro_prompts, "micro_responses": micro_responses}
+        config = rl_config(Path("m"), loss={"variant": variant, "kl_coef": 0.1}, **changes)
+        pieces = accumulate_gradients(policy, reference, groups, config, on_policy=False)
+        rows = [3 * size for size in {None: (3,), 1: (1, 1, 1), 2: (2, 1)}[micro_prompts]]
+        assert len(pieces) == sum(-(-count // (micro_responses or count)) for count in rows)
         return sum(piece.loss for piece in pieces), gradients(policy)
 
     reference = load_policy(tiny_checkpoint("qwen2_5_vl"), trainable=False)
     loss, whole = learn(None)
-    for size in (1, 2):
-        other, ours = learn(size)
+    for sizes in ((1, None), (2, None), (1, 1), (2, 4), (None, 2)):
+        other, ours = learn(*sizes)
         assert other == pytest.approx(loss, rel=1e-5)
         assert_same(ours, whole)

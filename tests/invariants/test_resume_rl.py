@@ -28,7 +28,14 @@ def warm(tiny_checkpoint: Callable[[str], Path], tmp_path_factory: pytest.TempPa
             "max_refills": 2,
             "eval": {"data": {"drawn": {"split": "dev", "families": ["bars"], "count": 4}}, "every": 2},
         },
-        {"lora": {"rank": 4}, "loss": {"kl_coef": 0.05}, "optim": {"lr": 1e-2, "warmup_steps": 0}},
+        {
+            "lora": {"rank": 4},
+            "loss": {"kl_coef": 0.05},
+            "optim": {"lr": 1e-2, "warmup_steps": 0},
+            "recompute": True,
+            "micro_prompts": 1,
+            "micro_responses": 3,
+        },
     ],
     ids=["defaults", "everything on", "adapters"],
 )

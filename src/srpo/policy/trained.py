@@ -46,6 +46,10 @@ class TrainedConfig(Protocol):
     def quantize(self) -> Literal["nf4"] | None:
         """Four bits for what does not train."""
 
+    @property
+    def recompute(self) -> bool | None:
+        """Whether layers are computed again in the backward pass; None does so on a GPU."""
+
 
 def load_trained(config: TrainedConfig, checkpoint: Path | None = None) -> Policy:
     """The policy of a run that begins, or goes on from `checkpoint`.
@@ -56,6 +60,7 @@ def load_trained(config: TrainedConfig, checkpoint: Path | None = None) -> Polic
     import torch
 
     from srpo.policy.lora import load_adapter
+    from srpo.policy.recompute import recompute_layers
 
     adapts = config.lora is not None
     policy = load_policy(
@@ -67,6 +72,8 @@ def load_trained(config: TrainedConfig, checkpoint: Path | None = None) -> Polic
         lora=config.lora,
         quantize=config.quantize,
     )
+    if config.recompute or (config.recompute is None and policy.device.type != "cpu"):
+        recompute_layers(policy.model)
     if checkpoint is None:
         return policy
     if adapts:

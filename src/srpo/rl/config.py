@@ -112,6 +112,9 @@ class RlConfig(Record):
     """Chance that a response's first attempt carries no loss, so that what follows is learned by itself at times."""
     micro_prompts: int | None = Field(default=None, ge=1)
     """Groups per forward and backward pass; None takes all at once. It changes memory and padding, not the result."""
+    micro_responses: int | None = Field(default=None, ge=1)
+    """Responses that are learned from at one time, for groups that are too large themselves; their prompts are computed
+    once all the same. None takes all of the pass."""
     min_format_rate: float = Field(default=0.3, ge=0, le=1)
     """The run refuses to start when fewer of the first rollout's responses than this have the right format."""
     symbolic: bool = True
@@ -134,6 +137,9 @@ class RlConfig(Record):
     them merged, and stands beside them in `adapter/`."""
     quantize: Literal["nf4"] | None = None
     """Hold the weights beside the adapters in four bits (QLoRA); needs `lora` and bitsandbytes."""
+    recompute: bool | None = None
+    """Keep only the input of every layer and compute its inside again in the backward pass: a third more work in a
+    tenth of the memory. None does so on a GPU."""
     checkpoint_every: int = Field(default=50, ge=1)
     """Steps between checkpoints from which a stopped run goes on."""
     max_pixels: int | None = Field(default=None, ge=1)

@@ -2,7 +2,7 @@
 
 To read a step whole takes five files: this one, `rl/rollout.py` (sample, grade, reward, advantage), `core/rewards.py`,
 `core/advantages.py` and `rl/losses.py`. The model itself is asked twice: `policy.decode.sample` writes the responses,
-`policy.prefix.completion_logprobs` scores them with gradients. What is off unless a config asks for it stands apart:
+`policy.recompute.logprobs_in_pieces` scores them with gradients. What is off unless a config asks for it stands apart:
 `rl/roll_ins.py`, and `rl/reward.py` for a reward of one's own.
 
 Differs from the released code in these points: groups are filtered by the correctness of the final answer, not by the
@@ -22,8 +22,9 @@ from torch import Tensor
 from srpo.core.records import Origin, Sampling, Trace
 from srpo.policy.lora import adapters_off
 from srpo.policy.optim import Optimizer
-from srpo.policy.prefix import Logprobs, completion_logprobs
+from srpo.policy.prefix import Logprobs
 from srpo.policy.prompts import PromptEncoder, split
+from srpo.policy.recompute import logprobs_in_pieces
 from srpo.policy.trained import save_trained
 from srpo.rl.checks import check_start
 from srpo.rl.config import RlConfig
@@ -207,24 +208,26 @@ def accumulate_gradients(
     whole = Normalizer(len(trajectories_B), num_tokens)
     pieces: list[PieceStats] = []
     for piece_P in split(minibatch_P, config.micro_prompts):
-        loss, stats = piece_loss(policy, reference, piece_P, config, whole, on_policy=on_policy)
-        loss.backward()
-        pieces.append(stats)
+        piece_B = [one for group in piece_P for one in group.trajectories_G]
+        references = _reference_logprobs(reference, piece_P, config) if reference is not None else []
+        for index, (rows, now) in enumerate(_logprobs(policy, piece_P, config, entropy=True)):
+            reference_B_T = references[index] if references else None
+            loss, stats = piece_loss(now, reference_B_T, piece_B[rows], config, whole, on_policy=on_policy)
+            loss.backward()
+            pieces.append(stats)
     return pieces
 
 
 def piece_loss(
-    policy: "Policy",
-    reference: "Policy | None",
-    groups_P: Sequence[TrajectoryGroup],
+    now: Logprobs,
+    reference_B_T: Tensor | None,
+    trajectories_B: Sequence[Trajectory],
     config: RlConfig,
     whole: Normalizer,
     *,
     on_policy: bool,
 ) -> tuple[Tensor, PieceStats]:
-    """The share of a minibatch's loss that these groups have in it; `whole` divides, whatever the pieces."""
-    now = _logprobs(policy, groups_P, config, entropy=True)
-    trajectories_B = [one for group in groups_P for one in group.trajectories_G]
+    """The share of a minibatch's loss that these responses have in it; `whole` divides, whatever the pieces."""
     current_B_T = now.logprobs_B_T.detach()
     mask_B_T = now.mask_B_T & ~_leading([one.num_masked for one in trajectories_B], current_B_T)
     old_B_T = _padded([one.logprobs for one in trajectories_B], current_B_T)
@@ -233,11 +236,6 @@ def piece_loss(
     if on_policy and not mismatch_max <= config.mismatch_tolerance:
         # Before the first update the trainer's own log-probabilities are the old policy's by definition.
         old_B_T = current_B_T
-    reference_B_T = None
-    if reference is not None:
-        # A policy that trains adapters is its own reference, without them.
-        with torch.no_grad(), adapters_off(reference.model):
-            reference_B_T = _logprobs(reference, groups_P, config).logprobs_B_T
     loss, stats = policy_loss(
         config.loss.variant,
         logprobs_B_T=now.logprobs_B_T,
@@ -313,15 +311,28 @@ def choose_traces(rollout: Rollout, step: int, count: int) -> list[Trace]:
 
 def _logprobs(
     policy: "Policy", groups_P: Sequence[TrajectoryGroup], config: RlConfig, *, entropy: bool = False
-) -> Logprobs:
+) -> Iterator[tuple[slice, Logprobs]]:
     prompts_P = [group.prompt for group in groups_P]
     tokens_P_G = [[one.token_ids for one in group.trajectories_G] for group in groups_P]
-    return completion_logprobs(policy, prompts_P, tokens_P_G, temperature=config.temperature, entropy=entropy)
+    return logprobs_in_pieces(
+        policy,
+        prompts_P,
+        tokens_P_G,
+        micro_responses=config.micro_responses,
+        temperature=config.temperature,
+        entropy=entropy,
+    )
+
+
+def _reference_logprobs(reference: "Policy", groups_P: Sequence[TrajectoryGroup], config: RlConfig) -> list[Tensor]:
+    # A policy that trains adapters is its own reference, without them.
+    with torch.no_grad(), adapters_off(reference.model):
+        return [one.logprobs_B_T for _, one in _logprobs(reference, groups_P, config)]
 
 
 def _with_own_logprobs(policy: "Policy", group: TrajectoryGroup, config: RlConfig) -> TrajectoryGroup:
     with torch.no_grad():
-        rows_G = _logprobs(policy, [group], config).logprobs_B_T.tolist()
+        rows_G = [row for _, piece in _logprobs(policy, [group], config) for row in piece.logprobs_B_T.tolist()]
     own_G = [
         replace(one, logprobs=tuple(row[: len(one.token_ids)]))
         for one, row in zip(group.trajectories_G, rows_G, strict=True)

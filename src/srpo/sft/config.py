@@ -50,6 +50,9 @@ class SftConfig(Record):
     them merged, and stands beside them in `adapter/`."""
     quantize: Literal["nf4"] | None = None
     """Hold the weights beside the adapters in four bits (QLoRA); needs `lora` and bitsandbytes."""
+    recompute: bool | None = None
+    """Keep only the input of every layer and compute its inside again in the backward pass: a third more work in a
+    tenth of the memory. None does so on a GPU."""
     checkpoint_every: int = Field(default=100, ge=1)
     """Optimizer steps between checkpoints from which a stopped run goes on."""
     max_pixels: int | None = Field(default=None, ge=1)
