@@ -168,7 +168,7 @@ def test_model_arguments_are_checked(tmp_path: Path) -> None:
     config = ours.read_arguments({"model": "m", "base_url": "http://localhost:1/v1", "device": None, "batch_size": 4})
     server = config.opened()
     assert isinstance(server, ServerConfig)
-    assert (server.base_url, config.device) == ("http://localhost:1/v1", "cpu")
+    assert (server.base_url, config.device) == ("http://localhost:1/v1", "auto")
 
 
 @pytest.mark.usefixtures("lmms")

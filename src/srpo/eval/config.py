@@ -6,7 +6,7 @@ benchmark: mathvista
 data: data/mathvista                                                            # without it, from the hub
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -16,6 +16,7 @@ from srpo.core.records import MarkStyle, Record, Sampling
 from srpo.data.config import SourceConfig
 from srpo.eval.benchmarks.named import BenchmarkName
 from srpo.models.config import MAY_CHANGE, BudgetConfig, Model, ServerConfig, check_local
+from srpo.policy.precision import AutoDtype
 
 EVAL_MAY_CHANGE = tuple(name for name in MAY_CHANGE if not name.startswith("teacher."))
 """Settings that decide how a run gets on, not what comes out: a stopped run may go on with others."""
@@ -94,10 +95,10 @@ class EvalConfig(Record):
     """Let math-verify, in a worker process, decide what the rules cannot."""
     rounded: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Relative tolerance for decimals that answer an exact gold: 0.01 lets 8.66 answer 5√3."""
-    device: str = "cpu"
-    """Torch device, e.g. `cuda:0`."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Type of the weights."""
+    device: str = "auto"
+    """Torch device, e.g. `cuda:0`; `auto` takes a GPU where there is one."""
+    dtype: AutoDtype = "auto"
+    """Type of the weights; `auto` is bfloat16 on a GPU that has it, and float32 elsewhere."""
 
     @model_validator(mode="after")
     def _several_samples_differ(self) -> Self:

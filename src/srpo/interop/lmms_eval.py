@@ -24,6 +24,7 @@ from srpo.grading import bare_answer, is_plain_number
 from srpo.interop.questions import has_lettered_options, listed_options
 from srpo.models.config import ServerConfig
 from srpo.models.protocol import Completion, InspectingGenerator, Message, Request
+from srpo.policy.precision import AutoDtype
 from srpo.runs.directory import RunDir
 from srpo.runs.progress import note, progress
 
@@ -62,8 +63,8 @@ class LmmsConfig(Record):
     """Problems that a checkpoint answers together."""
     max_pixels: Annotated[int, Field(ge=1)] | None = None
     """Larger pictures are scaled down to this area."""
-    device: str = "cpu"
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    device: str = "auto"
+    dtype: AutoDtype = "auto"
 
     @model_validator(mode="after")
     def _one_model(self) -> "LmmsConfig":

@@ -10,11 +10,13 @@ the batch, up to rounding; sampled ones do, because a batch shares one random st
 
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from srpo.core.records import Sampling
 from srpo.data.images import read_image
 from srpo.models.protocol import Completion, PromptInfo, Request
+from srpo.policy.precision import AutoDtype
+from srpo.runs.progress import note
 
 if TYPE_CHECKING:
     from srpo.policy.policy import Policy
@@ -103,10 +105,10 @@ def _max_positions(policy: "Policy") -> int | None:
     return getattr(getattr(config, "text_config", config), "max_position_embeddings", None)
 
 
-def load_generator(
-    model: str, *, device: str, dtype: Literal["float32", "bfloat16", "float16"], max_pixels: int | None
-) -> LocalGenerator:
+def load_generator(model: str, *, device: str, dtype: AutoDtype, max_pixels: int | None) -> LocalGenerator:
     """Load a checkpoint for sampling alone."""
     from srpo.policy.load import load_policy
 
-    return LocalGenerator(load_policy(model, device=device, dtype=dtype, trainable=False), max_pixels=max_pixels)
+    policy = load_policy(model, device=device, dtype=dtype, trainable=False)
+    note(f"srpo: {policy.describe()}")
+    return LocalGenerator(policy, max_pixels=max_pixels)

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from srpo.core.budget import Price
 from srpo.core.records import Sampling
@@ -16,6 +16,7 @@ from srpo.models.meter import Meter, Spend
 from srpo.models.prices import find_price
 from srpo.models.protocol import Completion, Generator, InspectingGenerator, PromptInfo, Request
 from srpo.models.remote import RemoteGenerator
+from srpo.policy.precision import AutoDtype
 from srpo.runs.progress import note
 
 RESPONSES = "responses.sqlite"
@@ -45,7 +46,7 @@ class ModelSettings(Protocol):
         """Torch device."""
 
     @property
-    def dtype(self) -> Literal["float32", "bfloat16", "float16"]:
+    def dtype(self) -> AutoDtype:
         """Type of the weights."""
 
     @property
@@ -100,8 +101,8 @@ class ModelPool:
         cache: ResponseCache | None,
         window: int = 1,
         max_usd: float | None = None,
-        device: str = "cpu",
-        dtype: Literal["float32", "bfloat16", "float16"] = "float32",
+        device: str = "auto",
+        dtype: AutoDtype = "auto",
         max_pixels: int | None = None,
     ) -> None:
         """What is opened ends with `stack`; `window` is how many threads will ask at once."""

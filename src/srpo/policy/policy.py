@@ -86,6 +86,18 @@ class Policy:
         """Rows V of the embedding."""
         return int(self.banned_V.shape[0])
 
+    def describe(self) -> str:
+        """Where the weights are, of which type they are, and how many of them train."""
+        weights = list(self.model.parameters())
+        trained = sum(weight.numel() for weight in weights if weight.requires_grad)
+        parts = [
+            f"{self.name} on {self.device}",
+            f"weights of type {str(self.model.dtype).removeprefix('torch.')}",
+            *([f"computing in {str(self.autocast_dtype).removeprefix('torch.')}"] if self.autocast_dtype else []),
+            *([f"{trained / 1e6:,.1f} million of them train"] if trained else []),
+        ]
+        return ", ".join(parts)
+
     def autocast(self) -> AbstractContextManager[object]:
         """Context in which forward passes run."""
         if self.autocast_dtype is None:

@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 from srpo.policy.config import LoraConfig, TrainedDtype
 from srpo.policy.load import ADAPTER, load_policy, save_parts
 from srpo.policy.policy import Policy
+from srpo.runs.progress import note
 
 _SAVED_DTYPE = "saved_dtype"
 """File of a checkpoint that names the type in which the finished model is written."""
@@ -74,6 +75,7 @@ def load_trained(config: TrainedConfig, checkpoint: Path | None = None) -> Polic
     )
     if config.recompute or (config.recompute is None and policy.device.type != "cpu"):
         recompute_layers(policy.model)
+    note(f"srpo: {policy.describe()}")
     if checkpoint is None:
         return policy
     if adapts:

@@ -14,6 +14,7 @@ from srpo.core.records import Record, Sampling
 from srpo.core.selection import Balance
 from srpo.data.config import SourceConfig
 from srpo.models.config import BudgetConfig, Model, ServerConfig, check_local
+from srpo.policy.precision import AutoDtype
 
 
 class TeacherConfig(Record):
@@ -128,10 +129,10 @@ class ReflectConfig(Record):
     """Let math-verify, in a worker process, decide what the rules cannot."""
     rounded: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Relative tolerance for decimals that answer an exact gold: 0.01 lets 8.66 answer 5√3."""
-    device: str = "cpu"
-    """Torch device, e.g. `cuda:0`."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Type of the weights."""
+    device: str = "auto"
+    """Torch device, e.g. `cuda:0`; `auto` takes a GPU where there is one."""
+    dtype: AutoDtype = "auto"
+    """Type of the weights; `auto` is bfloat16 on a GPU that has it, and float32 elsewhere."""
 
     @model_validator(mode="after")
     def _eyes(self) -> Self:

@@ -146,9 +146,9 @@ class RlConfig(Record):
     """Scale pictures of a larger area down to this many pixels; None leaves it to the model's own image processor."""
     prompt_cache: int = Field(default=256, ge=0)
     """Prompts with their processed pictures that are kept in memory."""
-    device: str = "cpu"
+    device: str = "auto"
     """Torch device; `auto` takes a GPU where there is one."""
-    dtype: TrainedDtype = "float32"
+    dtype: TrainedDtype = "auto"
     """Type of the weights; `auto` is bfloat16 on a GPU that has it. The optimizer keeps float32 masters of them."""
     autocast: Literal["bfloat16"] | None = None
     """Type that forward passes compute in, where it is not that of the weights."""
