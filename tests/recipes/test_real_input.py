@@ -79,8 +79,8 @@ def test_eval_takes_real_problems(tiny: Path, tmp_path: Path, name: str, rows: i
 
 
 @needs_shared
-# MathVision 1050 is 773 once more: scanned anew, options in another order.
-@pytest.mark.parametrize(("name", "usable"), [("mmk12", 200), ("mathvision", 303)])
+# MathVision 1050 is 773 once more: scanned anew, options in another order. A gold of MMK12 can be reached by no answer.
+@pytest.mark.parametrize(("name", "usable"), [("mmk12", 199), ("mathvision", 303)])
 def test_reflect_takes_real_problems_and_says_what_it_rejects(
     tiny: Path, tmp_path: Path, name: str, usable: int
 ) -> None:
