@@ -6,8 +6,8 @@ Every grader gets the same rows: gold, prediction and what is right. Peers get w
 the prediction in a box where it has none. Rows with options are left out for those that know no options. The cases made
 after public bug reports are taken when they lie beside the checkout (`../shared/data/field`).
 
-The authors' function is made after its description (docs/grading.md), not copied: a gold that math-verify cannot read is
-always right, then math-verify, then the first of the letters A to H, whatever its case, against a gold letter.
+The authors' function is made after its description (docs/grading.md), not copied: a gold that math-verify cannot read
+is always right, then math-verify, then the first of the letters A to H, whatever its case, against a gold letter.
 """
 
 import argparse
