@@ -1,5 +1,3 @@
-import time
-
 import pytest
 
 from srpo.grading.answers import extract_answer
@@ -65,17 +63,3 @@ def test_says_why_there_is_no_answer(text: str, why: str) -> None:
 def test_a_conclusion_is_found_at_the_end_of_a_long_text() -> None:
     text = "First we look at the bars. " * 40 + "Therefore the total is 12 apples."
     assert extract_answer(text).text == "Therefore the total is 12 apples."
-
-
-@pytest.mark.parametrize(
-    "piece", ["<answer>", "</answer>", "<think>", r"\boxed{", "**", "answer is ", "( ", "\x00", "{", "so "]
-)
-def test_time_is_linear_in_the_length(piece: str) -> None:
-    def seconds(length: int) -> float:
-        text = piece * (length // len(piece))
-        start = time.process_time()
-        extract_answer(text)
-        return time.process_time() - start
-
-    # The best of three: a collection of garbage among thousands of tests, or a neighbour, is not the reader's time.
-    assert min(seconds(1_000_000) for _ in range(3)) < 60 * max(seconds(50_000), 0.002)

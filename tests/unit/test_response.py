@@ -1,5 +1,4 @@
 import time
-from collections.abc import Callable
 
 import pytest
 
@@ -105,36 +104,6 @@ def test_first_attempt_end() -> None:
 )
 def test_pieces_finds_what_is_there(text: str, expected: Pieces) -> None:
     assert pieces(text) == expected
-
-
-HOSTILE: dict[str, Callable[[int], str]] = {
-    "nested": lambda n: "<think>" * n,
-    "unclosed answers": lambda n: "<think>a</think>" + "<answer>" * n,
-    "closing only": lambda n: "</answer>" * n,
-    "openings then closings": lambda n: "<answer>" * n + "</answer>" * n,
-    "pairs": lambda n: "<answer>7</answer>" * n,
-    "reflections": lambda n: "<reflection>" * n + "</reflection>" * n,
-    "angle brackets": lambda n: "<" * (8 * n),
-    "half tags": lambda n: "<thin</thin" * n,
-    "blanks": lambda n: " " * (8 * n),
-    "nul": lambda n: "<think>" + "\0" * (8 * n),
-    "surrogates": lambda n: "\ud800" * (8 * n),
-}
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_texts_cost_linear_time(name: str) -> None:
-    def cost(n: int) -> float:
-        text = HOSTILE[name](n)
-        start = time.process_time()
-        assert isinstance(parse(text), FormatError)
-        pieces(text)
-        first_attempt_end(text)
-        return time.process_time() - start
-
-    # Sixteen times the text may cost sixteen times as much; a quadratic scan of 100,000 tags would take minutes.
-    small = min(cost(6_250) for _ in range(3))
-    assert cost(100_000) < 100 * small + 0.3
 
 
 def test_ten_megabytes() -> None:
