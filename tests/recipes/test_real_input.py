@@ -184,7 +184,7 @@ def test_a_prompt_that_does_not_fit_is_refused_with_its_length(tiny: Path) -> No
     assert reason is not None
     assert "the model has 4096 positions" in reason
     picture = Request(problem=problem, messages=(Message(role="user", text="<|image_pad|>"),))
-    assert generator.inspect(picture).reason is not None
+    assert generator.inspect(picture).reason is None, "a control token in a question is text"
 
 
 def spoil(out: Path, words: tuple[str | Path, ...], step: int) -> None:

@@ -45,6 +45,7 @@ class FakeSpending:
         self.window = window
         self.agreed: list[bool] = []
         self.passed = Passed(1, 1, {})
+        self.asks_servers = True
 
     def agree(
         self,
@@ -129,6 +130,12 @@ def test_a_run_in_which_nothing_passes_stops_and_says_why(tmp_path: Path) -> Non
     with pytest.raises(ValueError, match="0 of 45 passed; not used: 30 x 'leak', 15 x 'truncated'"):
         add_up(tmp_path, spending)
     assert sums(tmp_path) == [3, 15], "the batch that tips the scale is not recorded"
+    with pytest.raises(ValueError, match="0 of 45 passed"):
+        add_up(tmp_path, spending)
+    assert sums(tmp_path) == [3, 15], "going on begins with what was counted"
+    spending.asks_servers = False
+    add_up(tmp_path, spending)
+    assert len(sums(tmp_path)) > 2, "a model on this machine may be as bad as it likes"
 
 
 def test_rows_that_were_there_before_the_first_batch_stay(tmp_path: Path) -> None:

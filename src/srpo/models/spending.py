@@ -42,6 +42,11 @@ class PoolSpending:
         """How many batches keep the servers busy."""
         return self._pool.window
 
+    @property
+    def asks_servers(self) -> bool:
+        """Whether any model is behind a server."""
+        return bool(self._pool.meters)
+
     def agree(
         self,
         sample: Callable[[int], Sequence[Problem]],

@@ -26,6 +26,8 @@ _R = TypeVar("_R", bound="WorkedBatch")
 _MOST_REASONS = 4
 _ENOUGH = 40
 """Texts of which none could be used, until a run is ended: with one good in ten, that happens once in 70 times."""
+_ASKED, _PASSED = "texts_asked", "texts_passed"
+"""Keys of a checkpoint's state."""
 _Sample = Callable[[int], Sequence[Problem]]
 
 
@@ -67,6 +69,10 @@ class Passed(NamedTuple):
         reasons = Counter(self.reasons) + Counter(other.reasons)
         return Passed(self.num_asked + other.num_asked, self.num_passed + other.num_passed, reasons)
 
+    def state(self) -> dict[str, int]:
+        """The counts, for a checkpoint."""
+        return {_ASKED: self.num_asked, _PASSED: self.num_passed}
+
     def check(self) -> None:
         """Raise ValueError where nothing passes, and enough was asked to say so."""
         if not self.num_passed and self.num_asked >= _ENOUGH:
@@ -93,6 +99,10 @@ class Spending(Protocol):
     @property
     def window(self) -> int:
         """How many batches keep the models busy."""
+
+    @property
+    def asks_servers(self) -> bool:
+        """Whether somebody else's machine answers, so that a run without use is not only this machine's time."""
 
     def agree(self, sample: _Sample, work: Callable[[Problem], WorkedBatch], stop: Stop, *, begun: bool) -> None:
         """Find out what the run will cost, and ask before much is spent, unless the run has `begun`; or `Stopped`."""
@@ -125,6 +135,8 @@ class BatchedRun:
         self.ledgers: dict[str, Ledger] = {}
         """Open in the block, for `record` to write to."""
         self._lengths = {name: self.state.get(name, length) for name, length in ledgers.items()}
+        # Kept over restarts: a run that goes on must end where one that was never stopped ends.
+        self._passed = Passed(self.state.get(_ASKED, 0), self.state.get(_PASSED, 0), {})
         self._num_done = min(self.num_batches * batch_size, num_problems)
         self._stack = ExitStack()
         run_dir.total_steps = -(-num_problems // batch_size)
@@ -147,6 +159,7 @@ class BatchedRun:
 
         Raises:
             Stopped: the user asked to stop, or the money is spent; the run is saved.
+            ValueError: nothing that servers wrote can be used.
         """
         spending = self._spending
         with spending.limited(self._where), stop_signal() as stop:
@@ -159,10 +172,10 @@ class BatchedRun:
                 cancel=spending.cancel,
             )
             with progress(self._num_problems, self._run.stage, done=self._num_done) as bar:
-                passed = NOTHING_ASKED
                 for batch, result in worked:
-                    passed = passed.plus(result.passed)
-                    passed.check()
+                    self._passed = self._passed.plus(result.passed)
+                    if spending.asks_servers:
+                        self._passed.check()
                     recorded = record(batch, result)
                     self._save(batch, recorded)
                     bar.advance(len(batch.problems), **recorded.shown, **spending.shown(self._num_done))
@@ -174,7 +187,7 @@ class BatchedRun:
         self._num_done += len(batch.problems)
         self._run.log(batch.number, recorded.metrics)
         lengths = {name: ledger.sync() for name, ledger in self.ledgers.items()}
-        self._run.checkpoint(batch.number, _save_nothing, {**recorded.state, **lengths})
+        self._run.checkpoint(batch.number, _save_nothing, {**recorded.state, **lengths, **self._passed.state()})
 
     def _where(self) -> str:
         return f"after batch {self.num_batches} of {self._run.total_steps}"
