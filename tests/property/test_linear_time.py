@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from srpo.core.records import FormatError
-from srpo.core.response import first_attempt_end, parse, pieces
+from srpo.core.cleaning import answer_in_json, clean_response, spoken, unwrapped
+from srpo.core.records import Attempt, FormatError
+from srpo.core.response import first_attempt_end, parse, parse_attempt, pieces
 from srpo.grading.answers import extract_answer
 
 HOSTILE: dict[str, Callable[[int], str]] = {
@@ -51,3 +52,39 @@ def test_time_is_linear_in_the_length(piece: str) -> None:
 
     # The best of three: a collection of garbage among thousands of tests, or a neighbour, is not the reader's time.
     assert min(seconds(1_000_000) for _ in range(3)) < 60 * max(seconds(50_000), 0.002)
+
+
+def test_ten_megabytes() -> None:
+    text = "<think>" + "a<b " * 2_500_000 + "</think><answer>7</answer>"
+    start = time.process_time()
+    parsed = parse_attempt(text)
+    assert time.process_time() - start < 20
+    assert isinstance(parsed, Attempt)
+    assert len(parsed.think) == 10_000_000
+
+
+FRAGMENTS = [
+    "<",
+    "<think>",
+    "</think>",
+    "<answer>",
+    "<|",
+    "<|im_end|>",
+    "</s>",
+    "```",
+    '{"answer"',
+    "[THINK]",
+    "◁think▷",
+]
+
+
+@pytest.mark.parametrize("fragment", FRAGMENTS)
+def test_cleaning_is_linear(fragment: str) -> None:
+    start = time.process_time()
+    text = fragment * (200_000 // len(fragment))
+    clean_response(text)
+    spoken(text)
+    pieces(text)
+    unwrapped(text)
+    answer_in_json(text)
+    assert time.process_time() - start < 3

@@ -1,7 +1,5 @@
 """The one cleaning that everybody who reads a response shares."""
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -171,18 +169,3 @@ PIECES = [
 def test_a_cleaned_text_has_nothing_left_to_read_as_tags(text: str) -> None:
     once = clean_response(text)
     assert [tag.name for tag in tags_of(clean_response(once))] == [tag.name for tag in tags_of(once)]
-
-
-HOSTILE = ["<", "<think>", "</think>", "<answer>", "<|", "<|im_end|>", "</s>", "```", '{"answer"', "[THINK]", "◁think▷"]
-
-
-@pytest.mark.parametrize("fragment", HOSTILE)
-def test_cleaning_is_linear(fragment: str) -> None:
-    start = time.process_time()
-    text = fragment * (200_000 // len(fragment))
-    clean_response(text)
-    spoken(text)
-    pieces(text)
-    unwrapped(text)
-    answer_in_json(text)
-    assert time.process_time() - start < 3

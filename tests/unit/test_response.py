@@ -1,5 +1,3 @@
-import time
-
 import pytest
 
 from srpo.core.records import Attempt, FormatError, Response
@@ -104,12 +102,3 @@ def test_first_attempt_end() -> None:
 )
 def test_pieces_finds_what_is_there(text: str, expected: Pieces) -> None:
     assert pieces(text) == expected
-
-
-def test_ten_megabytes() -> None:
-    text = "<think>" + "a<b " * 2_500_000 + "</think><answer>7</answer>"
-    start = time.process_time()
-    parsed = parse_attempt(text)
-    assert time.process_time() - start < 20
-    assert isinstance(parsed, Attempt)
-    assert len(parsed.think) == 10_000_000
