@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import pytest
@@ -112,17 +112,45 @@ def test_results_do_not_depend_on_batching(tiny_policy: Policy, monkeypatch: pyt
     prompts = prompts_of(policy)
     sampling = Sampling(max_tokens=40)
 
-    def tokens(max_rows: int = decode.MAX_ROWS) -> list[tuple[int, ...]]:
+    def tokens(max_bytes: int | None = None) -> list[tuple[int, ...]]:
         generator = seeded()
-        groups = sample(policy, prompts, num_samples=20, sampling=sampling, generator=generator, max_rows=max_rows)
+        groups = sample(policy, prompts, num_samples=20, sampling=sampling, generator=generator, max_bytes=max_bytes)
         return [c.token_ids for c in rows(groups)]
 
     reference = tokens()
-    assert tokens(max_rows=7) == reference
+    for max_bytes in (2**20, 2**18, 1):
+        assert tokens(max_bytes) == reference
     monkeypatch.setattr(decode, "MIN_FINISHED_SHARE", 2.0)  # never drop a row
     assert tokens() == reference
     monkeypatch.setattr(decode, "MIN_FINISHED_SHARE", 0.0)
     assert tokens() == reference
+
+
+@pytest.mark.parametrize("max_bytes", [2**18, 2**20, 2**24])
+def test_keys_and_values_stay_below_their_share_of_the_bytes(
+    tiny_policy: Policy, monkeypatch: pytest.MonkeyPatch, max_bytes: int
+) -> None:
+    sizes: list[tuple[int, int]] = []
+    run = decode._Decoder.run
+
+    def measured(decoder: Any) -> Any:
+        tensors = [states for layer in decoder.layers for states in (layer.keys, layer.values)]
+        sizes.append((len(decoder.row_R), sum(one.untyped_storage().nbytes() for one in tensors)))
+        return run(decoder)
+
+    monkeypatch.setattr(decode._Decoder, "run", measured)
+    sample(
+        tiny_policy, prompts_of(tiny_policy), num_samples=16, sampling=Sampling(max_tokens=30), generator=seeded(),
+        max_bytes=max_bytes,
+    )  # fmt: skip
+    assert sum(rows for rows, _ in sizes) == 16 * len(prompts_of(tiny_policy))
+    assert len({rows for rows, _ in sizes[:-1]}) <= 1
+    for _, num_bytes in sizes:
+        assert num_bytes <= 0.75 * max_bytes
+    if len(sizes) > 1:
+        # One row more would not have fitted: what choosing tokens takes is bounded, too.
+        rows, num_bytes = sizes[0]
+        assert (rows + 1) * (num_bytes / rows + 32 * tiny_policy.vocab_size) > 0.6 * max_bytes
 
 
 def test_the_generator_state_decides_everything(tiny_policy: Policy) -> None:
@@ -144,7 +172,7 @@ def test_samples_follow_the_distribution(tiny_policy: Policy) -> None:
     prompt = tiny_policy.encode("How many bars?", [picture(0)])
     count = 4000
     groups = sample(
-        tiny_policy, [prompt], num_samples=count, sampling=Sampling(max_tokens=1), generator=seeded(), max_rows=count
+        tiny_policy, [prompt], num_samples=count, sampling=Sampling(max_tokens=1), generator=seeded(), max_bytes=2**31
     )
     seen = Counter(completion.token_ids[0] for completion in groups[0])
     allowed = [i for i in range(tiny_policy.vocab_size) if i not in tiny_policy.banned_ids]

@@ -17,12 +17,11 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
 from srpo.core.records import Sampling
+from srpo.policy.limits import CACHE_SHARE, free_bytes, num_rows, parts_that_fit, prompt_bytes
 from srpo.policy.policy import Policy
-from srpo.policy.prefix import Prefix, batch_prompts, compute_prefix, suffix_hidden
+from srpo.policy.prefix import Prefix, PromptBatch, batch_prompts, compute_prefix, suffix_hidden
 from srpo.policy.processor import EncodedPrompt
 
-MAX_ROWS = 256
-"""Rows decoded together; bounds the memory of keys and values."""
 MIN_FINISHED_SHARE = 0.1
 """Share of finished rows from which dropping them pays for moving the others."""
 
@@ -49,7 +48,7 @@ def sample(
     sampling: Sampling,
     generator: torch.Generator,
     forced: Forced | None = None,
-    max_rows: int = MAX_ROWS,
+    max_bytes: int | None = None,
 ) -> list[list[SampledCompletion]]:
     """Sample `num_samples` completions for each prompt, in order.
 
@@ -60,7 +59,8 @@ def sample(
         sampling: temperature, top-p and the largest number of tokens, forced ones included; its seed is not used.
         generator: source of all randomness; advanced by the same amount whatever is sampled.
         forced: tokens that the completions must begin with.
-        max_rows: rows decoded together.
+        max_bytes: bound on keys, values and what is computed beside them; None takes what the device has free. One
+            row is decoded at a time at the least.
 
     Raises:
         ValueError: sampling settings out of range, or forced tokens that are too many, banned or an end token.
@@ -74,11 +74,14 @@ def sample(
         (len(row_prompts), sampling.max_tokens), generator=generator, dtype=torch.float64, device=generator.device
     ).to(policy.device)
     done: list[SampledCompletion] = []
+    room = free_bytes(policy.device) if max_bytes is None else max_bytes
+    capacity = max((one.num_tokens for one in prompts), default=0) + max(map(len, starts), default=0)
+    max_rows = num_rows(policy, capacity + sampling.max_tokens, CACHE_SHARE * room)
     with torch.inference_mode(), policy.autocast():
         for begin in range(0, len(row_prompts), max_rows):
             rows = slice(begin, begin + max_rows)
             first, last = row_prompts[rows][0], row_prompts[rows][-1]
-            prefix = compute_prefix(policy, batch_prompts(policy, prompts[first : last + 1]))
+            prefix = _compute_prompts(policy, prompts[first : last + 1], (1 - CACHE_SHARE) * room)
             local = torch.tensor([p - first for p in row_prompts[rows]], device=policy.device)
             decoder = _Decoder(
                 policy, prefix, prompt_B=local, starts=starts[rows], uniform_B_T=uniform_B_T[rows], sampling=sampling
@@ -86,6 +89,32 @@ def sample(
             done.extend(decoder.run())
     remaining = iter(done)
     return [[next(remaining) for _ in range(count)] for count in counts]
+
+
+def _compute_prompts(policy: Policy, prompts: Sequence[EncodedPrompt], room: float) -> Prefix:
+    """The prefix of all prompts, computed a few at a time where they are too many for `room` bytes."""
+    size = max(prompt.num_tokens for prompt in prompts)
+    parts = parts_that_fit([prompt_bytes(policy, prompt) for prompt in prompts], room)
+    found = [compute_prefix(policy, batch_prompts(policy, prompts[part], size)) for part in parts]
+    return found[0] if len(found) == 1 else _joined(found)
+
+
+def _joined(parts: list[Prefix]) -> Prefix:
+    """One prefix of several; each layer's pieces are let go as soon as they are joined."""
+    keys, values = (
+        [torch.cat([getattr(part, name).pop(0) for part in parts]) for _ in range(len(getattr(parts[0], name)))]
+        for name in ("keys", "values")
+    )
+    batches = [part.batch for part in parts]
+    batch = PromptBatch(
+        input_ids_P_L=torch.cat([one.input_ids_P_L for one in batches]),
+        lengths_P=torch.cat([one.lengths_P for one in batches]),
+        positions_3_P_L=torch.cat([one.positions_3_P_L for one in batches], dim=1),
+        next_position_P=torch.cat([one.next_position_P for one in batches]),
+        pixel_values=None,
+        image_grid_thw=None,
+    )
+    return Prefix(batch, keys, values, torch.cat([part.last_hidden_P_D for part in parts]))
 
 
 def _check(policy: Policy, num_prompts: int, counts: list[int], sampling: Sampling, forced: Forced | None) -> None:

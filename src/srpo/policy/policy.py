@@ -86,6 +86,12 @@ class Policy:
         """Rows V of the embedding."""
         return int(self.banned_V.shape[0])
 
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """Type in which forward passes compute, and keep keys and values."""
+        dtype: torch.dtype = self.autocast_dtype or self.model.dtype
+        return dtype
+
     def describe(self) -> str:
         """Where the weights are, of which type they are, and how many of them train."""
         weights = list(self.model.parameters())

@@ -179,9 +179,9 @@ def plain_logprobs(
     return Logprobs(logprobs, mask_B_T, entropies)
 
 
-def batch_prompts(policy: Policy, prompts: Sequence[EncodedPrompt]) -> PromptBatch:
-    """Put prompts of any lengths, with and without pictures, into one batch on the policy's device."""
-    input_ids = _pad([prompt.input_ids.tolist() for prompt in prompts], policy.pad_id)
+def batch_prompts(policy: Policy, prompts: Sequence[EncodedPrompt], size: int | None = None) -> PromptBatch:
+    """Put prompts of any lengths, with and without pictures, into one batch on the policy's device, `size` long."""
+    input_ids = _pad([prompt.input_ids.tolist() for prompt in prompts], policy.pad_id, size)
     lengths = torch.tensor([prompt.num_tokens for prompt in prompts])
     pixels, grids = _pictures(prompts, policy.device)
     positions, deltas = policy.model.model.get_rope_index(
@@ -358,8 +358,8 @@ def finish(policy: Policy, rows: Rows, hidden_N_D: Tensor, *, temperature: float
     )
 
 
-def _pad(rows: Sequence[Sequence[int]], value: int) -> Tensor:
-    size = max(len(row) for row in rows)
+def _pad(rows: Sequence[Sequence[int]], value: int, size: int | None = None) -> Tensor:
+    size = size or max(len(row) for row in rows)
     return torch.tensor([[*row, *[value] * (size - len(row))] for row in rows])
 
 

@@ -11,7 +11,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
+from srpo.policy.limits import CACHE_SHARE, free_bytes, parts_that_fit, prompt_bytes
 from srpo.policy.policy import Policy
 from srpo.policy.prefix import Completions, completion_logprobs
 from srpo.policy.processor import EncodedPrompt
@@ -51,10 +53,14 @@ def image_effect(policy: Policy, prompts: Sequence[EncodedPrompt], completions: 
     own = [prompts[i] for i in chosen]
     texts = [completions[i] for i in chosen]
     swapped = [_with_other_picture(i, own) for i in range(len(own))]
+    changes: list[Tensor] = []
+    room = (1 - CACHE_SHARE) * free_bytes(policy.device)
     with torch.no_grad():
-        before = completion_logprobs(policy, own, texts)
-        after = completion_logprobs(policy, swapped, texts)
-    change = (before.logprobs_B_T - after.logprobs_B_T)[before.mask_B_T].abs()
+        for part in parts_that_fit([prompt_bytes(policy, prompt) for prompt in own], room):
+            before = completion_logprobs(policy, own[part], texts[part])
+            after = completion_logprobs(policy, swapped[part], texts[part])
+            changes.append((before.logprobs_B_T - after.logprobs_B_T)[before.mask_B_T].abs())
+    change = torch.cat(changes)
     return ImageEffect(max_abs=float(change.max()), mean_abs=float(change.mean()), num_prompts=len(own))
 
 
