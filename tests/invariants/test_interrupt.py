@@ -1,21 +1,27 @@
 """Ctrl-C, SIGTERM and SIGHUP, with real signals."""
 
+import os
 import shlex
 import signal
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from srpo.runs.interrupt import Stopped, resume_command, stop_signal
+from srpo.grading.symbolic import SymbolicPool
+from srpo.runs.files import atomic_file, make_directory_atomic
+from srpo.runs.interrupt import Stopped, resume_command, signals_interrupt, stop_signal
 
 ROOT = Path(__file__).parents[2]
 TOY = "from tests.support.toy_command import main\nsys.exit(main())\n"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_asks_the_second_aborts(number: signal.Signals, capfd: pytest.CaptureFixture[str]) -> None:
     old = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt) as caught, stop_signal() as stop:  # noqa: PT012
@@ -27,6 +33,113 @@ def test_the_first_signal_asks_the_second_aborts(number: signal.Signals, capfd: 
     assert not isinstance(caught.value, Stopped)
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == old
     assert capfd.readouterr().err.count("finishing this step") == 1
+
+
+def test_a_closing_terminal_sends_two_signals_and_asks_once() -> None:
+    with pytest.raises(Stopped, match="after step 1"), stop_signal() as stop:  # noqa: PT012
+        signal.raise_signal(signal.SIGHUP)
+        signal.raise_signal(signal.SIGHUP)
+        if stop.requested:
+            raise Stopped("after step 1")
+
+
+@contextmanager
+def nobody_reads_stderr() -> Iterator[None]:
+    kept, (reader, writer) = os.dup(2), os.pipe()
+    os.close(reader)
+    os.dup2(writer, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(writer)
+
+
+def test_a_stop_is_taken_where_nobody_reads_what_is_said() -> None:
+    with nobody_reads_stderr(), pytest.raises(Stopped), stop_signal():
+        signal.raise_signal(signal.SIGHUP)
+
+
+def test_what_nohup_ignores_stays_ignored() -> None:
+    old = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with signals_interrupt(), stop_signal() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop.requested
+    finally:
+        signal.signal(signal.SIGHUP, old)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_where_nothing_long_is_under_way_a_signal_ends_it_and_nothing_half_written_stays(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    old = signal.getsignal(number)
+
+    def fill(folder: Path) -> None:
+        (folder / "half").write_text("x")
+        signal.raise_signal(number)
+
+    with pytest.raises(KeyboardInterrupt), signals_interrupt():
+        make_directory_atomic(tmp_path / "out", fill)
+    with pytest.raises(KeyboardInterrupt), signals_interrupt(), atomic_file(tmp_path / "page") as file:  # noqa: PT012
+        file.write("half")
+        signal.raise_signal(number)
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(number) is old
+
+
+def test_a_second_sighup_does_not_break_into_the_tidying_up() -> None:
+    tidied = False
+    with pytest.raises(KeyboardInterrupt), signals_interrupt():  # noqa: PT012
+        try:
+            signal.raise_signal(signal.SIGHUP)
+        finally:
+            signal.raise_signal(signal.SIGHUP)
+            tidied = True
+    assert tidied
+
+
+def test_a_signal_to_the_whole_group_leaves_the_symbolic_worker_to_its_parent() -> None:
+    with SymbolicPool() as symbolic:
+        assert symbolic.verify(r"\sum_{k=1}^{3} k", "6")
+        (worker,) = symbolic._alive
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            os.kill(worker.process.pid, number)
+        assert symbolic.verify(r"\sum_{k=1}^{3} k", "6")
+        assert symbolic.num_timeouts == 0
+
+
+PARENT = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-m", "srpo.runs.child", "grade", sys.argv[1]], stdin=subprocess.PIPE)
+print(child.pid, flush=True)
+child.wait()
+"""
+
+
+def test_a_child_ends_with_a_parent_that_was_killed(tmp_path: Path) -> None:
+    # Nobody ever writes into it: by itself the child would wait for ever.
+    os.mkfifo(tmp_path / "rows.jsonl")
+    command = [sys.executable, "-c", PARENT, str(tmp_path / "rows.jsonl")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        parent.kill()
+        parent.wait()
+        deadline = time.monotonic() + 20
+        while is_running(child):
+            assert time.monotonic() < deadline, "the child outlived its parent"
+            time.sleep(0.02)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def test_a_stage_that_ends_although_asked_to_stop_lets_nothing_follow() -> None:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from importlib import import_module
 
+from srpo.runs.interrupt import Stopped, resume_command, signals_interrupt
 from srpo.runs.secrets import hiding_stderr
 
 COMMANDS = {
@@ -32,6 +33,8 @@ COMMANDS = {
 """Name -> line in the help text. `data check` is the module `srpo.cli.data_check`."""
 TRAINING = frozenset({"demo", "reflect", "sft", "rl", "eval"})
 """Commands that compute with torch, whose threads have to be configured before it is imported."""
+GO_ON = TRAINING | {"score"}
+"""Commands that use what an interrupted one left: its checkpoints, and answers that it paid for."""
 TRAIN_EXTRA = frozenset({"torch", "transformers", "safetensors"})
 """Modules that a light installation does not have."""
 
@@ -41,7 +44,7 @@ OK, BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 0, 2, 130, 141
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `srpo` with these arguments (by default the process's own) and return the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    with hiding_stderr():
+    with hiding_stderr(), signals_interrupt():
         return _main(arguments)
 
 
@@ -61,10 +64,9 @@ def _main(arguments: Sequence[str]) -> int:
             raise
         return _fail(f"this needs {error.name}, which is not installed; install the extra: pip install 'srpo[train]'")
     except (ValueError, OSError) as error:
-        # An OSError without a file name is the machine's trouble or our bug; then the traceback helps.
-        if os.environ.get("SRPO_TRACEBACK") or (isinstance(error, OSError) and error.filename is None):
+        if os.environ.get("SRPO_TRACEBACK"):
             raise
-        return _fail(f"{error.filename!r}: {error.strerror}" if isinstance(error, OSError) else str(error))
+        return _fail(str(error)) if isinstance(error, ValueError) else _fail_by_the_system(error)
 
 
 def run_command(arguments: Sequence[str]) -> int:
@@ -118,14 +120,24 @@ def _fail(message: str) -> int:
     return BAD_INPUT
 
 
-def _interrupted(stopped: KeyboardInterrupt, arguments: Sequence[str]) -> int:
-    from srpo.runs.interrupt import Stopped, resume_command
+def _fail_by_the_system(error: OSError) -> int:
+    from srpo.runs.files import NO_ROOM
 
+    where = f"{error.filename!r}: " if error.filename is not None else ""
+    if error.errno in NO_ROOM:
+        return _fail(f"{where}{error.strerror}; make room, and the same command goes on with what is saved")
+    if not where:
+        # The machine's trouble, or our bug; then the traceback helps.
+        raise error
+    return _fail(f"{where}{error.strerror}")
+
+
+def _interrupted(stopped: KeyboardInterrupt, arguments: Sequence[str]) -> int:
     if isinstance(stopped, Stopped):
         print(f"srpo: stopped {stopped}; this goes on from there:\n  {resume_command()}", file=sys.stderr)
     else:
-        resumable = bool(arguments) and arguments[0] in TRAINING
-        hint = f"; this goes on from the last checkpoint:\n  {resume_command()}" if resumable else ""
+        resumable = bool(arguments) and arguments[0] in GO_ON
+        hint = f"; what is saved or paid is kept, and this goes on with it:\n  {resume_command()}" if resumable else ""
         print(f"\nsrpo: interrupted{hint}", file=sys.stderr)
     return INTERRUPTED
 

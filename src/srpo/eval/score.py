@@ -37,7 +37,7 @@ from srpo.models.meter import BudgetSpent, Spend
 from srpo.models.pool import RESPONSES, ModelPool, batches_under_way
 from srpo.models.protocol import Generator
 from srpo.runs.directory import RunDir
-from srpo.runs.files import TEMPORARY
+from srpo.runs.files import atomic_file
 from srpo.runs.interrupt import Stopped
 from srpo.runs.progress import progress
 from srpo.runs.record_file import RecordFile
@@ -316,11 +316,5 @@ class _Output:
 @contextmanager
 def _rows_file(path: Path) -> Iterator["Sink"]:
     """Rows appear under their name when all of them are there."""
-    temporary = path.with_name(TEMPORARY + path.name)
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            yield lambda rows: file.writelines(f"{row.line()}\n" for row in rows)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    temporary.replace(path)
+    with atomic_file(path, durable=False) as file:
+        yield lambda rows: file.writelines(f"{row.line()}\n" for row in rows)

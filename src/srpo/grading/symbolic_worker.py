@@ -1,6 +1,8 @@
 """The worker process of `symbolic`: questions in, one line of JSON each; verdicts out. It is started with `-m`.
 
-Each question comes with its CPU time. A question that spends it ends the process, whatever sympy is doing.
+Each question comes with its CPU time. A question that spends it ends the process, whatever sympy is doing. Otherwise
+it ends when nobody asks any more: a signal to the whole process group is the parent's affair, which may still need
+verdicts to finish its step.
 """
 
 import contextlib
@@ -10,6 +12,13 @@ import sys
 from typing import Any
 
 _MEMORY_BYTES = 4 << 30
+_FOR_THE_PARENT = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
+def _leave_signals_to_the_parent() -> None:
+    for name in _FOR_THE_PARENT:
+        if hasattr(signal, name):  # not on every platform
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def _limit_memory() -> None:
@@ -38,6 +47,7 @@ def _verify(gold: str, prediction: str, math_verify: Any) -> bool | None:
 
 
 def _serve() -> None:
+    _leave_signals_to_the_parent()
     _limit_memory()
     import logging
 

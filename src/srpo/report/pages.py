@@ -1,12 +1,12 @@
 """What every page shares: templates, theme, blocks of a response, and a file that is written whole or not at all."""
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from srpo.core.records import Attempt, Response, Trace
 from srpo.report import palette
 from srpo.report.text import compact, is_linkable, metric_words, number, percent, points, signed
+from srpo.runs.files import write_atomic
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -19,12 +19,9 @@ LONGEST_TEXT: Final = 4000
 def write_page(html: str, out: Path) -> Path:
     """Write a page to `out`, as a whole or not at all, and return `out`."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    # A reader who has the old file open, or a full disk, never meets half a report.
-    with tempfile.NamedTemporaryFile(dir=out.parent, prefix=out.name, suffix=".part", delete=False) as part:
-        # Model text may hold lone surrogates, which UTF-8 cannot say.
-        part.write(html.encode("utf-8", errors="replace"))
-    Path(part.name).chmod(0o644)
-    return Path(part.name).replace(out)
+    # Model text may hold lone surrogates, which UTF-8 cannot say.
+    write_atomic(out, html.encode("utf-8", errors="replace").decode())
+    return out
 
 
 def theme() -> "dict[str, Markup]":

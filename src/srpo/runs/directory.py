@@ -184,9 +184,11 @@ class RunDir(RunReader):
 
     def close(self) -> None:
         """Close the files and let other processes in."""
-        self._traces.close()
-        self._metrics.close()
-        self._lock.release()
+        try:
+            self._traces.close()
+            self._metrics.close()
+        finally:
+            self._lock.release()
 
     def __enter__(self) -> Self:
         return self

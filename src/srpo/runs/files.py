@@ -1,14 +1,17 @@
-"""File writing that survives a kill at any instruction, and append-only JSONL.
+"""File writing that survives a kill at any instruction and a full disk, and append-only JSONL.
 
 A file or directory is made under a temporary name, forced to disk, and renamed: it is there as a whole or not at all.
-A `Journal` only grows; what was appended after the last checkpoint is cut off again when a run resumes.
+A `Journal` only grows; what was appended after the last checkpoint is cut off again when a run resumes. What cannot be
+written is an OSError with its path.
 """
 
+import errno
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 from srpo.runs.secrets import hidden_in_data
 
@@ -16,33 +19,84 @@ TEMPORARY = ".tmp-"
 """Prefix of everything that is not finished yet; leftovers of a killed process are removed when a run is opened."""
 
 
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Errors of a disk, or of a share of it, that is full."""
+_PROBE_BYTES = 1 << 20
+
+
 def write_atomic(path: Path, text: str, *, durable: bool = True) -> None:
     """Replace `path` by `text` in one step. `durable=False` leaves out the forcing to disk (a kill is still safe)."""
-    temporary = path.with_name(TEMPORARY + path.name)
-    with temporary.open("w", encoding="utf-8") as file:
+    with atomic_file(path, durable=durable) as file:
         file.write(hidden_in_data(text))
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
+
+
+@contextmanager
+def atomic_file(path: Path, *, durable: bool = True) -> Iterator[TextIO]:
+    """A file that takes the place of `path` when the block ends well, and leaves nothing when it does not."""
+    temporary = path.with_name(TEMPORARY + path.name)
+    try:
+        with _naming(path), temporary.open("w", encoding="utf-8") as file:
+            yield file
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
     temporary.replace(path)
     if durable:
         sync_directory(path.parent)
 
 
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """The system does not say in which file a write failed."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 def make_directory_atomic(path: Path, fill: Callable[[Path], object]) -> None:
     """Make the directory `path` from what `fill` writes into the empty directory that it is given.
 
-    An older directory at `path` is replaced.
+    An older directory at `path` is replaced. What cannot be filled leaves nothing behind.
     """
     temporary = path.with_name(TEMPORARY + path.name)
     remove_tree(temporary)
     temporary.mkdir(parents=True)
-    fill(temporary)
-    _sync_tree(temporary)
+    try:
+        with _naming(path):
+            fill(temporary)
+            _sync_tree(temporary)
+    except Exception as error:
+        # Each library has its own words for a disk that is full.
+        full = not isinstance(error, ValueError | OSError) and not _has_room(temporary)
+        remove_tree(temporary)
+        if full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
+    except BaseException:
+        remove_tree(temporary)
+        raise
     if path.exists():
         remove_atomic(path)
     temporary.rename(path)
     sync_directory(path.parent)
+
+
+def _has_room(directory: Path) -> bool:
+    """Whether a file there could grow beyond the largest one: neither the disk nor a limit on files is in the way."""
+    largest = max((entry.stat().st_size for entry in directory.rglob("*") if entry.is_file()), default=0)
+    try:
+        with (directory / f"{TEMPORARY}probe").open("wb") as file:
+            file.seek(largest)
+            file.write(bytes(_PROBE_BYTES))
+    except OSError:
+        return False
+    return True
 
 
 def remove_atomic(path: Path) -> None:
@@ -109,13 +163,15 @@ class Journal:
 
     def append(self, lines: Iterable[str]) -> None:
         """Append lines, given without their line ends."""
-        self._file.write(hidden_in_data("".join(f"{line}\n" for line in lines)).encode())
-        self._file.flush()
+        with _naming(self.path):
+            self._file.write(hidden_in_data("".join(f"{line}\n" for line in lines)).encode())
+            self._file.flush()
 
     def sync(self) -> int:
         """Force the file to disk and return its length in bytes."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with _naming(self.path):
+            self._file.flush()
+            os.fsync(self._file.fileno())
         return self._file.tell()
 
     def close(self) -> None:

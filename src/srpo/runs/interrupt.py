@@ -1,8 +1,9 @@
-"""Stopping a long stage cleanly.
+"""Stopping cleanly.
 
 The first Ctrl-C (or SIGTERM, as job schedulers send it, or SIGHUP, when a terminal closes) asks: the stage finishes its
 step, saves a checkpoint and ends with exit code 130 and the command that resumes it. The second one ends the process at
-once.
+once. Where nothing long is under way, the first one ends it, as a KeyboardInterrupt (`signals_interrupt`): files that
+are half written are removed and child processes ended on the way out.
 
     with stop_signal() as stop:
         for step in ...:
@@ -17,8 +18,8 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -40,29 +41,56 @@ class Stop:
 def stop_signal() -> Iterator[Stop]:
     """Turn the first interrupt inside the block into `stop.requested`, the second into KeyboardInterrupt.
 
-    When the block ends although a stop was requested, `Stopped` is raised, so that what would come next does not
-    start. Outside the main thread, where Python has no signals, nothing is ever requested.
+    A second SIGHUP says nothing new: when a terminal closes, shell and kernel send one each. When the block ends
+    although a stop was requested, `Stopped` is raised, so that what would come next does not start. Outside the main
+    thread, where Python has no signals, nothing is ever requested.
     """
     stop = Stop()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
 
-    def handle(_number: int, _frame: FrameType | None) -> None:
+    def handle(number: int, _frame: FrameType | None) -> None:
         if stop.requested:
+            if number == signal.SIGHUP:
+                return
             raise KeyboardInterrupt
         stop.requested = True
         # Not through sys.stderr: the handler may run in the middle of a write to it, which Python refuses to nest.
-        os.write(2, b"\nsrpo: finishing this step, then saving; once more (Ctrl-C) to end at once\n")
+        # A terminal that has closed takes nothing any more.
+        with suppress(OSError):
+            os.write(2, b"\nsrpo: finishing this step, then saving; once more (Ctrl-C) to end at once\n")
 
-    old = {number: signal.signal(number, handle) for number in SIGNALS}
-    try:
+    with _handling(handle, SIGNALS):
         yield stop
+    if stop.requested:
+        raise Stopped("at the end of the stage")
+
+
+@contextmanager
+def signals_interrupt() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the block as Ctrl-C does, by KeyboardInterrupt, where nobody asks for another end."""
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            # The second one would break into the tidying up that the first one began.
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    with _handling(handle, (signal.SIGTERM, signal.SIGHUP)):
+        yield
+
+
+@contextmanager
+def _handling(handle: Callable[[int, FrameType | None], None], numbers: Iterable[signal.Signals]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    # What `nohup` lets us ignore stays ignored.
+    ours = [one for one in numbers if one != signal.SIGHUP or signal.getsignal(one) != signal.SIG_IGN]
+    old = {number: signal.signal(number, handle) for number in ours}
+    try:
+        yield
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
-    if stop.requested:
-        raise Stopped("at the end of the stage")
 
 
 def resume_command() -> str:

@@ -157,17 +157,21 @@ class Demo:
 def _in_background(out: Path, name: str, config: BaseModel) -> Iterator[Callable[[], Cost]]:
     """Run an RL stage in a process of its own; yields a function that waits for it and returns its cost."""
     path = _write_config(out, name, config)
-    command = [sys.executable, "-m", "srpo", "rl", str(path), "--out", str(out / name)]
+    command = [sys.executable, "-m", "srpo.runs.child", "rl", str(path), "--out", str(out / name)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with (out / f"{name}.log").open("ab") as log:
-        # A session of its own: Ctrl-C must reach it once, from us, and not a second time from the terminal.
-        child = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)  # noqa: S603
+        # A session of its own: a signal must reach it once, from us, and not a second time from the terminal.
+        child = subprocess.Popen(  # noqa: S603
+            command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True
+        )
         try:
             yield lambda: _wait(child, out / name)
         finally:
             if child.poll() is None:
-                child.send_signal(signal.SIGINT)
+                child.send_signal(signal.SIGTERM)
                 child.wait()
+            assert child.stdin is not None
+            child.stdin.close()
 
 
 def _wait(child: "subprocess.Popen[bytes]", run: Path) -> Cost:
