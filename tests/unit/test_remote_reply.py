@@ -14,6 +14,7 @@ from srpo.models.remote_reply import (
     ErrorReplyError,
     read_reply,
     usage_of,
+    words_of,
 )
 
 JSON = st.recursive(
@@ -117,7 +118,7 @@ def test_what_is_no_completion_is_damaged(content: bytes) -> None:
     [
         pytest.param({"message": "no money", "code": 402}, 402, "no money", id="number"),
         pytest.param({"message": "no money", "code": "402"}, 402, "no money", id="text"),
-        pytest.param({"message": "busy", "code": "overloaded"}, 500, "overloaded busy", id="word"),
+        pytest.param({"message": "busy", "code": "overloaded"}, 500, "busy .overloaded.", id="word"),
         pytest.param({"message": "odd", "code": 200}, 500, "odd", id="no error code"),
         pytest.param("it burns", 500, "it burns", id="only words"),
     ],
@@ -148,3 +149,97 @@ def test_no_body_raises_anything_else(body: object) -> None:
     usage_of(content)
     with contextlib.suppress(DamagedReplyError, ErrorReplyError):
         read_reply(content, 1)
+
+
+def stream(*events: object, done: bool = True) -> bytes:
+    lines = [f"data: {json.dumps(event)}\n\n" for event in events]
+    return "".join([": keep-alive\n\n", *lines, *(["data: [DONE]\n\n"] if done else [])]).encode()
+
+
+def chunk(text: str = "", finish: str | None = None, index: int = 0, **delta: str) -> dict[str, Any]:
+    return {"choices": [{"index": index, "delta": {"content": text, **delta}, "finish_reason": finish}]}
+
+
+def test_a_stream_that_nobody_asked_for_is_joined() -> None:
+    parts = [chunk(role="assistant", reasoning_content="I "), chunk(reasoning_content="add"), chunk("hel"), chunk("lo")]
+    usage = {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 3}}
+    found = read_reply(stream(*parts, chunk(finish="stop"), usage), 1)
+    assert found.choices[0].text == "<think>I add</think>\nhello"
+    assert (found.choices[0].finish, found.num_in, found.num_out) == ("stop", 7, 3)
+    two = read_reply(stream(chunk("b", "stop", 1), chunk("a\u2028", "length", 0)), 1)
+    assert [(one.text, one.finish) for one in two.choices] == [("a\u2028", "length"), ("b", "stop")]
+
+
+def test_a_whole_answer_as_one_event_or_behind_comments_is_read() -> None:
+    whole = json.loads(reply("hello"))
+    assert read_reply(stream(whole, done=False), 1).choices[0].text == "hello"
+    assert read_reply(b": PROCESSING\n\n: PROCESSING\n\n" + reply("hello"), 1).choices[0].text == "hello"
+
+
+@pytest.mark.parametrize(
+    "content", [stream(chunk("hel"), done=False), b"data: {\n", b"data: 1\n\n", b": only comments"]
+)
+def test_a_stream_without_an_end_is_damaged(content: bytes) -> None:
+    with pytest.raises(DamagedReplyError):
+        read_reply(content, 1)
+
+
+def test_an_error_in_a_stream_keeps_its_words() -> None:
+    error = {"error": {"code": 429, "message": "slow down"}}
+    with pytest.raises(ErrorReplyError, match="slow down") as caught:
+        read_reply(stream(chunk("hel"), error, done=False), 1)
+    assert caught.value.status == 429
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_a_body_in_any_utf_is_read(encoding: str) -> None:
+    content = json.dumps(json.loads(reply("caf\xe9")), ensure_ascii=False).encode(encoding)
+    assert read_reply(content, 1).choices[0].text == "caf\xe9"
+    assert usage_of(json.dumps({"usage": {"prompt_tokens": 5}}).encode(encoding)) == (5, 0)
+    error = json.dumps({"error": {"message": "caf\xe9 is closed"}}, ensure_ascii=False).encode(encoding)
+    assert words_of(error) == "caf\xe9 is closed"
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "words"),
+    [
+        pytest.param({"error": {"code": 429, "message": "slow down"}}, 429, "slow down", id="in the choice"),
+        pytest.param({"error": {"code": "502", "message": "gone"}, "finish_reason": "error"}, 502, "gone", id="text"),
+        pytest.param({"error": "invalid api key"}, 401, "invalid api key", id="words alone"),
+        pytest.param({"finish_reason": "abort"}, 500, "ended the answer with 'abort'", id="broken off"),
+    ],
+)
+def test_an_error_inside_of_a_choice_is_an_error(fields: dict[str, object], status: int, words: str) -> None:
+    with pytest.raises(ErrorReplyError, match=words) as caught:
+        read_reply(reply("half an", **fields), 1)
+    assert caught.value.status == status
+
+
+def test_a_choice_that_is_refused_leaves_the_others() -> None:
+    good = {"index": 0, "message": {"content": "7"}, "finish_reason": "stop"}
+    bad = {"index": 1, "error": {"code": 400, "message": "flagged"}, "message": {"content": ""}}
+    found = read_reply(json.dumps({"choices": [bad, good]}).encode(), 1)
+    assert [(one.text, one.refusal) for one in found.choices] == [("7", ""), ("", "flagged (400)")]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ({"object": "error", "message": "prompt too long", "code": 400}, 400, "prompt too long"),
+        ({"detail": "Not authenticated"}, 500, "Not authenticated"),
+        ({"base_resp": {"status_code": 1004, "status_msg": "unauthorized"}}, 401, "unauthorized"),
+        ({"error": {"code": "insufficient_quota", "message": "no money"}}, 401, "no money"),
+        ({"error": {"type": "invalid_request_error", "message": "no such field"}}, 400, "no such field"),
+        ([{"error": {"code": 503, "message": "busy"}}], 503, "busy"),
+        ({"error": {"code": 503, "message": "busy"}, "choices": [{"message": {"content": ""}}]}, 503, "busy"),
+    ],
+)
+def test_errors_of_all_shapes_inside_of_a_200(body: object, status: int, words: str) -> None:
+    with pytest.raises(ErrorReplyError, match=words) as caught:
+        read_reply(json.dumps(body).encode(), 1)
+    assert caught.value.status == status
+
+
+def test_an_error_beside_an_answer_that_is_whole_loses_no_answer() -> None:
+    whole = {**json.loads(reply("hello")), "error": {"message": "a warning"}}
+    assert read_reply(json.dumps(whole).encode(), 1).choices[0].text == "hello"

@@ -20,6 +20,14 @@ _ACCOUNT_WORDS = re.compile(
     r"|account.?(?:deactivated|suspended)|permission.?denied",
     re.IGNORECASE,
 )
+_ACCOUNT_WORDS_ALONE = re.compile(
+    r"unauthori[sz]ed|forbidden|payment.?required|insufficient.?(?:balance|credit)", re.IGNORECASE
+)
+_REQUEST_WORDS = re.compile(
+    r"(?:invalid|bad|malformed).?request|context.?(?:length|window)|too.?(?:long|large|many.?tokens)|unsupported"
+    r"|content.?(?:filter|policy)|moderation|safety",
+    re.IGNORECASE,
+)
 _CONTENT_WORDS = re.compile(r"content.?(?:filter|policy)|moderation|safety", re.IGNORECASE)
 
 
@@ -51,3 +59,14 @@ def kind_of(status: int, words: str) -> FailureKind:
         return "request" if status == 403 and _CONTENT_WORDS.search(words) else "account"
     # An address that redirects would get our key and our pictures at another place.
     return "account" if status < 400 else "request"
+
+
+def likely_status(words: str) -> int:
+    """The status of an error that came without one, by its words.
+
+    >>> likely_status("invalid api key"), likely_status("maximum context length exceeded"), likely_status("overloaded")
+    (401, 400, 500)
+    """
+    if _ACCOUNT_WORDS.search(words) or _ACCOUNT_WORDS_ALONE.search(words):
+        return 401
+    return 400 if _REQUEST_WORDS.search(words) else 500

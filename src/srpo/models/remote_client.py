@@ -204,6 +204,8 @@ class Client:
         try:
             answer = read_reply(got.body, prepared.num_in)
         except ErrorReplyError as error:
+            # Some are billed for what was written until then.
+            self._book_lost(prepared, got.body)
             raise self._refused(error.status, str(error), got.headers) from None
         except DamagedReplyError as error:
             self._book_lost(prepared, got.body)

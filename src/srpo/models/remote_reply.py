@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from srpo.models.cache import MOST_TOKENS, Answer, Choice
+from srpo.models.failures import kind_of, likely_status
+from srpo.models.remote_body import json_of_body, text_of_body
 from srpo.models.remote_request import count_tokens
 
 MAX_TOKENS_BILLED = MOST_TOKENS
@@ -19,6 +21,10 @@ MAX_TOKENS_BILLED = MOST_TOKENS
 _CONTENT = re.compile(r'"(?:content|text|reasoning(?:_content)?)"\s*:\s*"((?:[^"\\]|\\.)*)')
 _TAGS = re.compile(r"<(?:style|script)\b.*?</(?:style|script)>|<[^<>]{1,300}>", re.DOTALL | re.IGNORECASE)
 _MOST_HTML = 8000
+_WORDS = ("message", "detail", "error_msg", "msg", "status_msg")
+_CODES = ("code", "type", "status", "status_code", "error_code")
+_BROKEN_OFF = frozenset({"error", "abort", "cancelled"})
+"""Ends of an answer that no model chose."""
 
 
 class DamagedReplyError(ValueError):
@@ -42,16 +48,14 @@ def read_reply(content: bytes, num_in: int) -> Answer:
         ErrorReplyError: it holds an error instead.
     """
     try:
-        reply: Any = json.loads(content.decode("utf-8-sig", errors="replace"))
-    except (ValueError, RecursionError) as error:
+        reply: Any = json_of_body(content)
+    except ValueError as error:
         raise DamagedReplyError("damaged answer: not a chat completion") from error
-    if not isinstance(reply, Mapping):
-        raise DamagedReplyError("damaged answer: not a chat completion")
-    choices = reply.get("choices")
+    choices = reply.get("choices") if isinstance(reply, Mapping) else None
     if not isinstance(choices, Sequence) or isinstance(choices, str) or not choices:
-        if reply.get("error"):
-            raise _error_of(reply["error"])
-        raise DamagedReplyError("damaged answer: not a chat completion")
+        raise _error_in(reply) or DamagedReplyError("damaged answer: not a chat completion")
+    if reply.get("error") and not all(map(_is_whole, choices)):
+        raise _error_of(reply["error"])
     found = [_choice_of(one, place) for place, one in enumerate(choices)]
     read = tuple(choice for _, choice in sorted(found, key=lambda pair: pair[0]))
     usage = reply.get("usage")
@@ -67,10 +71,9 @@ def read_reply(content: bytes, num_in: int) -> Answer:
 def usage_of(content: bytes) -> tuple[int, int] | None:
     """Prompt and generated tokens that a damaged reply was billed; None where it does not say."""
     try:
-        reply: Any = json.loads(content.decode("utf-8-sig", errors="replace"))
-        usage = reply["usage"]
+        usage = json_of_body(content)["usage"]
         return _number_of(usage.get("prompt_tokens"), 0), _number_of(usage.get("completion_tokens"), 0)
-    except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
@@ -80,7 +83,7 @@ def text_left(content: bytes) -> str | None:
     >>> text_left(b'{"choices": [{"message": {"content": "3 + 4 is'), text_left(b"<html>Bad gateway</html>")
     ('3 + 4 is', None)
     """
-    text = content.decode("utf-8-sig", errors="replace").lstrip()
+    text = text_of_body(content).lstrip()
     pieces = [match[1] for match in _CONTENT.finditer(text)]
     if pieces:
         return "\n".join(pieces)
@@ -97,54 +100,80 @@ def words_of(content: bytes) -> str:
     >>> words_of(b'{"detail": [{"loc": ["body", "n"], "msg": "extra field"}]}'), words_of(b"<h1>Bad gateway</h1>")
     ('body.n: extra field', 'Bad gateway')
     """
-    text = content.decode("utf-8-sig", errors="replace").strip()
+    text = text_of_body(content).strip()
     try:
-        value: Any = json.loads(text)
-    except (ValueError, RecursionError):
+        value = json_of_body(content)
+    except ValueError:
         return " ".join(_TAGS.sub(" ", text[:_MOST_HTML]).split())
-    if isinstance(value, list) and len(value) == 1:  # Gemini
-        value = value[0]
-    if isinstance(value, Mapping):
-        if detail := value.get("error") or value.get("detail") or value.get("errors"):
-            return _words_in(detail)
-        if value.get("message"):
-            return _words_in(value)
-    return " ".join(text.split())
+    error = _error_part(value)
+    return " ".join(text.split()) if error is None else _words_in(error)
+
+
+def _error_part(reply: object) -> object:
+    """What a reply says of an error; None where it says nothing of one."""
+    if isinstance(reply, list) and len(reply) == 1:  # Gemini
+        reply = reply[0]
+    if not isinstance(reply, Mapping):
+        return None
+    for name in ("error", "detail", "errors", "base_resp"):  # the last is MiniMax's
+        if reply.get(name):
+            return reply[name]
+    return reply if any(reply.get(name) for name in _WORDS) else None
 
 
 def _words_in(error: object) -> str:
-    if isinstance(error, Mapping) and "msg" in error:  # FastAPI
-        place = ".".join(str(step) for step in error.get("loc") or ())
+    if isinstance(error, Mapping) and "msg" in error and isinstance(error.get("loc"), list):  # FastAPI
+        place = ".".join(map(str, error["loc"]))
         return f"{place}: {error['msg']}"
     if isinstance(error, Mapping):
-        found = [_text_of(error[name]) for name in ("message", "detail") if error.get(name)]
-        codes = [str(error[name]) for name in ("code", "type", "status") if error.get(name)]
+        found = [_text_of(error[name]) for name in _WORDS if error.get(name)]
+        codes = [str(error[name]) for name in _CODES if error.get(name)]
         return " ".join([*found, *(f"({', '.join(codes)})" for _ in codes[:1])]) or json.dumps(error, default=str)
     if isinstance(error, Sequence) and not isinstance(error, str):
         return "; ".join(_words_in(one) for one in error)
     return _text_of(error)
 
 
+def _error_in(reply: object) -> ErrorReplyError | None:
+    error = _error_part(reply)
+    return None if error is None else _error_of(error)
+
+
 def _error_of(error: object) -> ErrorReplyError:
-    if not isinstance(error, Mapping):
-        return ErrorReplyError(str(error), 500)
-    words = " ".join(str(error[name]) for name in ("code", "type", "message") if error.get(name))
-    code = error.get("code", error.get("status"))
-    status = _number_of(code, 500)
-    return ErrorReplyError(words or "an error without words", status if 300 <= status < 600 else 500)
+    """The error with the status that it should have had."""
+    words = _words_in(error)
+    inner = error[0] if isinstance(error, list) and error else error
+    codes = [inner[name] for name in _CODES if inner.get(name)] if isinstance(inner, Mapping) else []
+    stated = [status for code in codes if 300 <= (status := _number_of(code, 0)) < 600]
+    return ErrorReplyError(words or "an error without words", stated[0] if stated else likely_status(words))
+
+
+def _is_whole(choice: object) -> bool:
+    """Whether a choice holds an answer that came to its end."""
+    if not isinstance(choice, Mapping):
+        return False
+    message = choice.get("message")
+    has_text = isinstance(message, Mapping) and any(message.values())
+    return has_text and _text_of(choice.get("finish_reason")) not in {"", *_BROKEN_OFF}
 
 
 def _choice_of(one: object, place: int) -> tuple[int, Choice]:
     if not isinstance(one, Mapping):
         raise DamagedReplyError("damaged answer: a choice that is no object")
+    number = _number_of(one.get("index"), place)
+    finish = _text_of(one.get("finish_reason"))
+    if one.get("error") or finish in _BROKEN_OFF:
+        error = _error_of(one.get("error") or f"the server ended the answer with {finish!r}")
+        if kind_of(error.status, str(error)) != "request":
+            raise error
+        return number, Choice(text="", finish=finish, refusal=str(error))
     message = one.get("message")
     message = message if isinstance(message, Mapping) else {}
     text = _text_of(message.get("content"))
     thinking = _text_of(message.get("reasoning_content")) or _text_of(message.get("reasoning"))
     if thinking and "<think>" not in text:
         text = f"<think>{thinking}</think>\n{text}"
-    choice = Choice(text=text, finish=_text_of(one.get("finish_reason")), refusal=_text_of(message.get("refusal")))
-    return _number_of(one.get("index"), place), choice
+    return number, Choice(text=text, finish=finish, refusal=_text_of(message.get("refusal")))
 
 
 def _text_of(value: object) -> str:
