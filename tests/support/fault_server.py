@@ -82,10 +82,11 @@ class FaultServer:
         keep: bool = False,
         choices: int | None = None,
         breaks: tuple[int, FaultKind] | None = None,
+        poison: Callable[[Body], bool] | None = None,
     ) -> None:
         """`answer(body, sample)` writes a text; `keep` keeps all requests, with their headers, in `requests`; `choices`
         is how many samples are sent whatever `n` asks for; `breaks=(n, fault)` lets every request fail that way once
-        `n` were answered."""
+        `n` were answered; requests for which `poison` is true always get a 500."""
         self.answer = answer
         self.faults = faults
         self.received: Counter[str] = Counter()
@@ -101,6 +102,7 @@ class FaultServer:
         """While clear, no good answer is sent; set at the start."""
         self.hold.set()
         self.breaks = breaks
+        self._poison = poison
         self._choices = choices
         self._at_once = 0
         self._loop = asyncio.new_event_loop()
@@ -152,6 +154,8 @@ class FaultServer:
         fault = self.faults.of(key, self.received[key])
         if self.breaks is not None and sum(self.answered.values()) >= self.breaks[0]:
             fault = self.breaks[1]
+        if self._poison is not None and self._poison(body):
+            fault = "500"
         self.received[key] += 1
         if self.requests is not None:
             self.requests.append((headers, body))

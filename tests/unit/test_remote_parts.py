@@ -14,9 +14,11 @@ from srpo.models.config import ServerConfig
 from srpo.models.meter import Meter
 from srpo.models.protocol import Message, Request
 from srpo.models.remote import RemoteGenerator
+from srpo.models.remote_client import completions_url
 from srpo.models.remote_limits import MAX_BACKOFF_S, Rate, backoff_s, retry_after_s
-from srpo.models.remote_request import Prepared, RequestBuilder
+from srpo.models.remote_request import Prepared, RequestBuilder, base_url
 from srpo.models.structured import ATTEMPT_BLOCKS, blocks_in_tags
+from srpo.runs.secrets import hidden
 
 URL = "http://localhost/v1"
 SAMPLING = Sampling(max_tokens=50)
@@ -123,6 +125,10 @@ def test_fields_that_a_server_refuses() -> None:
         ({"api_key_env": "sk-secret"}, "must be the name of a variable"),
         ({"base_url": "localhost:8000"}, "begins with http://"),
         ({"base_url": "https://me:sk-1@host/v1"}, "name or password"),
+        ({"base_url": "https://host/v1?api-version=1&api-key=sk-1"}, "base_url holds a key"),
+        ({"base_url": "https://host/sk-1234567890abcd/v1"}, "base_url holds a key"),
+        ({"extra_body": {"user": {"access_token": "sk-1"}}}, "extra_body.user.access_token holds a key"),
+        ({"extra_body": {"headers": ["Bearer sk-1"]}}, "extra_body.headers holds a key"),
         ({"extra_body": {"seed": 1}}, "seed: srpo sets this itself"),
         ({"usd_per_million_in": 1}, "give both"),
     ],
@@ -135,6 +141,36 @@ def test_bad_settings(tmp_path: Path, fields: dict[str, Any], message: str) -> N
     with pytest.raises(ConfigError, match=message) as config_error:
         load_config(ServerConfig, tmp_path / "c.yaml")
     assert "sk-" not in str(config_error.value)
+
+
+def test_an_address_of_the_environment_is_checked_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://me:sk-1@host/v1")
+    with pytest.raises(ValueError, match="OPENAI_BASE_URL holds a name or password") as error:
+        base_url(ServerConfig(model="m"))
+    assert "sk-1" not in str(error.value)
+
+
+def test_keys_that_a_config_names_go_into_the_request_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = {"base_url": "https://host/v1?v=1&key=$GATE_KEY", "extra_body": {"a": [{"user_token": "${GATE_KEY}"}]}}
+    found = ServerConfig(model="m", **server)
+    with pytest.raises(ValueError, match=r"base_url's key names \$GATE_KEY, and the environment has none"):
+        completions_url(found)
+    keys = set()
+    for value in ("first-5f8e&7d6c", "other-1a2b&3c4d"):
+        monkeypatch.setenv("GATE_KEY", value)
+        assert completions_url(found) == f"https://host/v1/chat/completions?v=1&key={value.replace('&', '%26')}"
+        prepared = build(request(), url=base_url(found), extra_body=found.extra_body)
+        assert prepared.body["a"] == [{"user_token": value}]
+        assert value not in found.model_dump_json()
+        assert hidden(f"bad {value}") == "bad ***"
+        keys.add(prepared.key)
+    assert len(keys) == 1, "a new key does not buy old answers again"
+
+
+def test_names_that_are_no_keys_are_sent_as_they_are() -> None:
+    fields = {"prompt_cache_key": "a", "stop_token": "b", "max_tokens_per_page": 3, "price": "$5"}
+    body = build(request(), extra_body=fields).body
+    assert {name: body[name] for name in fields} == fields
 
 
 def test_rate_is_even_from_the_first_second() -> None:

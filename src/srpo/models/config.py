@@ -4,22 +4,18 @@ teacher:
   model: {model: Qwen/Qwen2.5-VL-72B-Instruct, base_url: "http://localhost:8000/v1", concurrency: 64}
 """
 
-import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Discriminator, Field, JsonValue, Tag, field_validator, model_validator
 
 from srpo.core.records import Record
+from srpo.models.secret_fields import check_address, check_no_key
 
 ImageFormat = Literal["jpeg", "png", "as-is"]
 
 OWN_FIELDS = ("model", "messages", "n", "seed", "stream", "temperature", "top_p", "max_tokens", "max_completion_tokens",
               "response_format")  # fmt: skip
 """Fields of a request that srpo sets itself, from other settings; `extra_body` must not fight with them."""
-
-
-_SIGN_IN = re.compile(r"(?:\w+://)?[^/?#]*@")
-"""An address with a name or password in front of the host."""
 
 
 class ServerConfig(Record):
@@ -33,7 +29,8 @@ class ServerConfig(Record):
     model: Annotated[str, Field(min_length=1)]
     """Name under which the server knows the model."""
     base_url: str = ""
-    """Address up to `/v1`; empty means OpenAI's own, or `$OPENAI_BASE_URL`."""
+    """Address up to `/v1`; empty means OpenAI's own, or `$OPENAI_BASE_URL`. A key in its query is written as the name
+    of a variable: `?api-key=$NAME`."""
     api_key_env: str = "OPENAI_API_KEY"
     """Name of the environment variable that holds the key; never the key itself. It may be unset for servers on this
     machine."""
@@ -50,6 +47,9 @@ class ServerConfig(Record):
     patience_s: Annotated[float, Field(ge=0)] = 300.0
     """Seconds for which such a request is sent again, at least; then the run stops and can go on. A server that starts
     anew takes minutes."""
+    skip_failing: bool = True
+    """A request that fails all that time while others like it are answered is rejected with the server's words; at most
+    8, and 1% of those answered. False: the run stops there, and the same command asks again."""
     max_retry_after_s: Annotated[float, Field(gt=0)] = 120.0
     """Longest wait that a server's Retry-After is believed."""
     backoff_s: Annotated[float, Field(ge=0)] = 0.5
@@ -75,7 +75,8 @@ class ServerConfig(Record):
     usd_per_million_out: Annotated[float, Field(ge=0)] | None = None
     """Price of a million generated tokens; null looks the model up."""
     extra_body: dict[str, JsonValue] = Field(default_factory=dict)
-    """Further fields of the request's JSON, for instance `{top_k: 20}`."""
+    """Further fields of the request's JSON, for instance `{top_k: 20}`. A key among them is written as the name of a
+    variable: `{user_token: $NAME}`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -85,8 +86,9 @@ class ServerConfig(Record):
             raise ValueError("a key does not belong in a config; export it and name the variable in api_key_env")
         if isinstance(value, dict) and not str(value.get("api_key_env", "OPENAI_API_KEY")).isidentifier():
             raise ValueError("api_key_env must be the name of a variable, such as OPENAI_API_KEY, and not the key")
-        if isinstance(value, dict) and _SIGN_IN.match(str(value.get("base_url", ""))):
-            raise ValueError("base_url holds a name or password, which would end up in the run; use api_key_env")
+        if isinstance(value, dict):
+            check_address(str(value.get("base_url", "")), "base_url")
+            check_no_key(value.get("extra_body"), "extra_body")
         return value
 
     @field_validator("base_url")
@@ -129,7 +131,7 @@ MAY_CHANGE = (
         f"{place}.{name}"
         for place in ("model", "teacher.model", "judge.model")
         for name in ("base_url", "api_key_env", "concurrency", "rpm", "tpm", "timeout_s", "max_retries", "backoff_s",
-                     "patience_s", "max_retry_after_s",
+                     "patience_s", "skip_failing", "max_retry_after_s",
                      "usd_per_million_in", "usd_per_million_out")
     ),
 )  # fmt: skip

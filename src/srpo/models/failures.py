@@ -5,7 +5,8 @@
 * `AccountError`: of the account or the address (no such key, model or path; no money). Every request to come would
   meet it, so the run stops at once, and no batch that holds one is recorded.
 * `UnavailableError`: of this moment (connection, 5xx, 429, a damaged answer), for longer than patience lasts. The run
-  stops; it never becomes a reject, and the same command goes on.
+  stops; it never becomes a reject, and the same command goes on. The exception is a request that fails by itself
+  (`models.remote_controls`): it is of the first kind after all.
 """
 
 import re

@@ -12,11 +12,13 @@ from srpo.models.cache import Answer, NotKept, ResponseCache
 from srpo.models.config import ServerConfig
 from srpo.models.failures import AccountError, RequestRefused, UnavailableError, kind_of
 from srpo.models.meter import Meter
+from srpo.models.remote_controls import Controls, shortened
 from srpo.models.remote_limits import Rate, backoff_s, retry_after_s
 from srpo.models.remote_reply import DamagedReplyError, ErrorReplyError, read_reply, text_left, usage_of, words_of
 from srpo.models.remote_request import Prepared, base_url, count_tokens
 from srpo.models.remote_transport import Broken, Transport, is_good
 from srpo.models.remote_usual import Usual
+from srpo.models.secret_fields import filled_address
 from srpo.runs.progress import note
 from srpo.runs.secrets import hidden, keep_proxies_secret, keep_secret
 
@@ -58,6 +60,7 @@ class Client:
         self._requests = Rate(server.rpm) if server.rpm else None
         self._tokens = Rate(server.tpm) if server.tpm else None
         self._usual = Usual()
+        self._controls = Controls()
         self._first = asyncio.Lock()
         """Held by one request at a time while money is limited and nobody knows what requests cost."""
         self._resume_at = 0.0
@@ -84,6 +87,7 @@ class Client:
         if self._cache is not None and (known := self._cache.get(prepared.key)) is not None:
             self._meter.count_cached(prepared.problem, known.num_in, known.num_out)
             self._usual.learn(prepared, known)
+            self._controls.learn(prepared)
             return known
         task = self._tasks.get(prepared.key)
         if task is None:
@@ -121,12 +125,19 @@ class Client:
         for retry in itertools.count():
             try:
                 async with self._room:
-                    return await self._try(prepared)
+                    answer = await self._try(prepared)
+                self._controls.learn(prepared)
+                return answer
             except _Again as again:
                 waited_s = asyncio.get_running_loop().time() - began
                 if retry >= self._server.max_retries and waited_s >= self._server.patience_s:
-                    tries = f"{retry + 1} tries in {waited_s:.0f} s, about problem {prepared.problem!r}"
-                    raise self._end(UnavailableError, f"{again} ({tries})") from None
+                    tries = f"{retry + 1} tries in {waited_s:.0f} s"
+                    if await self._is_alone(prepared):
+                        self._meter.count_failure()
+                        raise RequestRefused(f"{again} ({tries}, while others were answered)") from None
+                    raise self._end(
+                        UnavailableError, f"{again} ({tries}, about problem {prepared.problem!r})"
+                    ) from None
                 if self._stopped():
                     raise asyncio.CancelledError from None
                 self._meter.count_retry()
@@ -136,6 +147,21 @@ class Client:
                 self._say(f"{again}; trying again in {wait_s:.1f} s", retry)
             await asyncio.sleep(wait_s)
         raise AssertionError("unreachable")
+
+    async def _is_alone(self, prepared: Prepared) -> bool:
+        """Whether a request fails by itself: one like it that was answered before is answered every time even now."""
+        control = self._controls.control_for(prepared)
+        if control is None or not self._server.skip_failing:
+            return False
+        for short in shortened(control, prepared, self._server.max_tokens_field):
+            if self._stopped():
+                raise asyncio.CancelledError
+            try:
+                async with self._room:
+                    await self._try(short)
+            except (_Again, RequestRefused):
+                return False
+        return self._controls.blame()
 
     def _end(self, kind: type[AccountError | UnavailableError], what: str) -> Exception:
         """Send nothing more, whoever asks: the others would meet the same."""
@@ -275,6 +301,6 @@ def api_key(server: ServerConfig) -> str:
 
 
 def completions_url(server: ServerConfig) -> str:
-    """Where requests go."""
-    parts = urlsplit(base_url(server))
+    """Where requests go, with the keys that the address only names; raises ValueError where one is not there."""
+    parts = urlsplit(filled_address(base_url(server), "base_url"))
     return parts._replace(path=f"{parts.path.rstrip('/')}/chat/completions").geturl()

@@ -11,6 +11,7 @@ from srpo.core.records import Sampling
 from srpo.models.config import ServerConfig
 from srpo.models.protocol import Message, Request
 from srpo.models.remote_images import EncodedPicture, PictureEncoder
+from srpo.models.secret_fields import check_address, filled, without_keys
 from srpo.models.structured import instruction, response_format
 
 _BYTES_PER_TOKEN = 3.5
@@ -45,6 +46,8 @@ class RequestBuilder:
         """`blocks` are what JSON is asked for when the server is `structured`."""
         self._server = server
         self._blocks = blocks if server.structured else ()
+        self._extra = filled(server.extra_body, "extra_body")
+        """With the keys that the config only names; the cache knows requests by the names."""
         self._pictures = PictureEncoder(server.max_pixels, server.image_format)
 
     def refusal(self, request: Request) -> str | None:
@@ -81,7 +84,11 @@ class RequestBuilder:
             fields = self._fields(sampling, num_samples, seed)
             prepared.append(
                 Prepared(
-                    body={**fields, "messages": _with_pictures(messages, [one.data_url for one in pictures])},
+                    body={
+                        **fields,
+                        **self._extra,
+                        "messages": _with_pictures(messages, [one.data_url for one in pictures]),
+                    },
                     key=_key(base_url, fields, messages, [one.digest for one in pictures]),
                     problem=request.problem.id,
                     num_samples=num_samples,
@@ -120,8 +127,15 @@ class RequestBuilder:
 
 
 def base_url(server: ServerConfig) -> str:
-    """Where the server is, after the defaults of the openai package."""
-    return server.base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
+    """Where the server is, after the defaults of the openai package; keys in it are still names of variables.
+
+    Raises:
+        ValueError: the environment's address holds a password.
+    """
+    if server.base_url or not (found := os.environ.get("OPENAI_BASE_URL")):
+        return server.base_url or "https://api.openai.com/v1"
+    check_address(found, "OPENAI_BASE_URL")
+    return found
 
 
 def count_tokens(text: str) -> int:
@@ -145,7 +159,9 @@ def _with_pictures(messages: Sequence[Message], urls: Sequence[str]) -> list[dic
 
 def _key(base_url: str, fields: dict[str, Any], messages: Sequence[Message], pictures: Sequence[str]) -> bytes:
     turns = [(message.role, message.text) for message in messages]
-    return hashlib.sha256(json.dumps([base_url, fields, turns, pictures], sort_keys=True).encode()).digest()
+    return hashlib.sha256(
+        json.dumps([without_keys(base_url), fields, turns, pictures], sort_keys=True).encode()
+    ).digest()
 
 
 def _sample_seed(seed: int, sample: int) -> int:
