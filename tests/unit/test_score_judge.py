@@ -3,8 +3,8 @@
 import pytest
 
 from srpo.core.records import Origin, Problem, Trace
+from srpo.core.response import style_of
 from srpo.eval.benchmarks.benchmark import Item
-from srpo.eval.benchmarks.grade import style_of
 from srpo.eval.benchmarks.named import benchmark_named
 from srpo.eval.config import EvalJudgeConfig
 from srpo.eval.judge import EvalJudge, answers_of, doubtful_answers

@@ -18,11 +18,14 @@ def _work(config: SftConfig, run_dir: "RunDir") -> None:
 
 def _show(reader: "RunReader") -> str:
     from srpo.runs.progress import format_duration
+    from srpo.sft.first_answers import FirstAnswers
 
     summary = reader.summary() or {}
+    found = summary.get("first_answers")
+    first = f"{FirstAnswers.model_validate(found).tell()}\n" if found else ""
     return (
         f"{summary['steps']} steps on {summary['num_examples']} traces in {format_duration(summary['seconds'])}, "
-        f"loss {summary['metrics']['sft/loss']:.3f}\n{summary['model']}"
+        f"loss {summary['metrics']['sft/loss']:.3f}\n{first}{summary['model']}"
     )
 
 

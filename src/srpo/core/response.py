@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from srpo.core.cleaning import clean_response, tags_of, without_end_token
-from srpo.core.records import Attempt, FormatError, Response
+from srpo.core.records import Attempt, FormatError, MarkStyle, Response, Style
 
 TAGS = ("<think>", "</think>", "<answer>", "</answer>", "<reflection>", "</reflection>")
 """Everything that counts as a tag; matched exactly, in lower case."""
@@ -115,6 +115,13 @@ def pieces(text: str) -> Pieces:
         else:
             last = block
     return Pieces(first, reflection, last)
+
+
+def style_of(text: str, style: MarkStyle = "auto") -> Style:
+    """A text that opens a reflection is reflective; every other one has a single answer."""
+    if style != "auto":
+        return style
+    return "reflective" if "<reflection>" in text else "single"
 
 
 def _render(names: Sequence[tuple[str, str]], texts: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from srpo import __version__
 from srpo.core.records import Origin, Rejected, Trace
+from srpo.core.response import style_of
 from srpo.core.summary import SampleResult, results_of, summarise
 from srpo.data.ids import check_new
 from srpo.data.jsonl import STDIN, IdText, JsonRow, PlainText, read_jsonl
@@ -26,7 +27,7 @@ from srpo.data.sources import ProblemSet
 from srpo.data.usable import check_usable
 from srpo.eval.aggregate import ROWS, Aggregator, Facts, ItemRow, Judging, mark_of, row_of
 from srpo.eval.benchmarks.benchmark import Benchmark, Item, Mark
-from srpo.eval.benchmarks.grade import grade_item, official_verdict, style_of
+from srpo.eval.benchmarks.grade import grade_item, official_verdict
 from srpo.eval.benchmarks.named import benchmark_named
 from srpo.eval.config import ScoreConfig
 from srpo.eval.judge import Case, EvalJudge, JudgedTrace, open_judge, shared_cache

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from srpo.core.records import Problem, Rejected, Style, TokenCounts, Trace
-from srpo.core.response import first_attempt_end
+from srpo.core.response import first_attempt_end, style_of
 from srpo.eval.aggregate import Judging
-from srpo.eval.benchmarks.grade import grade_item, style_of
+from srpo.eval.benchmarks.grade import grade_item
 from srpo.eval.config import EvalConfig
 from srpo.eval.dataset import Dataset
 from srpo.eval.judge import EvalJudge, JudgedTrace

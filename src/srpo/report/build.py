@@ -33,6 +33,7 @@ from srpo.report.model import Card, Curve, ReportData, RunInfo, StageComparison,
 from srpo.report.open import DemoSummary, LabelledRun, read_demo, runs_in, stage_rows
 from srpo.report.pictures import embed
 from srpo.runs.reader import RunReader
+from srpo.sft.first_answers import FirstAnswers
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -73,6 +74,7 @@ def read_report(
     infos: list[RunInfo] = []
     curves: list[Curve] = []
     results: list[BenchmarkResult] = []
+    first_answers: dict[str, FirstAnswers] = {}
     for label, run, place, alone in runs:
         counts, singles = Counter[str](), 0
         for trace in _note_terms(sampler.add(label, run.traces()), terms):
@@ -86,6 +88,8 @@ def read_report(
             curves.extend(curves_of(label, rows))
         if (result := result_of(run)) is not None:
             results.append(result)
+        if (checked := _first_answers_of(run)) is not None:
+            first_answers[label] = checked
         if alone:
             stages.extend(_stages_of(label, run))
     head = summary or _head_of_runs(runs)
@@ -96,6 +100,7 @@ def read_report(
         stages=tuple(stages),
         runs=tuple(infos),
         comparisons=_compare(stages, scores),
+        first_answers=first_answers,
         curves=tuple(curves),
         term_names=tuple(terms),
         cards=_cards(sampler.choose(), load),
@@ -153,6 +158,12 @@ def _stages_of(label: str, run: RunReader) -> list[StageSummary]:
         results = results_of(run.traces())
         return [summarise(results, label)] if results else []
     return [row.model_copy(update={"name": label})]
+
+
+def _first_answers_of(run: RunReader) -> FirstAnswers | None:
+    """What a cold start made of the first answer, where its config asked."""
+    found = (run.summary() or {}).get("first_answers") if run.stage == "sft" else None
+    return FirstAnswers.model_validate(found) if found else None
 
 
 def _compare(

@@ -7,6 +7,7 @@ from pydantic import Field
 from srpo.core.records import Record, Trace
 from srpo.core.summary import StageSummary
 from srpo.report.leaderboard.rank import Leaderboard
+from srpo.sft.first_answers import FirstAnswers
 
 
 def stage_of(label: str, stages: Sequence[str]) -> str | None:
@@ -114,6 +115,8 @@ class ReportData(Record):
     runs: tuple[RunInfo, ...] = ()
     comparisons: tuple[StageComparison, ...] = ()
     """Of every two stages whose evaluation traces are among the runs, the later one as `ours`."""
+    first_answers: dict[str, FirstAnswers] = Field(default_factory=dict)
+    """By label of the cold start: what it made of the first answer, where it was checked."""
     curves: tuple[Curve, ...] = ()
     term_names: tuple[str, ...] = ()
     """Reward terms that occur in the traces; they decide which curves count as reward terms."""

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from srpo.runs.progress import note
 from srpo.runs.reader import load_traces
+from srpo.runs.rejects import fingerprint
 from srpo.sft.config import SftConfig
 from srpo.sft.examples import Examples, make_examples
+from srpo.sft.first_answers import HELD_BACK, HeldOut, hold_out
 
 if TYPE_CHECKING:
     from srpo.policy.policy import Policy
@@ -25,11 +27,18 @@ class SftPlan(NamedTuple):
     """Indices of the examples of every optimizer step."""
     digest: str
     """Hash of the targets, by which a resumed run notices that its traces changed."""
+    held_out: HeldOut | None = None
+    """What is asked before and after, where the config wants that."""
 
 
 def plan_sft(config: SftConfig, policy: "Policy") -> SftPlan:
     """Read the traces and decide on every batch of the run."""
-    examples = make_examples(load_traces(*config.traces), policy, config)
+    traces = load_traces(*config.traces)
+    check = config.check_first_answer
+    held_out = hold_out(traces, check, config) if check is not None else None
+    examples = make_examples(held_out.traces if held_out else traces, policy, config)
+    if held_out and (num_held_back := len(traces) - len(held_out.traces)):
+        examples = examples._replace(dropped=examples.dropped | {HELD_BACK: num_held_back})
     for reason, count in examples.dropped.items():
         note(f"sft: {count} traces left out: {reason}")
     batches = plan_batches(
@@ -39,8 +48,10 @@ def plan_sft(config: SftConfig, policy: "Policy") -> SftPlan:
         epochs=config.epochs,
         seed=config.seed,
     )
-    digest = hashlib.sha256(repr([example.tokens for example in examples.kept]).encode()).hexdigest()
-    return SftPlan(examples, batches[: config.max_steps], digest)
+    digest = hashlib.sha256(repr([example.tokens for example in examples.kept]).encode())
+    if held_out:
+        digest.update(fingerprint(held_out.problems).encode())
+    return SftPlan(examples, batches[: config.max_steps], digest.hexdigest(), held_out)
 
 
 def plan_batches(

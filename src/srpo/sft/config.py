@@ -1,15 +1,39 @@
 """Settings of `srpo sft`, the cold start (stage 1b; paper section 3.2)."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from srpo.config.fields import Spelling
 from srpo.core.prompts import PromptName
 from srpo.core.records import Record, Style
+from srpo.data.config import SourceConfig
 from srpo.policy.config import LoraConfig, OptimConfig, TrainedDtype
 
 FirstAttemptLoss = Literal["all", "right", "none"]
+
+
+class FirstAnswerCheck(Record):
+    """Compare the first answer before and after: does the cold start harm what the model could do?"""
+
+    short_form: ClassVar = "a number of problems"
+
+    problems: int = Field(default=200, ge=1)
+    """How many are asked, at most; 200 tell falls of about five points."""
+    data: SourceConfig | None = None
+    """Problems to ask. None holds back problems of the traces; these lean to what the model was wrong at where the
+    traces do, so problems of one's own tell more."""
+    prompt: PromptName | None = None
+    """Prompt for the start model; None takes the one of the traces' first attempts. The result is asked as trained."""
+    temperature: float = Field(default=0.0, ge=0)
+    """0 is greedy."""
+    max_tokens: int = Field(default=1024, ge=1)
+    """Longest response."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_number(cls, value: Any) -> Any:
+        return {"problems": value} if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 class SftConfig(Record):
@@ -53,6 +77,9 @@ class SftConfig(Record):
     recompute: bool | None = None
     """Keep only the input of every layer and compute its inside again in the backward pass: a third more work in a
     tenth of the memory. None does so on a GPU."""
+    check_first_answer: FirstAnswerCheck | None = None
+    """Ask held-out problems before the first step and after the last one, and warn when the first answer falls by more
+    than its 95% interval. None asks nothing."""
     checkpoint_every: int = Field(default=100, ge=1)
     """Optimizer steps between checkpoints from which a stopped run goes on."""
     max_pixels: int | None = Field(default=None, ge=1)

@@ -6,16 +6,33 @@
 A stopped or killed run goes on from its last checkpoint and ends with the same metrics and weights.
 """
 
+from typing import TYPE_CHECKING
+
 from srpo.core.records import Record
+from srpo.core.statistics import mean
 from srpo.policy.load import save_policy
 from srpo.policy.optim import Optimizer
 from srpo.policy.prompts import PromptEncoder
 from srpo.policy.trained import load_trained
+from srpo.runs.checkpoint import Checkpoint
 from srpo.runs.directory import RunDir
 from srpo.runs.origin import check_same_data
-from srpo.sft.batches import plan_sft
+from srpo.runs.progress import note
+from srpo.sft.batches import SftPlan, plan_sft
 from srpo.sft.config import SftConfig
+from srpo.sft.first_answers import Answers, FirstAnswers, answer_first, compare_answers
 from srpo.sft.train import SftTrainer, train
+
+if TYPE_CHECKING:
+    from srpo.policy.policy import Policy
+
+_BEFORE = "first_answers"
+"""What a checkpoint calls the start model's answers: the run that goes on from it has that model no more."""
+_HELD_OUT = "sft/held_out/first_accuracy"
+_ADVICE = (
+    "a lower optim.lr, fewer epochs, first_attempt_loss: right, or `balance: family` and a lower wrong_share in "
+    "`srpo reflect` unlearn less"
+)
 
 
 class SftSummary(Record):
@@ -34,6 +51,8 @@ class SftSummary(Record):
     """Traces that were not learned from, by reason."""
     metrics: dict[str, float]
     """The last step's row."""
+    first_answers: FirstAnswers | None = None
+    """The first answer before and after, with `check_first_answer`."""
 
 
 def run(config: SftConfig, run_dir: RunDir) -> SftSummary:
@@ -48,21 +67,30 @@ def run(config: SftConfig, run_dir: RunDir) -> SftSummary:
     checkpoint = run_dir.latest_checkpoint()
     policy = load_trained(config, checkpoint.path if checkpoint else None)
     plan = plan_sft(config, policy)
+    if checkpoint:
+        check_same_data(checkpoint.extra, plan.digest, ", ".join(config.traces))
+    before = answers_before(config, policy, plan, checkpoint)
+    if before is not None and not checkpoint:
+        run_dir.log(0, {_HELD_OUT: mean(one for one in before if one is not None)})
     optimizer = Optimizer(policy.model, config.optim, len(plan.batches))
     if checkpoint:
         optimizer.load(checkpoint.path)
-        check_same_data(checkpoint.extra, plan.digest, ", ".join(config.traces))
     trainer = SftTrainer(
         config=config,
         policy=policy,
         optimizer=optimizer,
         encoder=PromptEncoder(policy, config.prompt, size=config.prompt_cache, max_pixels=config.max_pixels),
         plan=plan,
+        state={"data": plan.digest} | ({_BEFORE: before} if before is not None else {}),
     )
     run_dir.total_steps = len(plan.batches)
     tokens = train(trainer, run_dir, checkpoint.step if checkpoint else 0)
     run_dir.save_model(lambda path: save_policy(policy, path))
     row = list(run_dir.metrics())[-1]
+    first_answers = None
+    if before is not None:
+        first_answers = compare_with(before, config, policy, plan)
+        run_dir.log(len(plan.batches), {_HELD_OUT: first_answers.after})
     summary = SftSummary(
         model=str(run_dir.model_path),
         steps=len(plan.batches),
@@ -71,6 +99,31 @@ def run(config: SftConfig, run_dir: RunDir) -> SftSummary:
         num_examples=len(plan.examples.kept),
         dropped=plan.examples.dropped,
         metrics=row,
+        first_answers=first_answers,
     )
     run_dir.finish(summary.model_dump())
     return summary
+
+
+def answers_before(config: SftConfig, policy: "Policy", plan: SftPlan, checkpoint: Checkpoint | None) -> Answers | None:
+    """The start model's first answers: asked now, or kept by the checkpoint; None when nobody wants them."""
+    check, held_out = config.check_first_answer, plan.held_out
+    if check is None or held_out is None:
+        return None
+    if checkpoint:
+        kept: Answers = checkpoint.extra[_BEFORE]
+        return kept
+    note(f"sft: asking the start model {len(held_out.problems)} problems that it will not learn from")
+    return answer_first(policy, held_out.problems, held_out.prompt_before, check, config)
+
+
+def compare_with(before: Answers, config: SftConfig, policy: "Policy", plan: SftPlan) -> FirstAnswers:
+    """Ask the result the same problems, and say what changed: aloud, when it is for the worse."""
+    check, held_out = config.check_first_answer, plan.held_out
+    assert check is not None
+    assert held_out is not None
+    after = answer_first(policy, held_out.problems, config.prompt, check, config)
+    found = compare_answers(held_out.problems, before, after, held_out.prompt_before)
+    if found.harmed:
+        note(f"sft: warning: the cold start harms what the model could do: {found.tell()}; {_ADVICE}")
+    return found

@@ -4,10 +4,10 @@ Differs from the paper's release in the target, which has a real second think (`
 is over the tokens of the whole batch, so that micro-batches of any size give the same gradient.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -36,6 +36,8 @@ class SftTrainer:
     optimizer: Optimizer
     encoder: PromptEncoder
     plan: SftPlan
+    state: Mapping[str, Any]
+    """What every checkpoint keeps beside weights and optimizer, for the run that goes on from it."""
 
     def save(self, path: Path) -> None:
         """Write what a resumed run loads."""
@@ -77,7 +79,7 @@ def train(trainer: SftTrainer, run_dir: RunDir, start: int) -> int:
             bar.advance(1, loss=learned["sft/loss"])
 
             if stop.requested or (step % config.checkpoint_every == 0 and step < total):
-                run_dir.checkpoint(step, trainer.save, {"data": trainer.plan.digest})
+                run_dir.checkpoint(step, trainer.save, trainer.state)
             if stop.requested:
                 raise Stopped(f"after step {step} of {total}")
     return tokens

@@ -1,6 +1,7 @@
 """One response to one item of a benchmark, reflective or plain, graded by the benchmark's own rule."""
 
 from srpo.core.records import GradedText, MarkStyle, Style
+from srpo.core.response import style_of
 from srpo.eval.benchmarks.benchmark import Benchmark, Item, Mark
 from srpo.grading import RULES_ONLY, Grader, grade_with
 
@@ -26,10 +27,3 @@ def official_verdict(benchmark: Benchmark, item: Item, text: str, style: Style) 
     if not benchmark.official_code:
         return None
     return grade_with(lambda answer: benchmark.official_grade(item, answer), text, style).final_grade.is_correct
-
-
-def style_of(text: str, style: MarkStyle = "auto") -> Style:
-    """A text that opens a reflection is reflective; every other one has a single answer."""
-    if style != "auto":
-        return style
-    return "reflective" if "<reflection>" in text else "single"
