@@ -1,6 +1,8 @@
 """Micro-batches change memory, not the result: their gradients add up to the whole batch's, in SFT and every loss."""
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,9 @@ from torch import Tensor
 from srpo.policy.load import load_policy
 from srpo.policy.policy import Policy
 from srpo.policy.prompts import PromptEncoder
+from srpo.rl.metrics import PieceStats
 from srpo.rl.rollout import Trajectory, TrajectoryGroup
-from srpo.rl.train import accumulate_gradients
+from srpo.rl.train import accumulate_gradients, with_checked_logprobs
 from srpo.sft.examples import make_examples
 from srpo.sft.train import accumulate_sft_gradients as accumulate_sft
 from tests.support.training import about, problems, rl_config, sft_config, trace
@@ -48,7 +51,7 @@ def test_sft_micro_batches(tiny_policy: Policy, choice: str) -> None:
         assert_same(gradients(tiny_policy), whole)
 
 
-@pytest.mark.parametrize("variant", ["grpo", "dr_grpo", "dapo", "gspo"])
+@pytest.mark.parametrize("variant", ["grpo", "dr_grpo", "dapo", "gspo", "cispo"])
 def test_rl_pieces(tiny_checkpoint: Callable[[str], Path], variant: str) -> None:
     policy = load_policy(tiny_checkpoint("qwen2_5_vl"), freeze_vision=False)
     encoder = PromptEncoder(policy, "bare", size=8, max_pixels=None)
@@ -82,3 +85,41 @@ def test_rl_pieces(tiny_checkpoint: Callable[[str], Path], variant: str) -> None
         other, ours = learn(*sizes)
         assert other == pytest.approx(loss, rel=1e-5)
         assert_same(ours, whole)
+
+
+@pytest.mark.parametrize("on_policy", [True, False])
+def test_what_the_sampler_drew_too_rarely_counts_for_more(
+    tiny_checkpoint: Callable[[str], Path], on_policy: bool
+) -> None:
+    """A sampler that gives every token 2/3 of the trainer's probability: importance weights make it good."""
+    policy = load_policy(tiny_checkpoint("qwen2_5_vl"), freeze_vision=False)
+    problem = problems()[0]
+    [prompt] = PromptEncoder(policy, "bare", size=8, max_pixels=None).encode_all([problem])
+    bare = [
+        Trajectory(
+            token_ids=(tokens := tuple(policy.encode_text(text))),
+            logprobs=(0.0,) * len(tokens),
+            trace=trace(problem, "9"),
+            advantages=(advantage,) * len(tokens),
+        )
+        for text, advantage in (("<think>1</think>", 1.0), ("<answer>22</answer> and more", -1.0))
+    ]
+    group = TrajectoryGroup(problem=problem, prompt=prompt, trajectories_G=tuple(bare))
+    [scored] = with_checked_logprobs(policy, [group], rl_config(Path("m")))
+    drawn_G = [
+        replace(one, logprobs=tuple(value - math.log(1.5) for value in one.trainer_logprobs))
+        for one in scored.trajectories_G
+    ]
+    drawn = replace(scored, trajectories_G=tuple(drawn_G))
+
+    def learn(cap: float | None) -> tuple[PieceStats, dict[str, Tensor]]:
+        config = rl_config(Path("m"), loss={"importance_cap": cap})
+        [stats] = accumulate_gradients(policy, None, [drawn], config, on_policy=on_policy)
+        return stats, gradients(policy)
+
+    plain, plain_gradients = learn(None)
+    assert plain.mismatch == pytest.approx(math.log(1.5), rel=1e-4)
+    for cap, weight in ((2.0, 1.5), (1.2, 1.2)):
+        stats, ours = learn(cap)
+        assert (stats.stats.importance, stats.stats.ratio) == pytest.approx((weight, 1.0), rel=1e-4)
+        assert_same(ours, {name: weight * gradient for name, gradient in plain_gradients.items()})

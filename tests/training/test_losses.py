@@ -20,6 +20,8 @@ class Options(TypedDict, total=False):
     normalizer_of_batch: Normalizer
     reference_logprobs_B_T: Tensor
     kl_coef: float
+    sampler_logprobs_B_T: Tensor
+    importance_cap: float
 
 
 def loss_of(
@@ -54,6 +56,10 @@ def gradient(of: Tensor) -> Tensor:
         ("dr_grpo", -(4 * 1.0 - 2 * 0.5 + 2.0) / (3 * 8)),
         ("dapo", -(4 * 1.0 - 2 * 0.5 + 2.0) / 7),
         ("gspo", -(1.0 - 0.5 + 2.0) / 3),
+        (
+            "cispo",
+            -(math.log(0.5 * 0.4 * 0.3 * 0.2) * 1.0 - 0.5 * math.log(0.6 * 0.5) + 2.0 * math.log(0.9)) / 7,
+        ),
     ],
 )
 def test_on_policy_value_and_statistics(variant: LossVariant, expected: float) -> None:
@@ -70,6 +76,7 @@ def test_on_policy_value_and_statistics(variant: LossVariant, expected: float) -
         ("dr_grpo", [1 / 24] * 3),
         ("dapo", [1 / 7] * 3),
         ("gspo", [1 / 12, 1 / 6, 1 / 3]),
+        ("cispo", [1 / 7] * 3),
     ],
 )
 def test_on_policy_gradient_is_the_policy_gradient(variant: LossVariant, weights: list[float]) -> None:
@@ -154,6 +161,62 @@ def test_gspo_has_one_ratio_per_response() -> None:
     assert stats.ratio_max == pytest.approx(math.exp(0.2))
 
 
+def test_cispo_clips_the_weight_of_a_token_and_keeps_its_gradient() -> None:
+    """MiniMax-M1, eq. 4: the gradient of a token is sg(clip(ratio)) x advantage / number of tokens."""
+    shift = torch.log(torch.tensor([[1.5, 1.1, 0.5, 1.0], [1.5, 0.5, 9.0, 9.0], [0.1, 9.0, 9.0, 9.0]]))
+    logprobs = (OLD + shift).requires_grad_()
+    loss, stats = loss_of("cispo", logprobs, clip_low=0.2, clip_high=0.3)
+    loss.backward()
+    weights = torch.tensor([[1.3, 1.1, 0.8, 1.0], [1.3, 0.8, 0.0, 0.0], [0.8, 0.0, 0.0, 0.0]])
+    torch.testing.assert_close(gradient(logprobs), -weights * ADVANTAGES[:, None] / 7)
+    assert stats.clip_fraction == pytest.approx(5 / 7)
+    assert loss.item() == pytest.approx(float(-(weights * ADVANTAGES[:, None] * logprobs.detach())[MASK].sum() / 7))
+
+
+def test_a_clip_low_of_1_sets_cispo_no_lower_bound() -> None:
+    logprobs = (OLD - 3.0).requires_grad_()
+    loss, stats = loss_of("cispo", logprobs, clip_low=1.0)
+    loss.backward()
+    torch.testing.assert_close(gradient(logprobs), -math.exp(-3.0) * ADVANTAGES[:, None] * MASK / 7)
+    assert stats.clip_fraction == 0
+
+
+def test_importance_weights_are_the_trainers_over_the_samplers_up_to_the_cap() -> None:
+    sampler = OLD - torch.log(torch.tensor([[1.5, 0.5, 4.0, 1.0], [1.0, 8.0, 9.0, 9.0], [0.25, 9.0, 9.0, 9.0]]))
+    weights = torch.tensor([[1.5, 0.5, 2.0, 1.0], [1.0, 2.0, 0.0, 0.0], [0.25, 0.0, 0.0, 0.0]])
+    logprobs = OLD.clone().requires_grad_()
+    loss, stats = loss_of("dapo", logprobs, sampler_logprobs_B_T=sampler, importance_cap=2.0)
+    loss.backward()
+    assert loss.item() == pytest.approx(float(-(weights * ADVANTAGES[:, None]).sum() / 7))
+    torch.testing.assert_close(gradient(logprobs), -weights * ADVANTAGES[:, None] / 7)
+    assert stats.importance == pytest.approx(8.25 / 7)
+    assert stats.importance_capped == pytest.approx(2 / 7)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_sampler_that_agrees_weighs_nothing(variant: LossVariant) -> None:
+    logprobs = OLD + 0.1
+    weighted = loss_of(variant, logprobs, sampler_logprobs_B_T=OLD, importance_cap=2.0)
+    assert weighted.loss == loss_of(variant, logprobs).loss
+    assert (weighted.stats.importance, weighted.stats.importance_capped) == (1.0, 0.0)
+
+
+def test_importance_weights_leave_the_kl_alone() -> None:
+    reference, far = OLD - 0.5, OLD - 5.0
+    zero = torch.zeros(3)
+    plain = loss_of("grpo", OLD, advantages=zero, reference_logprobs_B_T=reference, kl_coef=0.1).loss
+    weighted = loss_of(
+        "grpo",
+        OLD,
+        advantages=zero,
+        reference_logprobs_B_T=reference,
+        kl_coef=0.1,
+        sampler_logprobs_B_T=far,
+        importance_cap=2.0,
+    ).loss
+    assert weighted == plain
+
+
 def test_advantages_per_token() -> None:
     per_token = torch.tensor([[1.0, 1.0, -1.0, -1.0], [0.5, 0.5, 9, 9], [0.0, 9, 9, 9]])
     logprobs = OLD.clone().requires_grad_()
@@ -197,7 +260,8 @@ def test_a_response_without_tokens_is_harmless() -> None:
     [
         ("dr_grpo", {}, "give max_tokens"),
         ("grpo", {"kl_coef": 0.1}, "kl_coef 0.1 needs the reference"),
-        ("ppo", {}, "unknown loss 'ppo'; use one of grpo, dr_grpo, dapo, gspo"),
+        ("grpo", {"importance_cap": 2.0}, "importance_cap 2.0 needs the sampler"),
+        ("ppo", {}, "unknown loss 'ppo'; use one of grpo, dr_grpo, dapo, gspo, cispo"),
     ],
 )
 def test_impossible_settings(variant: LossVariant, options: Options, message: str) -> None:

@@ -117,7 +117,7 @@ def test_a_step_samples_from_given_attempts_and_counts_them_apart() -> None:
     assert [found.traces for found in again.groups] == [found.traces for found in rollout.groups]
 
 
-@pytest.mark.parametrize("variant", ["grpo", "dr_grpo", "dapo", "gspo"])
+@pytest.mark.parametrize("variant", ["grpo", "dr_grpo", "dapo", "gspo", "cispo"])
 def test_masked_tokens_carry_no_loss(tiny_policy: Policy, variant: str) -> None:
     num_given = len(tiny_policy.encode_text(WRONG_FIRST)) - 1
     texts = (f"{WRONG_FIRST}<reflection>b</reflection>", f"{WRONG_FIRST}<reflection>red</reflection>")

@@ -14,7 +14,7 @@ from srpo.data.config import SourceConfig
 from srpo.policy.config import LoraConfig, OptimConfig, TrainedDtype
 from srpo.runs.progress import note
 
-LossVariant = Literal["grpo", "dr_grpo", "dapo", "gspo"]
+LossVariant = Literal["grpo", "dr_grpo", "dapo", "gspo", "cispo"]
 OnlineFilter = Literal["off", "final", "outcome"]
 
 _OLD_PRESETS: dict[object, Preset] = {"grpo": "answer", "final": "answer"}
@@ -26,9 +26,10 @@ class LossConfig(Record):
 
     variant: LossVariant = "grpo"
     """`grpo`: mean over each response, then over responses (the paper); `dr_grpo`: no division by length; `dapo`:
-    mean over all tokens; `gspo`: one importance ratio per response."""
-    clip_low: float = Field(default=0.2, ge=0, lt=1)
-    """The ratio is clipped from below at 1 - clip_low."""
+    mean over all tokens; `gspo`: one importance ratio per response; `cispo`: the clipped ratio is a weight, and no
+    token loses its gradient."""
+    clip_low: float = Field(default=0.2, ge=0, le=1)
+    """The ratio is clipped from below at 1 - clip_low; 1 sets no bound, as CISPO's authors do."""
     clip_high: float = Field(default=0.2, ge=0)
     """The ratio is clipped from above at 1 + clip_high; 0.28 is DAPO's clip-higher."""
     kl_coef: float = Field(default=0.0, ge=0)
@@ -36,6 +37,9 @@ class LossConfig(Record):
     kl_on: Literal["all", "first"] = "all"
     """Tokens that pay for it: all, or those of the first attempt alone, so that reflection may move freely while the
     first answer stays what it was."""
+    importance_cap: float | None = Field(default=None, ge=1)
+    """Truncated importance sampling, for samplers that are another program than the trainer: every token is weighted by
+    its probability under the trainer over that under the sampler, at most by this (2 is usual); null weights none."""
     inner_epochs: int = Field(default=1, ge=1)
     """Passes over each rollout."""
     minibatches: int = Field(default=1, ge=1)

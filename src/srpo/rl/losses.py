@@ -10,6 +10,13 @@ min(r_t A_t, clip(r_t, 1 - clip_low, 1 + clip_high) A_t) (paper eq. 9). The vari
 * `gspo`: one importance ratio per response, the geometric mean of its tokens' (Zheng et al. 2025, eq. 7; in its
   token form, eq. 13, so that advantages may differ within a response). Its ratios stay much closer to 1, so it wants
   clip bounds of 3e-4 rather than 0.2.
+* `cispo`: mean over all tokens of sg(clip(r_t)) A_t logprob_t, sg being the value without gradient (MiniMax-M1, 2025,
+  eq. 4 and 5): clipping bounds a token's weight and never takes its gradient away. Its authors set no lower bound
+  (clip_low 1).
+
+Where sampler and trainer are two programs, the responses come from another policy than the old one. Truncated
+importance sampling mends that: every token's surrogate is weighted by min(old / sampler, `importance_cap`), without
+gradient (Yao et al. 2025, "Your efficient RL framework secretly brings you off-policy RL training").
 
 Minibatches that are processed in pieces pass the `Normalizer` of the whole minibatch, and their losses add up to its
 loss. Advantages are one per token (credit `segment`) or one per response. Shape suffixes: B responses, T tokens.
@@ -45,11 +52,15 @@ class LossStats(NamedTuple):
     """Mean importance ratio; 1 when sampler and trainer agree and no step has been taken."""
     ratio_max: float
     clip_fraction: float
-    """Share of tokens whose surrogate is clipped, which get no gradient."""
+    """Share of tokens whose surrogate is clipped, which get no gradient (but for `cispo`)."""
     old_kl: float
     """k3 estimate of KL(old policy || policy), nats per token: how far the minibatch has moved."""
     reference_kl: float
     """k3 estimate of KL(policy || reference), nats per token; 0 without a reference."""
+    importance: float = 1.0
+    """Mean weight of truncated importance sampling; 1 without it, and where sampler and trainer agree."""
+    importance_capped: float = 0.0
+    """Share of tokens whose weight is the cap."""
 
 
 class Loss(NamedTuple):
@@ -78,13 +89,15 @@ def policy_loss(
     reference_logprobs_B_T: Tensor | None = None,
     kl_coef: float = 0.0,
     kl_mask_B_T: Tensor | None = None,
+    sampler_logprobs_B_T: Tensor | None = None,
+    importance_cap: float | None = None,
 ) -> Loss:
     """The loss to minimise.
 
     Args:
         variant: See the module.
         logprobs_B_T: Log-probabilities (nats) of the sampled tokens under the policy, with gradient.
-        old_logprobs_B_T: The same under the policy that sampled them, without gradient.
+        old_logprobs_B_T: The same under the policy before the first update on them, without gradient.
         advantages: Shape B or B x T.
         mask_B_T: True where there is a completion token. What stands elsewhere is never read.
         clip_low: The ratio is clipped at 1 - clip_low.
@@ -94,14 +107,13 @@ def policy_loss(
         reference_logprobs_B_T: The same under the reference policy.
         kl_coef: Weight of the KL to the reference, which adds up over tokens as the variant's surrogate does.
         kl_mask_B_T: True where tokens pay for the KL; None for all of them.
+        sampler_logprobs_B_T: The same as the sampler had them when it drew the tokens.
+        importance_cap: Largest weight of a token by old policy and sampler; None leaves all weights at 1.
 
     Raises:
-        ValueError: `dr_grpo` without `max_tokens`, or `kl_coef` without reference.
+        ValueError: `dr_grpo` without `max_tokens`, `kl_coef` without reference, or `importance_cap` without sampler.
     """
-    if variant == "dr_grpo" and max_tokens is None:
-        raise ValueError("loss 'dr_grpo' divides by the longest response; give max_tokens")
-    if kl_coef and reference_logprobs_B_T is None:
-        raise ValueError(f"kl_coef {kl_coef!r} needs the reference's log-probabilities; give them or set kl_coef 0")
+    _check_complete(variant, max_tokens, kl_coef, reference_logprobs_B_T, importance_cap, sampler_logprobs_B_T)
     batch = normalizer_of_batch or normalizer(mask_B_T)
     # Outside the mask anything may stand, -inf included; where() keeps it out of values and gradients alike.
     logprobs_B_T = torch.where(mask_B_T, logprobs_B_T, 0.0)
@@ -111,16 +123,40 @@ def policy_loss(
     log_ratio_B_T = logprobs_B_T - old_B_T
     if variant == "gspo":
         log_ratio_B_T = _sequence_log_ratio(log_ratio_B_T, logprobs_B_T, mask_B_T)
-    surrogate_B_T, clipped_B_T = clipped_surrogate(log_ratio_B_T.exp(), advantages_B_T, clip_low, clip_high)
-    objective_B_T = surrogate_B_T
+    if variant == "cispo":
+        surrogate_B_T, clipped_B_T = weighted_logprobs(log_ratio_B_T, logprobs_B_T, advantages_B_T, clip_low, clip_high)
+    else:
+        surrogate_B_T, clipped_B_T = clipped_surrogate(log_ratio_B_T.exp(), advantages_B_T, clip_low, clip_high)
+    importance_B_T = torch.ones_like(old_B_T)
+    if sampler_logprobs_B_T is not None and importance_cap is not None:
+        importance_B_T = truncated_importance(old_B_T, torch.where(mask_B_T, sampler_logprobs_B_T, 0.0), importance_cap)
+    objective_B_T = surrogate_B_T * importance_B_T
     reference_kl_B_T = torch.zeros_like(logprobs_B_T)
     if reference_logprobs_B_T is not None:
         reference_kl_B_T = k3(logprobs_B_T, torch.where(mask_B_T, reference_logprobs_B_T, 0.0))
         paid_B_T = reference_kl_B_T if kl_mask_B_T is None else torch.where(kl_mask_B_T, reference_kl_B_T, 0.0)
-        objective_B_T = surrogate_B_T - kl_coef * paid_B_T
+        objective_B_T = objective_B_T - kl_coef * paid_B_T
     objective = _mean_of(variant, objective_B_T, mask_B_T, batch, max_tokens)
     stats = _stats(log_ratio_B_T, clipped_B_T, k3(old_B_T, logprobs_B_T), reference_kl_B_T, mask_B_T)
-    return Loss(-objective, stats)
+    return Loss(-objective, _with_importance(stats, importance_B_T, mask_B_T, importance_cap))
+
+
+def _check_complete(
+    variant: LossVariant,
+    max_tokens: int | None,
+    kl_coef: float,
+    reference: Tensor | None,
+    importance_cap: float | None,
+    sampler: Tensor | None,
+) -> None:
+    if variant == "dr_grpo" and max_tokens is None:
+        raise ValueError("loss 'dr_grpo' divides by the longest response; give max_tokens")
+    if kl_coef and reference is None:
+        raise ValueError(f"kl_coef {kl_coef!r} needs the reference's log-probabilities; give them or set kl_coef 0")
+    if importance_cap is not None and sampler is None:
+        raise ValueError(
+            f"importance_cap {importance_cap!r} needs the sampler's log-probabilities; give them or leave it out"
+        )
 
 
 def _mean_of(
@@ -133,10 +169,10 @@ def _mean_of(
         case "dr_grpo":
             assert max_tokens is not None
             return token_sum(objective_B_T, mask_B_T) / (batch.num_responses * max_tokens)
-        case "dapo":
+        case "dapo" | "cispo":
             return token_sum(objective_B_T, mask_B_T) / max(batch.num_tokens, 1)
         case _:
-            raise ValueError(f"unknown loss {variant!r}; use one of grpo, dr_grpo, dapo, gspo")
+            raise ValueError(f"unknown loss {variant!r}; use one of grpo, dr_grpo, dapo, gspo, cispo")
 
 
 def clipped_surrogate(
@@ -146,6 +182,20 @@ def clipped_surrogate(
     free_B_T = ratio_B_T * advantages_B_T
     clipped_B_T = ratio_B_T.clamp(1 - clip_low, 1 + clip_high) * advantages_B_T
     return torch.minimum(free_B_T, clipped_B_T), clipped_B_T < free_B_T
+
+
+def weighted_logprobs(
+    log_ratio_B_T: Tensor, logprobs_B_T: Tensor, advantages_B_T: Tensor, clip_low: float, clip_high: float
+) -> tuple[Tensor, Tensor]:
+    """CISPO's objective of each token, and where its weight is clipped. The gradient is weight x advantage."""
+    ratio_B_T = log_ratio_B_T.detach().exp()
+    weight_B_T = ratio_B_T.clamp(1 - clip_low, 1 + clip_high)
+    return weight_B_T * advantages_B_T * logprobs_B_T, weight_B_T != ratio_B_T
+
+
+def truncated_importance(old_logprobs_B_T: Tensor, sampler_logprobs_B_T: Tensor, cap: float) -> Tensor:
+    """Weight of each token, min(old / sampler, cap): how much likelier the trainer's policy was to draw it."""
+    return (old_logprobs_B_T - sampler_logprobs_B_T).detach().exp().clamp(max=cap)
 
 
 def k3(logprobs_B_T: Tensor, other_logprobs_B_T: Tensor) -> Tensor:
@@ -182,3 +232,13 @@ def _stats(
     ratio_B_T = log_ratio_B_T.detach().exp()
     largest = float(torch.where(mask_B_T, ratio_B_T, 0.0).max()) if num_tokens else 0.0
     return LossStats(num_tokens, mean(ratio_B_T), largest, mean(clipped_B_T), mean(old_kl_B_T), mean(reference_kl_B_T))
+
+
+def _with_importance(stats: LossStats, importance_B_T: Tensor, mask_B_T: Tensor, cap: float | None) -> LossStats:
+    if cap is None:
+        return stats
+    num_tokens = max(stats.num_tokens, 1)
+    return stats._replace(
+        importance=float(token_sum(importance_B_T, mask_B_T)) / num_tokens,
+        importance_capped=float(token_sum((importance_B_T >= cap).float(), mask_B_T)) / num_tokens,
+    )

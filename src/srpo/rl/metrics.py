@@ -87,14 +87,17 @@ def _is_undecided(trace: Trace) -> bool:
     return "undecided" in (trace.first_grade.verdict, trace.final_grade.verdict)
 
 
-def update_metrics(minibatches: Sequence[MinibatchStats]) -> dict[str, float]:
-    """Everything about the optimizer steps on one rollout; nothing when there was nothing to learn from."""
+def update_metrics(minibatches: Sequence[MinibatchStats], *, weighs: bool = False) -> dict[str, float]:
+    """Everything about the optimizer steps on one rollout; nothing when there was nothing to learn from.
+
+    `weighs`: whether truncated importance sampling has weights to tell about.
+    """
     if not minibatches:
         return {}
     pieces = [piece for minibatch in minibatches for piece in minibatch.pieces]
     # Before the first update sampler and trainer have the same weights.
     first = minibatches[0].pieces
-    return {
+    metrics = {
         "rl/loss": sum(piece.loss for piece in pieces) / len(minibatches),
         "rl/grad_norm": sum(minibatch.grad_norm for minibatch in minibatches) / len(minibatches),
         "rl/entropy": _token_mean(pieces, [piece.entropy for piece in pieces]),
@@ -105,6 +108,10 @@ def update_metrics(minibatches: Sequence[MinibatchStats]) -> dict[str, float]:
         "rl/sampler_mismatch": _token_mean(first, [piece.mismatch for piece in first]),
         "rl/sampler_mismatch/max": max(piece.mismatch_max for piece in first),
     }
+    if weighs:
+        metrics["rl/importance/mean"] = _token_mean(pieces, [piece.stats.importance for piece in pieces])
+        metrics["rl/importance/capped"] = _token_mean(pieces, [piece.stats.importance_capped for piece in pieces])
+    return metrics
 
 
 def accuracy_metrics(traces: Sequence[Trace], prefix: str) -> dict[str, float]:

@@ -46,6 +46,8 @@ class Trajectory:
     """The response with its end token, unless it was cut."""
     logprobs: tuple[float, ...]
     """The sampler's log-probability of each token."""
+    trainer_logprobs: tuple[float, ...] = ()
+    """The trainer's before the first update, where they were computed and differ; else the sampler's count as them."""
     trace: Trace
     """Text, grades and reward; the reward is None before it is paid, and when the gold is ungradable."""
     advantages: tuple[float, ...] = ()

@@ -125,7 +125,8 @@ def train(trainer: RlTrainer, run_dir: RunDir, reached: Progress) -> Progress:
             held_out = evaluate_if_due(trainer, step)
 
             reached = Progress(step, reached.tokens + rollout.num_tokens)
-            learned = rollout_metrics(rollout) | {"rl/lr": lr} | update_metrics(minibatches)
+            weighs = config.loss.importance_cap is not None
+            learned = rollout_metrics(rollout) | {"rl/lr": lr} | update_metrics(minibatches, weighs=weighs)
             run_dir.log(step, learned | {"rl/tokens": reached.tokens} | held_out)
             _show(bar, config, learned, rollout.num_tokens)
 
@@ -230,10 +231,11 @@ def piece_loss(
     """The share of a minibatch's loss that these responses have in it; `whole` divides, whatever the pieces."""
     current_B_T = now.logprobs_B_T.detach()
     mask_B_T = now.mask_B_T & ~_leading([one.num_masked for one in trajectories_B], current_B_T)
-    old_B_T = _padded([one.logprobs for one in trajectories_B], current_B_T)
-    gap_B_T = (current_B_T - old_B_T).abs() * mask_B_T
+    sampler_B_T = _padded([one.logprobs for one in trajectories_B], current_B_T)
+    old_B_T = _padded([one.trainer_logprobs or one.logprobs for one in trajectories_B], current_B_T)
+    gap_B_T = (current_B_T - sampler_B_T).abs() * mask_B_T
     mismatch_max = float(gap_B_T.max())
-    if on_policy and not mismatch_max <= config.mismatch_tolerance:
+    if on_policy and (config.loss.importance_cap is not None or not mismatch_max <= config.mismatch_tolerance):
         # Before the first update the trainer's own log-probabilities are the old policy's by definition.
         old_B_T = current_B_T
     loss, stats = policy_loss(
@@ -249,6 +251,8 @@ def piece_loss(
         reference_logprobs_B_T=reference_B_T,
         kl_coef=config.loss.kl_coef,
         kl_mask_B_T=_kl_mask(config, trajectories_B, current_B_T),
+        sampler_logprobs_B_T=sampler_B_T,
+        importance_cap=config.loss.importance_cap,
     )
     assert now.entropy_B_T is not None
     num_tokens = max(1, int(mask_B_T.sum()))
@@ -270,14 +274,17 @@ def plan_minibatches(
 def with_checked_logprobs(
     policy: "Policy", groups_P: Sequence[TrajectoryGroup], config: RlConfig
 ) -> Sequence[TrajectoryGroup]:
-    """The groups as they are if sampler and trainer agree on the first one, else with the trainer's numbers."""
+    """The groups as they are if sampler and trainer agree on the first one, else with the trainer's numbers beside.
+
+    Weights of truncated importance sampling are about every token, so with them no sample of groups will do.
+    """
     first = _with_own_logprobs(policy, groups_P[0], config)
     gap = max(
         abs(a - b)
         for ours, sampled in zip(first.trajectories_G, groups_P[0].trajectories_G, strict=True)
-        for a, b in zip(ours.logprobs, sampled.logprobs, strict=True)
+        for a, b in zip(ours.trainer_logprobs, sampled.logprobs, strict=True)
     )
-    if gap <= config.mismatch_tolerance:
+    if gap <= config.mismatch_tolerance and config.loss.importance_cap is None:
         return groups_P
     return [first, *(_with_own_logprobs(policy, group, config) for group in groups_P[1:])]
 
@@ -334,7 +341,7 @@ def _with_own_logprobs(policy: "Policy", group: TrajectoryGroup, config: RlConfi
     with torch.no_grad():
         rows_G = [row for _, piece in _logprobs(policy, [group], config) for row in piece.logprobs_B_T.tolist()]
     own_G = [
-        replace(one, logprobs=tuple(row[: len(one.token_ids)]))
+        replace(one, trainer_logprobs=tuple(row[: len(one.token_ids)]))
         for one, row in zip(group.trajectories_G, rows_G, strict=True)
     ]
     return replace(group, trajectories_G=tuple(own_G))
