@@ -14,11 +14,14 @@ CODE := src tests benchmarks scripts recipes .ci
 
 install: $(STAMP)
 
-$(STAMP): requirements.lock pyproject.toml
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+$(STAMP): requirements.lock requirements-torch.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "srpo needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(PIP_INSTALL) --require-hashes --only-binary :all: --no-deps -r requirements.lock
+	$(PIP_INSTALL) -r requirements-torch.lock
+	$(PIP_INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 	@echo "installed: $(BIN)/srpo"
 
