@@ -1,10 +1,11 @@
 """A bad server and a killed process: does `srpo reflect` lose anything, pay twice, or keep other traces?
 
     .venv/bin/python -m benchmarks.reflect_faults --work DIR [--problems 2000] [--kills 20] [--rate 0.3] [--seed 0]
+                                                  [--all_kinds]
 
 Runs the real command twice over the same problems, policy and teacher behind a real HTTP server on loopback: once
 undisturbed, once with a server that fails `rate` of the requests (429, 500, malformed and truncated answers,
-half-minute stalls, closed connections) and with `kills` SIGKILLs at random times, restarted after each. Checked, exit
+half-minute stalls, closed connections; with `--all_kinds` every kind of tests/support) and with `kills` SIGKILLs at random times, restarted after each. Checked, exit
 code 1 if not:
 
 * every sample of every problem is in exactly one place: selected, or rejected with a reason;
@@ -30,7 +31,7 @@ from srpo.models.protocol import Message
 from srpo.models.remote_request import _key
 from srpo.runs.reader import read_traces
 from srpo.runs.rejects import read_rejected
-from tests.support.fault_server import Body, Faults, FaultServer
+from tests.support.fault_server import ALL_PASSING, PASSING, Body, Faults, FaultServer
 from tests.support.served_sums import answer, config, with_servers, write_problems
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,6 +49,8 @@ class Setting(NamedTuple):
     stall_s: float = 30.0
     timeout_s: float = 3.0
     """Of the client: what it makes of a stall."""
+    kinds: tuple[str, ...] = PASSING
+    """How requests fail."""
 
 
 class CacheWatch:
@@ -88,11 +91,14 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--rate", type=float, default=0.3)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--all_kinds", action="store_true")
     arguments = parser.parse_args()
     if arguments.work.exists() and any(arguments.work.iterdir()):
         parser.error(f"{str(arguments.work)!r} is not empty")
     arguments.work.mkdir(parents=True, exist_ok=True)
-    result = compare(arguments.work, Setting(arguments.problems, arguments.kills, arguments.rate, arguments.seed))
+    kinds = ALL_PASSING if arguments.all_kinds else PASSING
+    setting = Setting(arguments.problems, arguments.kills, arguments.rate, arguments.seed, kinds=kinds)
+    result = compare(arguments.work, setting)
     print(json.dumps(result, indent=1))
     return 1 if result["complaints"] or result["kills"] != arguments.kills else 0
 
@@ -106,7 +112,7 @@ def compare(work: Path, setting: Setting) -> dict[str, Any]:
         finish(path, work / "calm")
         calm_s = time.monotonic() - started_s
     watch = CacheWatch(work / "stormy")
-    faults = Faults(rate=setting.rate, seed=setting.seed, stall_s=setting.stall_s)
+    faults = Faults(rate=setting.rate, kinds=setting.kinds, seed=setting.seed, stall_s=setting.stall_s)
     with FaultServer(watch, faults=faults) as server:
         watch.base_url = server.base_url
         path = write_config(work / "stormy.yaml", server, data, setting)

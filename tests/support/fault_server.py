@@ -16,11 +16,15 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-FaultKind = Literal["429", "500", "malformed", "shapeless", "truncated", "stall", "closed", "400", "quota", "echo-key"]
+from tests.support.wire_faults import WIRE
+
+FaultKind = str
 PASSING: tuple[FaultKind, ...] = ("429", "500", "malformed", "shapeless", "truncated", "stall", "closed")
 """Faults that another try cures; `400`, `quota` and `echo-key` (a 401 that repeats the key) are for good."""
+ALL_PASSING: tuple[FaultKind, ...] = (*PASSING, "reset", *WIRE)
+"""With those below HTTP and beside it."""
 Body = dict[str, Any]
 Answer = Callable[[Body, int], str]
 
@@ -185,6 +189,10 @@ class FaultServer:
                 connection.close()
             case "closed":
                 connection.close()
+            case "reset":
+                connection.abort()
+            case _ if fault in WIRE:
+                connection.write_and_close(WIRE[fault](whole))
             case _:
                 key = headers.get("authorization", "").removeprefix("Bearer ")
                 replies = {
@@ -254,6 +262,17 @@ class _Connection(asyncio.Protocol):
         self._transport.write(head.encode() + content[: len(content) - cut])
         if cut:
             self.close()
+
+    def write_and_close(self, data: bytes) -> None:
+        """Write something that need not be HTTP."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+            self.close()
+
+    def abort(self) -> None:
+        """Break the connection off, as a host that restarts does."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def close(self) -> None:
         """Close the connection, whatever is under way."""
