@@ -5,8 +5,8 @@
 
 Runs the real command twice over the same problems, policy and teacher behind a real HTTP server on loopback: once
 undisturbed, once with a server that fails `rate` of the requests (429, 500, malformed and truncated answers,
-half-minute stalls, closed connections; with `--all_kinds` every kind of tests/support) and with `kills` SIGKILLs at random times, restarted after each. Checked, exit
-code 1 if not:
+half-minute stalls, closed connections; with `--all_kinds` all 36 kinds of tests/support) and with `kills` SIGKILLs at
+random times, restarted after each. Checked, exit code 1 if not:
 
 * every sample of every problem is in exactly one place: selected, or rejected with a reason;
 * no request was answered whose answer was in the cache already (looked up at the moment of answering);
