@@ -32,6 +32,7 @@ from srpo.rl.metrics import MinibatchStats, PhaseTimer, PieceStats, rollout_metr
 from srpo.rl.problems import ProblemStream, RlProblems, gradable
 from srpo.rl.reward import reward_function
 from srpo.rl.rollout import Rollout, Trajectory, TrajectoryGroup, add_advantages, is_worth_learning, sampling_seed
+from srpo.rl.sampler import LocalSampler
 from srpo.rl.train import Progress, RlTrainer, choose_traces, collect
 
 PROMPT = EncodedPrompt(input_ids=torch.tensor([1, 2, 3]))
@@ -135,6 +136,7 @@ def trainer(policy: Policy, problems: list[Problem], **changes: object) -> RlTra
         config=settings,
         policy=policy,
         reference=None,
+        sampler=LocalSampler(policy),
         optimizer=Optimizer(policy.model, settings.optim, None),
         encoder=PromptEncoder(policy, "bare", size=8, max_pixels=None),
         grader=EverySecondGroupDiffers(settings.group_size),

@@ -19,6 +19,7 @@ from srpo.rl.problems import ProblemStream, RlProblems
 from srpo.rl.reward import reward_function
 from srpo.rl.roll_ins import wrong_first_attempts
 from srpo.rl.rollout import Trajectory, TrajectoryGroup, add_advantages
+from srpo.rl.sampler import LocalSampler
 from srpo.rl.train import RlTrainer, accumulate_gradients, choose_traces, collect
 from tests.support.training import problems, rl_config, trace
 
@@ -52,6 +53,7 @@ def trainer(policy: Policy, **changes: object) -> RlTrainer:
         config=config,
         policy=policy,
         reference=None,
+        sampler=LocalSampler(policy),
         optimizer=Optimizer(policy.model, config.optim, None),
         encoder=PromptEncoder(policy, "bare", size=8, max_pixels=None),
         grader=AlwaysWrongAtFirst(),

@@ -10,16 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-
 from srpo.core.advantages import assign_credit, carries_signal, keep_group
 from srpo.core.records import Origin, Problem, Reward, Sampling, Style, TokenCounts, Trace
 from srpo.core.rewards import RewardCase
-from srpo.policy.decode import SampledCompletion, sample
+from srpo.policy.decode import SampledCompletion
 from srpo.policy.policy import first_attempt_tokens
 from srpo.policy.prompts import PromptEncoder
 from srpo.rl.config import RlConfig
 from srpo.rl.reward import RewardFunction
+from srpo.rl.sampler import PolicySampler, Start
 
 if TYPE_CHECKING:
     from srpo.grading import Grader
@@ -125,15 +124,28 @@ def sampling_seed(seed: int, *place: object) -> int:
 
 
 def sample_groups(
-    policy: "Policy", encoder: PromptEncoder, problems_P: Sequence[Problem], num_samples: int, sampling: Sampling
+    sampler: PolicySampler, encoder: PromptEncoder, problems_P: Sequence[Problem], num_samples: int, sampling: Sampling
 ) -> list[SampledGroup]:
     """Sample `num_samples` completions for each problem."""
     if not problems_P:
         return []
     prompts_P = encoder.encode_all(problems_P)
-    generator = torch.Generator(device=policy.device).manual_seed(sampling.seed)
-    completions_P_G = sample(policy, prompts_P, num_samples=num_samples, sampling=sampling, generator=generator)
-    return [SampledGroup(*one, sampling) for one in zip(problems_P, prompts_P, completions_P_G, strict=True)]
+    return sample_onward(
+        sampler, [Start(*one) for one in zip(problems_P, prompts_P, strict=True)], num_samples, sampling
+    )
+
+
+def sample_onward(
+    sampler: PolicySampler, starts_P: Sequence[Start], num_samples: int, sampling: Sampling
+) -> list[SampledGroup]:
+    """Sample `num_samples` completions that go on from each start."""
+    if not starts_P:
+        return []
+    completions_P_G = sampler.sample(starts_P, num_samples, sampling)
+    return [
+        SampledGroup(start.problem, start.prompt, completions_G, sampling, len(start.given))
+        for start, completions_G in zip(starts_P, completions_P_G, strict=True)
+    ]
 
 
 def grade_group(

@@ -8,6 +8,8 @@ problems and every sampling seed are functions of `seed` and of the place in the
 optimizer moments, the position in the stream of problems and the token count, and no generator state.
 """
 
+from contextlib import closing
+
 from srpo.core.records import Record, Sampling
 from srpo.grading import Grader
 from srpo.policy.load import load_policy, save_policy
@@ -19,6 +21,7 @@ from srpo.rl.config import RlConfig
 from srpo.rl.metrics import PhaseTimer
 from srpo.rl.problems import ProblemStream, RlProblems, load_rl_problems
 from srpo.rl.reward import reward_function
+from srpo.rl.sampler import LocalSampler
 from srpo.rl.train import Progress, RlTrainer, train
 from srpo.runs.checkpoint import Checkpoint
 from srpo.runs.directory import RunDir
@@ -61,7 +64,8 @@ def run(config: RlConfig, run_dir: RunDir) -> RlSummary:
     with Grader(symbolic=config.symbolic, rounded=config.rounded) as grader:
         trainer = open_trainer(config, run_dir, problems, checkpoint, grader)
         start = Progress(checkpoint.step, checkpoint.extra["tokens"]) if checkpoint else Progress(0, 0)
-        reached = train(trainer, run_dir, start)
+        with closing(trainer.sampler):
+            reached = train(trainer, run_dir, start)
     run_dir.save_model(lambda path: save_policy(trainer.policy, path))
     rows = list(run_dir.metrics())
     if (said := without_signal(rows)) is not None:
@@ -105,6 +109,7 @@ def open_trainer(
         config=config,
         policy=policy,
         reference=reference,
+        sampler=LocalSampler(policy),
         optimizer=optimizer,
         encoder=PromptEncoder(policy, config.prompt, size=config.prompt_cache, max_pixels=config.max_pixels),
         grader=grader,

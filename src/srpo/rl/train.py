@@ -1,7 +1,7 @@
 """The loop of reflection-aware GRPO and its step (paper section 3.3): `train`, `collect` and `update`.
 
 To read a step whole takes five files: this one, `rl/rollout.py` (sample, grade, reward, advantage), `core/rewards.py`,
-`core/advantages.py` and `rl/losses.py`. The model itself is asked twice: `policy.decode.sample` writes the responses,
+`core/advantages.py` and `rl/losses.py`. The model itself is asked twice: `rl/sampler.py` writes the responses,
 `policy.recompute.logprobs_in_pieces` scores them with gradients. What is off unless a config asks for it stands apart:
 `rl/roll_ins.py`, and `rl/reward.py` for a reward of one's own.
 
@@ -32,7 +32,7 @@ from srpo.rl.losses import Normalizer, policy_loss
 from srpo.rl.metrics import MinibatchStats, PhaseTimer, PieceStats, accuracy_metrics, rollout_metrics, update_metrics
 from srpo.rl.problems import ProblemStream, RlProblems, readable
 from srpo.rl.reward import RewardFunction
-from srpo.rl.roll_ins import sample_onward, wrong_first_attempts
+from srpo.rl.roll_ins import wrong_first_attempts
 from srpo.rl.rollout import (
     Rollout,
     Trajectory,
@@ -42,8 +42,10 @@ from srpo.rl.rollout import (
     is_worth_learning,
     reward_group,
     sample_groups,
+    sample_onward,
     sampling_seed,
 )
+from srpo.rl.sampler import PolicySampler
 from srpo.runs.directory import RunDir
 from srpo.runs.interrupt import Stopped, stop_signal
 from srpo.runs.progress import Bar, progress
@@ -61,6 +63,8 @@ class RlTrainer:
     policy: "Policy"
     reference: "Policy | None"
     """The frozen start model, where KL is paid for."""
+    sampler: PolicySampler
+    """Where responses come from: the policy itself, or a server that follows it."""
     optimizer: Optimizer
     encoder: PromptEncoder
     grader: "Grader"
@@ -150,7 +154,7 @@ def collect(trainer: RlTrainer, step: int) -> Rollout:
         with timer("encode"):
             problems_P = readable(trainer.encoder, trainer.stream.take(config.num_prompts - sum(is_kept)))
         with timer("sample"):
-            sampled_P = sample_groups(trainer.policy, trainer.encoder, problems_P, config.group_size, sampling)
+            sampled_P = sample_groups(trainer.sampler, trainer.encoder, problems_P, config.group_size, sampling)
         with timer("grade"):
             graded_P = [grade_group(trainer.policy, trainer.grader, one, config.style, origin) for one in sampled_P]
             rewarded_P = [reward_group(group, trainer.reward) for group in graded_P]
@@ -173,7 +177,7 @@ def go_on_from_wrong_attempts(
     sampling = trainer.sampling("roll-ins", origin.step)
     starts = wrong_first_attempts(groups, round(config.roll_ins * config.num_prompts), sampling.seed)
     with timer("sample"):
-        sampled_P = sample_onward(trainer.policy, starts, config.group_size, sampling)
+        sampled_P = sample_onward(trainer.sampler, starts, config.group_size, sampling)
     with timer("grade"):
         graded_P = [grade_group(trainer.policy, trainer.grader, one, config.style, origin) for one in sampled_P]
         return [reward_group(group, trainer.reward) for group in graded_P]
@@ -192,6 +196,7 @@ def update(trainer: RlTrainer, groups_P: Sequence[TrajectoryGroup], step: int) -
                 trainer.policy, trainer.reference, minibatch_P, config, on_policy=num_updates == 1
             )
             done.append(MinibatchStats(pieces, grad_norm=optimizer.step()))
+            trainer.sampler.weights_moved()
     return done
 
 
@@ -302,7 +307,7 @@ def evaluate_if_due(trainer: RlTrainer, step: int) -> dict[str, float]:
         sampling = trainer.sampling("eval", place)
         problems_P = readable(encoder, held_out[place : place + config.num_prompts])
         with timer("sample"):
-            sampled_P = sample_groups(trainer.policy, encoder, problems_P, config.eval.num_samples, sampling)
+            sampled_P = sample_groups(trainer.sampler, encoder, problems_P, config.eval.num_samples, sampling)
         with timer("grade"):
             for sampled in sampled_P:
                 group = grade_group(trainer.policy, trainer.grader, sampled, config.style, trainer.origin)
