@@ -51,6 +51,8 @@ ARMS: Final[dict[str, Arm]] = {
     "released": Arm("the released reward", {"preset": "release-openrlhf"}),
     "answer": Arm("paid by the final answer alone", {"preset": "answer"}),
     "roll-ins": Arm("roll-ins, a quarter of the groups", {"roll_ins": 0.25}),
+    "buffer": Arm("roll-ins from earlier steps, a quarter of the groups", {"roll_ins": 0.25, "roll_in_buffer": 20_000}),
+    "recombine": Arm("recombined groups, a quarter", {"recombine": 0.25}),
     "half-data": Arm("cold start on half of the data", {}, "sft-half"),
 }
 

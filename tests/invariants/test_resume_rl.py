@@ -29,6 +29,12 @@ def warm(tiny_checkpoint: Callable[[str], Path], tmp_path_factory: pytest.TempPa
             "eval": {"data": {"drawn": {"split": "dev", "families": ["bars"], "count": 4}}, "every": 2},
         },
         {
+            "roll_ins": 0.67,
+            "roll_in_buffer": 120,
+            "recombine": 1.0,
+            "mask_first": 0.5,
+        },
+        {
             "lora": {"rank": 4},
             "loss": {"kl_coef": 0.05},
             "optim": {"lr": 1e-2, "warmup_steps": 0},
@@ -37,7 +43,7 @@ def warm(tiny_checkpoint: Callable[[str], Path], tmp_path_factory: pytest.TempPa
             "micro_responses": 3,
         },
     ],
-    ids=["defaults", "everything on", "adapters"],
+    ids=["defaults", "everything on", "given attempts", "adapters"],
 )
 def test_resumed_rl_equals_uninterrupted(warm: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
     config = rl_config(warm, **changes)

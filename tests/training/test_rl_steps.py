@@ -31,6 +31,7 @@ from srpo.rl.losses import LossStats
 from srpo.rl.metrics import MinibatchStats, PhaseTimer, PieceStats, rollout_metrics, update_metrics
 from srpo.rl.problems import ProblemStream, RlProblems, gradable
 from srpo.rl.reward import reward_function
+from srpo.rl.roll_ins import AttemptBuffer
 from srpo.rl.rollout import Rollout, Trajectory, TrajectoryGroup, add_advantages, is_worth_learning, sampling_seed
 from srpo.rl.sampler import LocalSampler
 from srpo.rl.train import Progress, RlTrainer, choose_traces, collect
@@ -143,6 +144,7 @@ def trainer(policy: Policy, problems: list[Problem], **changes: object) -> RlTra
         reward=reward_function(settings),
         problems=RlProblems(tuple(problems), 0, (), ""),
         stream=ProblemStream(problems, seed=0),
+        earlier=AttemptBuffer(0, ()),
         origin=Origin(stage="rl", model="m"),
         timer=PhaseTimer(),
     )

@@ -17,7 +17,7 @@ from srpo.rl.losses import policy_loss
 from srpo.rl.metrics import PhaseTimer, rollout_metrics
 from srpo.rl.problems import ProblemStream, RlProblems
 from srpo.rl.reward import reward_function
-from srpo.rl.roll_ins import wrong_first_attempts
+from srpo.rl.roll_ins import AttemptBuffer, wrong_first_attempts
 from srpo.rl.rollout import Trajectory, TrajectoryGroup, add_advantages
 from srpo.rl.sampler import LocalSampler
 from srpo.rl.train import RlTrainer, accumulate_gradients, choose_traces, collect
@@ -60,20 +60,23 @@ def trainer(policy: Policy, **changes: object) -> RlTrainer:
         reward=reward_function(config),
         problems=RlProblems(tuple(drawn), 0, (), ""),
         stream=ProblemStream(drawn, seed=0),
+        earlier=AttemptBuffer(config.roll_in_buffer, drawn),
         origin=Origin(stage="rl", model="m"),
         timer=PhaseTimer(),
     )
 
 
-def group(policy: Policy, *texts: str, num_masked: int = 0, advantage: float = 1.0) -> TrajectoryGroup:
+def group(
+    policy: Policy, *texts: str, num_masked: int = 0, advantage: float = 1.0, first: str = WRONG_FIRST
+) -> TrajectoryGroup:
     problem = problems()[0]
     encoder = PromptEncoder(policy, "bare", size=8, max_pixels=None)
     (prompt,) = encoder.encode_all([problem])
     found = []
     for text in texts:
         tokens = tuple(policy.encode_text(text))
-        first = len(policy.encode_text(WRONG_FIRST)) - 1 if text.startswith(WRONG_FIRST) else 0
-        counts = TokenCounts(prompt=prompt.num_tokens, first=first, total=len(tokens))
+        num_first = len(policy.encode_text(first)) - 1 if text.startswith(first) else 0
+        counts = TokenCounts(prompt=prompt.num_tokens, first=num_first, total=len(tokens))
         found.append(
             Trajectory(
                 token_ids=tokens,
@@ -117,6 +120,43 @@ def test_a_step_samples_from_given_attempts_and_counts_them_apart() -> None:
     assert len(choose_traces(rollout, 1, 10)) == 4
     again = collect(trainer(base, roll_ins=0.5, max_refills=0), step=1)
     assert [found.traces for found in again.groups] == [found.traces for found in rollout.groups]
+
+
+def test_a_buffer_keeps_the_newest_wrong_attempts_once_within_its_tokens(tiny_policy: Policy, tmp_path: Path) -> None:
+    seconds = [f"<think>{word}</think><answer>22</answer>" for word in ("a", "b", "a", "c")]
+    groups = [group(tiny_policy, f"{text}<reflection>b</reflection>", first=text) for text in seconds]
+    size = len(tiny_policy.encode_text(WRONG_FIRST)) - 1
+    buffer = AttemptBuffer(2 * size, problems())
+    buffer.add([*groups[:3], group(tiny_policy, "no answer here")])
+    assert (len(buffer), buffer.num_tokens) == (2, 2 * size)
+    buffer.add(groups[3:])
+    assert buffer.num_tokens == 2 * size
+    encoder = PromptEncoder(tiny_policy, "bare", size=8, max_pixels=None)
+    drawn = {tiny_policy.decode(buffer.draw(encoder, 5, seed)[0].given) for seed in range(20)}
+    assert drawn == {seconds[1], seconds[3]}, "the first one was the oldest"
+    assert len(buffer.draw(encoder, 5, seed=0)) == 1, "one attempt of a problem"
+    buffer.save(tmp_path)
+    again = AttemptBuffer(2 * size, problems())
+    again.load(tmp_path)
+    assert [again.draw(encoder, 1, seed) for seed in range(9)] == [buffer.draw(encoder, 1, seed) for seed in range(9)]
+    nothing = AttemptBuffer(0, problems())
+    nothing.add(groups)
+    assert nothing.draw(encoder, 5, seed=0) == []
+
+
+def test_roll_ins_come_from_earlier_steps_first_and_from_this_one_where_those_are_too_few() -> None:
+    made = trainer(load_policy("tiny-base"), roll_ins=0.5, max_refills=0, roll_in_buffer=1000, num_prompts=2)
+    first = collect(made, step=1)
+    kept = len(made.earlier)
+    assert kept > 0
+    (own,) = (found for found in first.groups if found.is_roll_in)
+    assert own.problem in {found.problem for found in first.groups if not found.is_roll_in}
+    second = collect(made, step=2)
+    (earlier,) = (found for found in second.groups if found.is_roll_in)
+    assert earlier.problem in {found.problem for found in first.groups}
+    assert earlier.problem not in {found.problem for found in second.groups if not found.is_roll_in}
+    assert all(one.num_masked == one.num_given > 0 for one in earlier.trajectories_G)
+    assert len(made.earlier) > kept
 
 
 @pytest.mark.parametrize("variant", ["grpo", "dr_grpo", "dapo", "gspo", "cispo"])
@@ -192,8 +232,13 @@ def test_the_kl_can_be_paid_by_the_first_attempt_alone() -> None:
 
 
 def test_single_attempts_have_nothing_to_go_on_from() -> None:
-    for changes in ({"roll_ins": 0.5}, {"mask_first": 0.5}, {"loss": {"kl_on": "first"}}):
+    for changes in ({"roll_ins": 0.5}, {"recombine": 0.5}, {"mask_first": 0.5}, {"loss": {"kl_on": "first"}}):
         with pytest.raises(ValueError, match="which style 'single' lacks; leave them out"):
             RlConfig.model_validate(
                 {"model": "m", "data": "d", "steps": 1, "style": "single", "preset": "answer", **changes}
             )
+
+
+def test_a_buffer_that_nothing_goes_on_from_is_refused() -> None:
+    with pytest.raises(ValueError, match="roll_in_buffer 500 keeps first attempts that nothing goes on from"):
+        RlConfig.model_validate({"model": "m", "data": "d", "steps": 1, "roll_in_buffer": 500})

@@ -112,6 +112,13 @@ class RlConfig(Record):
     roll_ins: float = Field(default=0.0, ge=0, le=1)
     """Groups that go on from a wrong first attempt of another group, as a share of `num_prompts`: what is given carries
     no loss, reflection and second attempt are sampled from it. They come on top of `num_prompts`."""
+    roll_in_buffer: int = Field(default=0, ge=0)
+    """Tokens of wrong first attempts of earlier steps that are kept for roll-ins to go on from, the oldest out first
+    (VRRL); this step's own are taken where there are too few. 0 keeps none."""
+    recombine: float = Field(default=0.0, ge=0, le=1)
+    """Groups put together from those of the step, as a share of `num_prompts` on top of it (Octopus): behind a wrong
+    first attempt, which carries no loss, stand reflections and second attempts of other responses with the same first
+    answer, as many right as wrong. They cost no generated tokens; the policy scores them anew."""
     mask_first: float = Field(default=0.0, ge=0, le=1)
     """Chance that a response's first attempt carries no loss, so that what follows is learned by itself at times."""
     micro_prompts: int | None = Field(default=None, ge=1)
@@ -177,16 +184,26 @@ class RlConfig(Record):
         return self
 
     @model_validator(mode="after")
+    def _after_a_first_attempt(self) -> Self:
+        levers = self.roll_ins or self.recombine or self.mask_first or self.loss.kl_on == "first"
+        if self.style == "single" and levers:
+            raise ValueError(
+                "roll_ins, recombine, mask_first and loss.kl_on: first are about what follows a first attempt, which "
+                "style 'single' lacks; leave them out"
+            )
+        if self.roll_in_buffer and not self.roll_ins:
+            raise ValueError(
+                f"roll_in_buffer {self.roll_in_buffer} keeps first attempts that nothing goes on from; set roll_ins, "
+                "e.g. to 0.25"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check(self) -> Self:
         if self.steps is None and self.token_budget is None:
             raise ValueError("neither steps nor token_budget is set, so the run would never end; set one of them")
         if self.steps is None and self.optim.warmup_steps is None:
             raise ValueError("without steps the warm-up has no length; set optim.warmup_steps")
-        if self.style == "single" and (self.roll_ins or self.mask_first or self.loss.kl_on == "first"):
-            raise ValueError(
-                "roll_ins, mask_first and loss.kl_on: first are about what follows a first attempt, which style "
-                "'single' lacks; leave them out"
-            )
         if self.reward is None:
             weights_of(self.preset, self.weights)
         if self.reward is None and self.style == "single" and self.preset != "answer":

@@ -62,7 +62,8 @@ def rollout_metrics(rollout: Rollout) -> dict[str, float]:
 
     Roll-ins have numbers of their own: their first attempts are wrong by choice.
     """
-    onward = [group for group in rollout.groups if group.is_roll_in]
+    onward = [group for group in rollout.groups if group.is_roll_in and not group.is_recombined]
+    shifts = [group.shift for group in rollout.groups if group.shift is not None]
     own = [group for group in rollout.groups if not group.is_roll_in]
     graded = [group for group in own if group.is_graded]
     traces = [trace for group in graded for trace in group.traces]
@@ -80,6 +81,8 @@ def rollout_metrics(rollout: Rollout) -> dict[str, float]:
     if onward:
         repaired = [trace.final_grade.is_correct for group in onward for trace in group.traces]
         metrics |= {"rl/roll_ins/groups": float(len(onward)), "rl/roll_ins/repaired": mean(repaired)}
+    if shifts:
+        metrics |= {"rl/recombined/groups": float(len(shifts)), "rl/recombined/shift": mean(shifts)}
     return metrics | accuracy_metrics(traces, "rl") | reward_metrics(traces)
 
 

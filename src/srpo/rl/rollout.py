@@ -70,6 +70,9 @@ class TrajectoryGroup:
     problem: Problem
     prompt: "EncodedPrompt"
     trajectories_G: tuple[Trajectory, ...]
+    shift: float | None = None
+    """Of a recombined group: how much less likely its continuations are here than where they were sampled, in nats a
+    token (`rl/recombine.py`)."""
 
     @property
     def traces(self) -> list[Trace]:
@@ -78,8 +81,13 @@ class TrajectoryGroup:
 
     @property
     def is_roll_in(self) -> bool:
-        """Whether the responses go on from a first attempt that was given to them."""
+        """Whether the responses go on from a first attempt that was given to them, sampled or recombined."""
         return any(one.num_given for one in self.trajectories_G)
+
+    @property
+    def is_recombined(self) -> bool:
+        """Whether the responses were put together from others."""
+        return self.shift is not None
 
     @property
     def is_graded(self) -> bool:
@@ -106,7 +114,7 @@ class Rollout(NamedTuple):
 
     @property
     def kept(self) -> list[TrajectoryGroup]:
-        """What the loss learns from: at most `num_prompts` groups, and the roll-ins."""
+        """What the loss learns from: at most `num_prompts` groups, the roll-ins, and what was recombined."""
         return [group for group, kept in zip(self.groups, self.is_kept, strict=True) if kept]
 
     @property

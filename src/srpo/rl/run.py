@@ -5,7 +5,8 @@
 
 A stopped or killed run goes on from its last checkpoint and ends with the same metrics and weights: the order of the
 problems and every sampling seed are functions of `seed` and of the place in the run, so a checkpoint holds weights,
-optimizer moments, the position in the stream of problems and the token count, and no generator state.
+optimizer moments, the position in the stream of problems, the token count and what `roll_in_buffer` holds, and no
+generator state.
 """
 
 from contextlib import closing
@@ -21,6 +22,7 @@ from srpo.rl.config import RlConfig
 from srpo.rl.metrics import PhaseTimer
 from srpo.rl.problems import ProblemStream, RlProblems, load_rl_problems
 from srpo.rl.reward import reward_function
+from srpo.rl.roll_ins import AttemptBuffer
 from srpo.rl.sampler import LocalSampler
 from srpo.rl.train import Progress, RlTrainer, train
 from srpo.runs.checkpoint import Checkpoint
@@ -104,6 +106,9 @@ def open_trainer(
     optimizer = Optimizer(policy.model, config.optim, config.steps and config.steps * updates)
     if checkpoint:
         optimizer.load(checkpoint.path)
+    earlier = AttemptBuffer(config.roll_in_buffer, problems.train)
+    if checkpoint:
+        earlier.load(checkpoint.path)
     sampling = Sampling(temperature=config.temperature, max_tokens=config.max_tokens)
     return RlTrainer(
         config=config,
@@ -116,6 +121,7 @@ def open_trainer(
         reward=reward_function(config),
         problems=problems,
         stream=ProblemStream(problems.train, config.seed, extra.get("position", 0)),
+        earlier=earlier,
         origin=make_origin(run_dir, "rl", config.model, config.prompt, sampling),
         timer=PhaseTimer(),
     )

@@ -3,7 +3,7 @@
 To read a step whole takes five files: this one, `rl/rollout.py` (sample, grade, reward, advantage), `core/rewards.py`,
 `core/advantages.py` and `rl/losses.py`. The model itself is asked twice: `rl/sampler.py` writes the responses,
 `policy.recompute.logprobs_in_pieces` scores them with gradients. What is off unless a config asks for it stands apart:
-`rl/roll_ins.py`, and `rl/reward.py` for a reward of one's own.
+`rl/roll_ins.py`, `rl/recombine.py`, and `rl/reward.py` for a reward of one's own.
 
 Differs from the released code in these points: groups are filtered by the correctness of the final answer, not by the
 shaped reward; the old policy's log-probabilities are the sampler's, checked against the trainer's at every step; the
@@ -31,8 +31,9 @@ from srpo.rl.config import RlConfig
 from srpo.rl.losses import Normalizer, policy_loss
 from srpo.rl.metrics import MinibatchStats, PhaseTimer, PieceStats, accuracy_metrics, rollout_metrics, update_metrics
 from srpo.rl.problems import ProblemStream, RlProblems, readable
+from srpo.rl.recombine import as_recombined, recombined_groups
 from srpo.rl.reward import RewardFunction
-from srpo.rl.roll_ins import wrong_first_attempts
+from srpo.rl.roll_ins import AttemptBuffer, wrong_first_attempts
 from srpo.rl.rollout import (
     Rollout,
     Trajectory,
@@ -72,7 +73,9 @@ class RlTrainer:
     """`core.rewards.reward` with the preset and weights of the config, or a function of the user's own."""
     problems: RlProblems
     stream: ProblemStream
-    """Deals out the problems to train on; the one part, beside policy and optimizer, that a step moves on."""
+    """Deals out the problems to train on. Beside policy and optimizer a step moves this on, and `earlier`."""
+    earlier: AttemptBuffer
+    """Wrong first attempts of earlier steps, for roll-ins."""
     origin: Origin
     """Where the traces come from, apart from the step."""
     timer: PhaseTimer
@@ -86,6 +89,7 @@ class RlTrainer:
         """Write what a resumed run loads."""
         save_trained(self.policy, path)
         self.optimizer.save(path)
+        self.earlier.save(path)
 
 
 class Progress(NamedTuple):
@@ -163,24 +167,40 @@ def collect(trainer: RlTrainer, step: int) -> Rollout:
         num_refilled += len(rewarded_P) if refill else 0
         if sum(is_kept) >= config.num_prompts:
             break
-    onward = go_on_from_wrong_attempts(trainer, groups, origin)
-    return Rollout([*groups, *onward], [*is_kept, *(is_worth_learning(one, config) for one in onward)], num_refilled)
+    more = [*go_on_from_wrong_attempts(trainer, groups, origin), *recombine_attempts(trainer, groups, origin)]
+    return Rollout([*groups, *more], [*is_kept, *(is_worth_learning(one, config) for one in more)], num_refilled)
 
 
 def go_on_from_wrong_attempts(
     trainer: RlTrainer, groups: Sequence[TrajectoryGroup], origin: Origin
 ) -> list[TrajectoryGroup]:
-    """Groups of reflections on wrong first attempts among `groups`: sampled, graded, rewarded."""
+    """Groups of reflections on wrong first attempts, earlier ones or those in `groups`: sampled, graded, rewarded."""
     config, timer = trainer.config, trainer.timer
     if not config.roll_ins:
         return []
     sampling = trainer.sampling("roll-ins", origin.step)
-    starts = wrong_first_attempts(groups, round(config.roll_ins * config.num_prompts), sampling.seed)
+    count = round(config.roll_ins * config.num_prompts)
+    with timer("encode"):
+        starts = trainer.earlier.draw(trainer.encoder, count, sampling.seed)
+    starts += wrong_first_attempts(groups, count - len(starts), sampling.seed)
+    trainer.earlier.add(groups)
     with timer("sample"):
         sampled_P = sample_onward(trainer.sampler, starts, config.group_size, sampling)
     with timer("grade"):
         graded_P = [grade_group(trainer.policy, trainer.grader, one, config.style, origin) for one in sampled_P]
         return [reward_group(group, trainer.reward) for group in graded_P]
+
+
+def recombine_attempts(trainer: RlTrainer, groups: Sequence[TrajectoryGroup], origin: Origin) -> list[TrajectoryGroup]:
+    """Groups put together from the responses in `groups`: graded, rewarded, and scored by the policy as it is now."""
+    config, timer = trainer.config, trainer.timer
+    sampling = trainer.sampling("recombine", origin.step)
+    made_P = recombined_groups(groups, round(config.recombine * config.num_prompts), config.group_size, sampling)
+    with timer("grade"):
+        graded_P = [grade_group(trainer.policy, trainer.grader, one, config.style, origin) for one in made_P]
+        rewarded_P = [reward_group(group, trainer.reward) for group in graded_P]
+    with timer("learn"):
+        return [as_recombined(_with_own_logprobs(trainer.policy, group, config)) for group in rewarded_P]
 
 
 def update(trainer: RlTrainer, groups_P: Sequence[TrajectoryGroup], step: int) -> list[MinibatchStats]:
