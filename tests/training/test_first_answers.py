@@ -77,6 +77,9 @@ def test_the_start_model_is_asked_as_the_traces_were(tmp_path: Path) -> None:
 def test_a_number_is_short_for_so_many_problems() -> None:
     short = SftConfig.model_validate({"model": "m", "traces": ["t"], "check_first_answer": 50})
     assert short.check_first_answer == FirstAnswerCheck(problems=50)
+    assert SftConfig.model_validate(short.model_dump()) == short
+    with pytest.raises(ValueError, match="give a number of problems, or the fields of a check"):
+        SftConfig.model_validate({"model": "m", "traces": ["t"], "check_first_answer": "yes"})
 
 
 def test_first_answers_are_those_of_the_policy(tmp_path: Path) -> None:

@@ -33,7 +33,11 @@ class FirstAnswerCheck(Record):
     @model_validator(mode="before")
     @classmethod
     def _from_number(cls, value: Any) -> Any:
-        return {"problems": value} if isinstance(value, int) and not isinstance(value, bool) else value
+        if isinstance(value, int) and not isinstance(value, bool):
+            return {"problems": value}
+        if not isinstance(value, dict | FirstAnswerCheck):
+            raise ValueError("give a number of problems, or the fields of a check (problems, data, prompt, ..)")
+        return value
 
 
 class SftConfig(Record):
