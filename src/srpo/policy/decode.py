@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
 from srpo.core.records import Sampling
+from srpo.policy.lean import LeanStep, lean_step
 from srpo.policy.limits import CACHE_SHARE, free_bytes, num_rows, parts_that_fit, prompt_bytes
 from srpo.policy.policy import Policy
 from srpo.policy.prefix import Prefix, PromptBatch, batch_prompts, compute_prefix, suffix_hidden
@@ -78,13 +79,20 @@ def sample(
     capacity = max((one.num_tokens for one in prompts), default=0) + max(map(len, starts), default=0)
     max_rows = num_rows(policy, capacity + sampling.max_tokens, CACHE_SHARE * room)
     with torch.inference_mode(), policy.autocast():
+        step = lean_step(policy)
         for begin in range(0, len(row_prompts), max_rows):
             rows = slice(begin, begin + max_rows)
             first, last = row_prompts[rows][0], row_prompts[rows][-1]
             prefix = _compute_prompts(policy, prompts[first : last + 1], (1 - CACHE_SHARE) * room)
             local = torch.tensor([p - first for p in row_prompts[rows]], device=policy.device)
             decoder = _Decoder(
-                policy, prefix, prompt_B=local, starts=starts[rows], uniform_B_T=uniform_B_T[rows], sampling=sampling
+                policy,
+                prefix,
+                step,
+                prompt_B=local,
+                starts=starts[rows],
+                uniform_B_T=uniform_B_T[rows],
+                sampling=sampling,
             )
             done.extend(decoder.run())
     remaining = iter(done)
@@ -177,13 +185,14 @@ class _Decoder:
         self,
         policy: Policy,
         prefix: Prefix,
+        step: LeanStep | None,
         *,
         prompt_B: Tensor,
         starts: list[list[int]],
         uniform_B_T: Tensor,
         sampling: Sampling,
     ) -> None:
-        self.policy, self.sampling = policy, sampling
+        self.policy, self.sampling, self.step = policy, sampling, step
         batch, num_rows, device = prefix.batch, len(prompt_B), policy.device
         prefix_size, start_size = batch.input_ids_P_L.shape[1], max(len(start) for start in starts)
         capacity = prefix_size + start_size + sampling.max_tokens
@@ -276,8 +285,12 @@ class _Decoder:
         position_R = self.base_position_R + self.count_R - 1
         columns = self.layers[0].length + 1
         mask = self.visible_R_S[:, None, None, :columns] if self.needs_mask else None
+        embeds_R_D = self.policy.model.get_input_embeddings()(chosen_R)
+        if self.step is not None:
+            self.hidden_R_D = self.step(embeds_R_D, position_R, self.layers, mask)
+            return
         self.hidden_R_D = self.policy.model.model.language_model(
-            inputs_embeds=self.policy.model.get_input_embeddings()(chosen_R[:, None]),
+            inputs_embeds=embeds_R_D[:, None],
             attention_mask=mask,
             position_ids=position_R[None, :, None].expand(3, -1, -1),
             past_key_values=self.cache,
