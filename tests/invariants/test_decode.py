@@ -13,6 +13,7 @@ from srpo.core.records import Sampling
 from srpo.policy import decode
 from srpo.policy.decode import SampledCompletion, draw, sample
 from srpo.policy.load import load_policy
+from srpo.policy.lora import LoraConfig
 from srpo.policy.policy import Policy
 from srpo.policy.prefix import completion_logprobs
 from srpo.policy.processor import EncodedPrompt
@@ -205,6 +206,63 @@ def test_groups_may_differ_in_size(tiny_policy: Policy) -> None:
         tiny_policy, prompts_of(tiny_policy), num_samples=[2, 0, 3], sampling=Sampling(max_tokens=3), generator=seeded()
     )
     assert [len(group) for group in groups] == [2, 0, 3]
+
+
+@pytest.mark.parametrize("family", ["qwen2_vl", "qwen2_5_vl", "qwen3_vl"])
+@pytest.mark.parametrize("lora", [None, LoraConfig(rank=2)], ids=["plain weights", "adapters"])
+def test_a_lean_step_computes_what_the_modules_compute(
+    tiny_checkpoint: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, family: str, lora: LoraConfig | None
+) -> None:
+    policy = load_policy(tiny_checkpoint(family), lora=lora)
+    for name, weight in policy.model.named_parameters():
+        if ".lora_B." in name:  # Zero at the start, which would hide them.
+            torch.nn.init.normal_(weight, std=0.2)
+    arguments: Any = {"num_samples": 6, "sampling": Sampling(max_tokens=30)}
+    lean = rows(sample(policy, prompts_of(policy), generator=seeded(), **arguments))
+    assert decode.lean_step(policy) is not None
+    monkeypatch.setattr(decode, "lean_step", lambda _: None)
+    plain = rows(sample(policy, prompts_of(policy), generator=seeded(), **arguments))
+    assert [one.token_ids for one in lean] == [one.token_ids for one in plain]
+    for ours, theirs in zip(lean, plain, strict=True):
+        assert ours.logprobs == pytest.approx(theirs.logprobs, abs=1e-5)
+
+
+def test_a_lean_step_knows_only_what_it_has_been_compared_with(tiny_policy: Policy) -> None:
+    layer = tiny_policy.model.model.language_model.layers[1]
+    layer.__class__ = type("AnotherDecoderLayer", (type(layer),), {})
+    assert decode.lean_step(tiny_policy) is None
+    assert rows(sample(tiny_policy, prompts_of(tiny_policy), num_samples=1, sampling=Sampling(max_tokens=3),
+                       generator=seeded()))  # fmt: skip
+
+
+def test_a_lean_step_under_autocast_differs_by_its_rounding_alone(
+    tiny_checkpoint: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = load_policy(tiny_checkpoint("qwen2_5_vl"), autocast="bfloat16")
+    allowed = [i for i in range(policy.vocab_size) if i not in policy.banned_ids and i != policy.end_id]
+    arguments: Any = {"num_samples": 1, "sampling": Sampling(max_tokens=2, temperature=0.0)}
+    forced = [[[token]] for token in allowed[: len(prompts_of(policy))]]
+    lean = rows(sample(policy, prompts_of(policy), generator=seeded(), forced=forced, **arguments))
+    monkeypatch.setattr(decode, "lean_step", lambda _: None)
+    plain = rows(sample(policy, prompts_of(policy), generator=seeded(), forced=forced, **arguments))
+    for ours, theirs in zip(lean, plain, strict=True):
+        assert ours.logprobs == pytest.approx(theirs.logprobs, abs=0.05)
+
+
+def test_drawing_by_blocks_is_drawing_from_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(3)
+    probs = torch.rand((200, 1000), generator=generator) ** 20
+    probs[torch.rand(probs.shape, generator=generator) < 0.5] = 0
+    probs[:, 300:420] = 0  # whole blocks without any
+    probs[:100, 990:] = 0
+    uniform = torch.rand(200, generator=generator, dtype=torch.float64)
+    uniform[:3] = torch.tensor([0.0, 1 - 2**-53, 0.5], dtype=torch.float64)
+    whole = draw(probs, uniform)
+    for size in (7, 64, 333):
+        monkeypatch.setattr(decode, "DRAW_BLOCK", size)
+        by_blocks = draw(probs, uniform)
+        assert torch.equal(by_blocks, whole)
+        assert bool((probs[torch.arange(200), by_blocks] > 0).all())
 
 
 def test_draw_inverts_the_cumulative_distribution() -> None:

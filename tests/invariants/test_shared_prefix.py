@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from srpo.policy import prefix
+from srpo.policy import head
 from srpo.policy.load import load_policy
 from srpo.policy.policy import Policy
 from srpo.policy.prefix import Logprobs, completion_logprobs, plain_logprobs
@@ -113,15 +113,41 @@ def test_padding_and_groups_do_not_change_a_row(tiny_policy: Policy) -> None:
             row += 1
 
 
-def test_slices_of_a_large_vocabulary_change_nothing(tiny_policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("bias", [False, True], ids=["plain head", "head with a bias"])
+@pytest.mark.parametrize("frozen", [False, True], ids=["head learns", "head is frozen"])
+def test_slices_of_a_large_vocabulary_change_nothing(
+    tiny_policy: Policy, monkeypatch: pytest.MonkeyPatch, bias: bool, frozen: bool
+) -> None:
     case = "mixed prompts, different G and lengths"
+    if bias:
+        tiny_policy.model.lm_head.bias = torch.nn.Parameter(torch.linspace(-1, 1, tiny_policy.vocab_size))
+    tiny_policy.model.lm_head.weight.requires_grad_(not frozen)
     whole, whole_gradients = run(tiny_policy, completion_logprobs, case)
-    monkeypatch.setattr(prefix, "MAX_LOGITS", 7 * tiny_policy.vocab_size)
+    monkeypatch.setattr(head, "MAX_LOGITS", 7 * tiny_policy.vocab_size)
+    monkeypatch.setattr(head, "SLICE_LOGITS", 3 * tiny_policy.vocab_size)
     sliced, sliced_gradients = run(tiny_policy, completion_logprobs, case)
     torch.testing.assert_close(sliced.logprobs_B_T, whole.logprobs_B_T, atol=1e-6, rtol=0)
-    torch.testing.assert_close(sliced.entropy_B_T, whole.entropy_B_T, atol=1e-6, rtol=0)
+    torch.testing.assert_close(sliced.entropy_B_T, whole.entropy_B_T, atol=5e-6, rtol=0)
+    assert whole_gradients.keys() == sliced_gradients.keys()
     for name, gradient in whole_gradients.items():
         torch.testing.assert_close(sliced_gradients[name], gradient, atol=1e-6, rtol=0)
+
+
+def test_slices_under_autocast_differ_by_its_rounding_alone(
+    tiny_checkpoint: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = load_policy(tiny_checkpoint("qwen2_5_vl"), autocast="bfloat16")
+    case = "mixed prompts, different G and lengths"
+    whole, whole_gradients = run(policy, completion_logprobs, case)
+    monkeypatch.setattr(head, "MAX_LOGITS", 7 * policy.vocab_size)
+    monkeypatch.setattr(head, "SLICE_LOGITS", 3 * policy.vocab_size)
+    sliced, sliced_gradients = run(policy, completion_logprobs, case)
+    torch.testing.assert_close(sliced.logprobs_B_T, whole.logprobs_B_T, atol=1e-5, rtol=0)
+    for name, gradient in whole_gradients.items():
+        assert gradient is not None
+        assert sliced_gradients[name] is not None
+        assert gradient.dtype == torch.float32
+        torch.testing.assert_close(sliced_gradients[name], gradient, atol=0.02 * float(gradient.abs().max()), rtol=0)
 
 
 def test_probabilities_sum_to_one_without_the_banned_tokens(tiny_policy: Policy) -> None:

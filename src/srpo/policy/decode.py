@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F  # noqa: N812 - the name that everyone knows it by
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
@@ -23,6 +24,8 @@ from srpo.policy.policy import Policy
 from srpo.policy.prefix import Prefix, PromptBatch, batch_prompts, compute_prefix, suffix_hidden
 from srpo.policy.processor import EncodedPrompt
 
+DRAW_BLOCK = 512
+"""Tokens of the vocabulary that are looked through together when one is drawn."""
 MIN_FINISHED_SHARE = 0.1
 """Share of finished rows from which dropping them pays for moving the others."""
 
@@ -207,7 +210,7 @@ class _Decoder:
         self.row_R = torch.arange(num_rows, device=device)
         self.alive_R = torch.ones(num_rows, dtype=torch.bool, device=device)
         self.count_R = torch.tensor([len(start) for start in starts], device=device)
-        self.uniform_B_T = torch.nn.functional.pad(uniform_B_T, (0, 1))
+        self.uniform_B_T = F.pad(uniform_B_T, (0, 1))
         self.base_position_R = batch.next_position_P[prompt_B]
         columns = torch.arange(capacity, device=device)
         self.visible_R_S = (columns < batch.lengths_P[prompt_B][:, None]) | (columns >= prefix_size)
@@ -249,8 +252,10 @@ class _Decoder:
 
     def _logprobs(self, hidden: Tensor) -> Tensor:
         """Log-probs of all tokens at the sampling temperature, banned ones at minus infinity."""
-        logits: Tensor = self.policy.model.lm_head(hidden).float() / (self.sampling.temperature or 1.0)
-        return logits.masked_fill(self.policy.banned_V, -torch.inf).log_softmax(-1)
+        logits: Tensor = self.policy.model.lm_head(hidden).float()
+        if self.sampling.temperature not in (0, 1):
+            logits = logits.div_(self.sampling.temperature)
+        return logits.masked_fill_(self.policy.banned_V, -torch.inf).log_softmax(-1)
 
     def _choose(self) -> Tensor:
         """Choose the next token of every row, write it down, and note which rows it ends."""
@@ -311,8 +316,22 @@ def draw(probs_R_V: Tensor, uniform_R: Tensor, top_p: float = 1.0) -> Tensor:
         sorted_R_V, order_R_V = probs_R_V.sort(dim=-1, descending=True)
         outside = sorted_R_V.cumsum(-1) - sorted_R_V >= top_p
         probs_R_V = torch.zeros_like(probs_R_V).scatter(-1, order_R_V, sorted_R_V.masked_fill(outside, 0.0))
+    if probs_R_V.shape[1] <= 2 * DRAW_BLOCK:
+        return _invert(probs_R_V, uniform_R[:, None] * probs_R_V.sum(-1, True, dtype=torch.float64))
+    # First the block of the vocabulary, then the token in it: the sum over all of it in double precision is what costs.
+    blocks_R_K_V = F.pad(probs_R_V, (0, -probs_R_V.shape[1] % DRAW_BLOCK)).unflatten(-1, (-1, DRAW_BLOCK))
+    size_R_K = blocks_R_K_V.sum(-1, dtype=torch.float64)
+    target_R = uniform_R[:, None] * size_R_K.sum(-1, True)
+    block_R = _invert(size_R_K, target_R)
+    before_R = (size_R_K.cumsum(-1) - size_R_K).gather(-1, block_R[:, None])
+    rows = torch.arange(len(probs_R_V), device=probs_R_V.device)
+    return block_R * DRAW_BLOCK + _invert(blocks_R_K_V[rows, block_R], target_R - before_R)
+
+
+def _invert(probs_R_V: Tensor, target_R: Tensor) -> Tensor:
+    """The first place of every row at which the sum exceeds the row's target; never one of probability 0."""
     cumulative_R_V = probs_R_V.double().cumsum(-1)
     total_R = cumulative_R_V[:, -1:]
-    # Rounding could lift the product to the total itself, beyond the last token.
-    target_R = torch.minimum(uniform_R[:, None] * total_R, total_R.nextafter(torch.zeros_like(total_R)))
+    # Rounding could lift the target to the total itself, beyond the last place, or below what stands before the first.
+    target_R = torch.minimum(target_R, total_R.nextafter(torch.zeros_like(total_R))).clamp(min=0)
     return torch.searchsorted(cumulative_R_V, target_R, right=True)[:, 0]

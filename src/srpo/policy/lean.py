@@ -134,5 +134,6 @@ def _product(modules: Sequence[Any], join: bool, dtype: torch.dtype | None) -> P
         bias = None if biases[0] is None else torch.cat(biases).to(weight.dtype)
         return lambda hidden: F.linear(hidden, weight, bias)
     if len(modules) == 1:
-        return lambda hidden: modules[0](hidden)
+        only: Product = modules[0]
+        return only
     return lambda hidden: torch.cat([module(hidden) for module in modules], dim=-1)

@@ -18,16 +18,12 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - the name that everyone knows it by
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 from transformers.cache_utils import Cache, DynamicLayer
 
+from srpo.policy.head import token_logprobs
 from srpo.policy.policy import Policy
 from srpo.policy.processor import EncodedPrompt
-
-MAX_LOGITS = 2**26
-"""Logits held at once; more tokens than fit are computed in slices, and again in the backward pass."""
 
 Completions = Sequence[Sequence[Sequence[int]]]
 """Token ids of G completions for each of P prompts; G may differ between prompts."""
@@ -326,30 +322,14 @@ def continued_hidden(policy: Policy, prefix: Prefix, rows: Rows) -> Tensor:
 def _length_buckets(lengths_B: Tensor) -> list[Tensor]:
     """Rows in at most 8 groups of similar length: little is computed on padding, and a group fits the CPU's caches."""
     order = lengths_B.argsort(descending=True, stable=True)
-    return list(order.chunk(max(1, min(8, len(order) // 16))))
+    return list(order.chunk(max(1, min(8, len(order) // 4))))
 
 
 def finish(policy: Policy, rows: Rows, hidden_N_D: Tensor, *, temperature: float, entropy: bool) -> Logprobs:
     """Apply the LM head to the N positions that predict a token, and put the log-probs into their rows."""
     mask_B_T = rows.mask_B_T.to(policy.device)
     targets_N = rows.tokens_B_T[rows.mask_B_T].to(policy.device)
-
-    def head(hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        with policy.autocast():
-            logits = policy.model.lm_head(hidden)
-        logits = (logits.float() / temperature).masked_fill(policy.banned_V, -torch.inf)
-        spread = logits.detach().softmax(-1) if entropy else logits.new_zeros(len(targets), 0)
-        return -F.cross_entropy(logits, targets, reduction="none"), torch.special.entr(spread).sum(-1)
-
-    step = max(1, MAX_LOGITS // policy.vocab_size)
-    if len(targets_N) <= step:
-        logprobs_N, entropy_N = head(hidden_N_D, targets_N)
-    else:
-        parts = [
-            checkpoint(head, hidden_N_D[i : i + step], targets_N[i : i + step], use_reentrant=False)
-            for i in range(0, len(targets_N), step)
-        ]
-        logprobs_N, entropy_N = (torch.cat(column) for column in zip(*parts, strict=True))
+    logprobs_N, entropy_N = token_logprobs(policy, hidden_N_D, targets_N, temperature=temperature, entropy=entropy)
     empty = torch.zeros(mask_B_T.shape, device=policy.device)
     return Logprobs(
         logprobs_B_T=empty.masked_scatter(mask_B_T, logprobs_N),

@@ -1,0 +1,123 @@
+"""Log-probs of given tokens from hidden states: the LM head, with at most `MAX_LOGITS` logits at a time.
+
+The head of a small model with a real vocabulary is most of its cost. Where more logits are asked for than are held at
+once, they are computed in slices, once in the forward and once in the backward pass; what a slice adds to the gradient
+of the head's weight goes into one tensor, so that slices may be small without costing a gradient each.
+
+    logprobs_N, entropy_N = token_logprobs(policy, hidden_N_D, targets_N, temperature=1.0, entropy=False)
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name that everyone knows it by
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from srpo.policy.policy import Policy
+
+MAX_LOGITS = 2**26
+"""Logits held at once where none are computed twice."""
+SLICE_LOGITS = 2**24
+"""Logits of a slice where they are."""
+
+
+def token_logprobs(
+    policy: Policy, hidden_N_D: Tensor, targets_N: Tensor, *, temperature: float, entropy: bool
+) -> tuple[Tensor, Tensor]:
+    """Log-prob of each target, float32, and the entropy that it was drawn from, in nats, without gradient (0 if not asked).
+
+    Args:
+        policy: its head gives the logits, its banned ids have none.
+        hidden_N_D: final hidden states, each of which predicts one target.
+        targets_N: token ids.
+        temperature: divides the logits.
+        entropy: whether entropies are wanted.
+
+    """
+
+    def direct(hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        with policy.autocast():
+            logits = policy.model.lm_head(hidden)
+        logits = (logits.float() / temperature).masked_fill(policy.banned_V, -torch.inf)
+        spread = logits.detach().softmax(-1) if entropy else logits.new_zeros(len(targets), 0)
+        return -F.cross_entropy(logits, targets, reduction="none"), torch.special.entr(spread).sum(-1)
+
+    if len(targets_N) * policy.vocab_size <= MAX_LOGITS:
+        return direct(hidden_N_D, targets_N)
+    head = policy.model.lm_head
+    if type(head) is nn.Linear and head.bias is None:
+        dtype = policy.autocast_dtype or head.weight.dtype
+        slices = _Slices(temperature, policy.banned_V, dtype, entropy, max(1, SLICE_LOGITS // policy.vocab_size))
+        logprobs_N, entropy_N = _SlicedHead.apply(hidden_N_D, head.weight, targets_N, slices)
+        return logprobs_N, entropy_N
+    # A head with adapters or a bias computes its gradients by itself.
+    step = max(1, MAX_LOGITS // policy.vocab_size)
+    parts = [
+        checkpoint(direct, hidden_N_D[i : i + step], targets_N[i : i + step], use_reentrant=False)
+        for i in range(0, len(targets_N), step)
+    ]
+    logprobs_N, entropy_N = (torch.cat(column) for column in zip(*parts, strict=True))
+    return logprobs_N, entropy_N
+
+
+class _Slices:
+    """How logits are made of hidden states, a slice at a time."""
+
+    def __init__(
+        self, temperature: float, banned_V: Tensor, dtype: torch.dtype, entropy: bool, num_tokens: int
+    ) -> None:
+        self.temperature, self.banned_V, self.dtype = temperature, banned_V, dtype
+        self.entropy, self.num_tokens = entropy, num_tokens
+
+    def of(self, num_rows: int) -> list[slice]:
+        return [slice(begin, begin + self.num_tokens) for begin in range(0, num_rows, self.num_tokens)]
+
+    def logprobs(self, hidden: Tensor, weight: Tensor) -> Tensor:
+        """All log-probs of a slice, float32, shape (n, V)."""
+        logits = F.linear(hidden, weight).float()
+        return logits.div_(self.temperature).masked_fill_(self.banned_V, -torch.inf).log_softmax(-1)
+
+
+class _SlicedHead(torch.autograd.Function):
+    """Log-probs of targets and entropies, with the logits computed again in the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, slices: _Slices) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(hidden, weight, targets)
+        ctx.slices = slices
+        low, own = hidden.to(slices.dtype), weight.to(slices.dtype)
+        logprobs = hidden.new_zeros(len(targets), dtype=torch.float32)
+        entropies = torch.zeros_like(logprobs)
+        with torch.autocast(hidden.device.type, enabled=False):
+            for part in slices.of(len(targets)):
+                found = slices.logprobs(low[part], own)
+                logprobs[part] = found.gather(-1, targets[part, None])[:, 0]
+                if slices.entropy:
+                    # The sum of p log p, where a banned token's log-prob is minus infinity and its share nothing.
+                    entropies[part] = -(found.exp() * found.masked_fill_(slices.banned_V, 0.0)).sum(-1)
+        ctx.mark_non_differentiable(entropies)
+        return logprobs, entropies
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor, _: Any) -> tuple[Tensor | None, Tensor | None, None, None]:
+        hidden, weight, targets = ctx.saved_tensors
+        slices: _Slices = ctx.slices
+        low, own = hidden.to(slices.dtype), weight.to(slices.dtype)
+        for_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
+        for_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
+        with torch.autocast(hidden.device.type, enabled=False):
+            for part in slices.of(len(targets)):
+                # d log p(target) / d logits = onehot - p, over the temperature.
+                spread = slices.logprobs(low[part], own).exp_().neg_()
+                spread.scatter_add_(-1, targets[part, None], torch.ones_like(spread[:, :1]))
+                spread = spread.mul_((gradient[part] / slices.temperature)[:, None]).to(slices.dtype)
+                if for_hidden is not None:
+                    for_hidden[part] = spread @ own
+                if for_weight is None:
+                    continue
+                if for_weight.dtype == own.dtype:
+                    for_weight.addmm_(spread.mT, low[part])
+                else:  # Slices are added up in the type of the weights, as everywhere under autocast.
+                    for_weight += spread.mT @ low[part]
+        return for_hidden, for_weight, None, None
