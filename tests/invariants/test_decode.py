@@ -11,9 +11,10 @@ import torch
 
 from srpo.core.records import Sampling
 from srpo.policy import decode
+from srpo.policy.config import LoraConfig
 from srpo.policy.decode import SampledCompletion, draw, sample
+from srpo.policy.lean import lean_step
 from srpo.policy.load import load_policy
-from srpo.policy.lora import LoraConfig
 from srpo.policy.policy import Policy
 from srpo.policy.prefix import completion_logprobs
 from srpo.policy.processor import EncodedPrompt
@@ -219,7 +220,7 @@ def test_a_lean_step_computes_what_the_modules_compute(
             torch.nn.init.normal_(weight, std=0.2)
     arguments: Any = {"num_samples": 6, "sampling": Sampling(max_tokens=30)}
     lean = rows(sample(policy, prompts_of(policy), generator=seeded(), **arguments))
-    assert decode.lean_step(policy) is not None
+    assert lean_step(policy) is not None
     monkeypatch.setattr(decode, "lean_step", lambda _: None)
     plain = rows(sample(policy, prompts_of(policy), generator=seeded(), **arguments))
     assert [one.token_ids for one in lean] == [one.token_ids for one in plain]
@@ -230,7 +231,7 @@ def test_a_lean_step_computes_what_the_modules_compute(
 def test_a_lean_step_knows_only_what_it_has_been_compared_with(tiny_policy: Policy) -> None:
     layer = tiny_policy.model.model.language_model.layers[1]
     layer.__class__ = type("AnotherDecoderLayer", (type(layer),), {})
-    assert decode.lean_step(tiny_policy) is None
+    assert lean_step(tiny_policy) is None
     assert rows(sample(tiny_policy, prompts_of(tiny_policy), num_samples=1, sampling=Sampling(max_tokens=3),
                        generator=seeded()))  # fmt: skip
 

@@ -25,7 +25,7 @@ SLICE_LOGITS = 2**24
 def token_logprobs(
     policy: Policy, hidden_N_D: Tensor, targets_N: Tensor, *, temperature: float, entropy: bool
 ) -> tuple[Tensor, Tensor]:
-    """Log-prob of each target, float32, and the entropy that it was drawn from, in nats, without gradient (0 if not asked).
+    """Log-prob of each target, float32, and entropy in nats of what it was drawn from, without gradient (0 if not asked).
 
     Args:
         policy: its head gives the logits, its banned ids have none.
