@@ -25,14 +25,14 @@ SLICE_LOGITS = 2**24
 def token_logprobs(
     policy: Policy, hidden_N_D: Tensor, targets_N: Tensor, *, temperature: float, entropy: bool
 ) -> tuple[Tensor, Tensor]:
-    """Log-prob of each target, float32, and entropy in nats of what it was drawn from, without gradient (0 if not asked).
+    """Log-prob of each target, float32, and entropy of what it was drawn from, in nats, without gradient.
 
     Args:
         policy: its head gives the logits, its banned ids have none.
         hidden_N_D: final hidden states, each of which predicts one target.
         targets_N: token ids.
         temperature: divides the logits.
-        entropy: whether entropies are wanted.
+        entropy: whether entropies are wanted; 0 where they are not.
 
     """
 
