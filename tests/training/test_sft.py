@@ -214,6 +214,8 @@ def test_traces_of_several_runs_are_read_and_bad_lines_named(tmp_path: Path) -> 
     other = tmp_path / "other.jsonl"
     other.write_text(trace().model_dump_json() + "\n" + trace(right=True).model_dump_json() + "\n", encoding="utf-8")
     assert len(load_traces(str(run), other)) == 3
+    other.write_text(trace().model_dump_json() + "\n" + trace(right=True).model_dump_json(), encoding="utf-8")
+    assert len(load_traces(other)) == 2, "an editor that writes no last line end loses no trace"
     other.write_text(trace().model_dump_json() + '\n{"a": 1}\n', encoding="utf-8")
     with pytest.raises(ValueError, match=r"other\.jsonl:2: not a trace"):
         load_traces(other)

@@ -120,13 +120,18 @@ def test_what_is_no_sample_is_left_out_and_counted(tmp_path: Path, capsys: pytes
     broken = good.model_copy(update={"parsed": FormatError(where=0, what="no think")})
     traces = [good, broken, make_trace(problem, first=RIGHT, final=WRONG), make_trace(missing)]
     path = write_traces(tmp_path / "t.jsonl", traces)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(good.model_dump_json()[:100])
     assert run_command(["export", str(path), "--out", str(tmp_path / "out"), "--format", "trl", "--json"]) == 1
-    result = json.loads(capsys.readouterr().out)
-    assert (result["num_traces"], result["num_samples"], result["formats"]) == (4, 1, ["trl"])
+    said = capsys.readouterr()
+    assert said.err.count("t.jsonl:5: the last line is cut off; it is left out") == 1
+    result = json.loads(said.out)
+    assert (result["num_traces"], result["num_samples"], result["formats"]) == (5, 1, ["trl"])
     assert result["left_out"] == {
         "the format does not parse": 1,
         "the final answer is incorrect": 1,
         "a picture cannot be read": 1,
+        "the last line is cut off": 1,
     }
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["README.md", "manifest.jsonl", "trl"]
     assert "configs:" not in (tmp_path / "out" / "README.md").read_text()

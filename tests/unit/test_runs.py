@@ -281,6 +281,28 @@ def test_journals_that_shrank_are_noticed(tmp_path: Path) -> None:
         RunDir.open(tmp_path, Config(), "rl")
 
 
+class Older(Record):
+    steps: int = 4
+    optim: Inner = Inner()
+
+
+def test_a_field_that_is_younger_than_the_run_does_not_refuse_it(tmp_path: Path) -> None:
+    with RunDir.open(tmp_path, Older(), "rl") as run:
+        run.checkpoint(1, save("a"))
+    with RunDir.open(tmp_path, Config(), "rl") as run:
+        assert run.latest_checkpoint() is not None
+    with pytest.raises(ValueError, match=r"names is \['a'\] there and \['b'\] now"):
+        RunDir.open(tmp_path, Config(names=("b",)), "rl")
+    with pytest.raises(ValueError, match=r"names is \['a'\] there and absent now"):
+        RunDir.open(_younger_run(tmp_path / "b"), Older(), "rl")
+
+
+def _younger_run(path: Path) -> Path:
+    with RunDir.open(path, Config(), "rl") as run:
+        run.checkpoint(1, save("a"))
+    return path
+
+
 def test_a_live_reader_leaves_out_the_torn_last_line(tmp_path: Path) -> None:
     with RunDir.open(tmp_path, Config(), "rl") as run:
         run.append_traces([trace(1)])

@@ -13,7 +13,7 @@ from srpo.core.records import Attempt, FormatError, Problem, Rejected, Response,
 from srpo.core.response import render, render_attempt
 from srpo.data.images import ImageError
 from srpo.export.pictures import PictureFile, read_picture
-from srpo.runs.reader import read_traces
+from srpo.runs.reader import TORN, has_torn_trace, read_traces
 
 _TRAINERS_MARK = re.compile(r"<(image|video|audio)>")
 
@@ -52,6 +52,8 @@ def iter_samples(files: Iterable[Path], prompt: str | None) -> Iterator[Sample |
     for file in files:
         for trace in read_traces(file):
             yield _sample(trace, prompt)
+        if has_torn_trace(file):
+            yield Rejected(where="export", id="", place=str(file), reason=TORN)
 
 
 def _sample(trace: Trace, prompt: str | None) -> Sample | Rejected:

@@ -30,7 +30,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, SupportsFloat
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from srpo.core.records import Trace
@@ -103,7 +103,7 @@ class RunDir(RunReader):
             wanted = json.loads(config.model_dump_json())
             stored = read_run_config(path) if (path / CONFIG).exists() else None
             if stored is not None and (stored.stage != stage or _has_results(path)):
-                _check_same(path, stored, stage, wanted, may_change)
+                _check_same(path, stored, stage, config, may_change)
             elif stored is None or stored.config != wanted:
                 stored = RunConfig(stage=stage, config=wanted, provenance=provenance())
                 files.write_atomic(path / CONFIG, stored.model_dump_json(indent=1) + "\n")
@@ -251,16 +251,26 @@ def _has_results(path: Path) -> bool:
     return (path / SUMMARY).exists() or bool(list_checkpoints(path / "checkpoints"))
 
 
-def _check_same(path: Path, stored: RunConfig, stage: str, wanted: dict[str, Any], may_change: Collection[str]) -> None:
+def _check_same(path: Path, stored: RunConfig, stage: str, config: BaseModel, may_change: Collection[str]) -> None:
     if stored.stage != stage:
         raise ValueError(f"{str(path)!r} holds a run of stage {stored.stage!r}, not {stage!r}; choose another --out")
-    difference = _first_difference(stored.config, wanted, "", may_change)
+    wanted = json.loads(config.model_dump_json())
+    difference = _first_difference(_as_of_today(stored.config, type(config)), wanted, "", may_change)
     if difference is not None:
         field, old, new = difference
         raise ValueError(
             f"{str(path)!r} holds a run with another configuration: {field} is {old} there and {new} now. Set it "
             "back to go on with that run, or choose another --out"
         )
+
+
+def _as_of_today(stored: dict[str, Any], kind: type[BaseModel]) -> dict[str, Any]:
+    """A configuration in which fields that are younger than the run have their defaults."""
+    try:
+        found: dict[str, Any] = json.loads(kind.model_validate_json(json.dumps(stored)).model_dump_json())
+    except ValidationError:  # it has fields or values that are no more: the difference names one of them
+        return stored
+    return found
 
 
 def _first_difference(old: object, new: object, field: str, may_change: Collection[str]) -> tuple[str, str, str] | None:

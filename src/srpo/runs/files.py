@@ -8,6 +8,7 @@ written is an OSError with its path.
 import errno
 import os
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -204,3 +205,18 @@ def read_lines(path: Path) -> Iterator[Line]:
             if not line.endswith(b"\n"):
                 return
             yield Line(f"{path}:{number}", line.decode("utf-8", errors="surrogateescape"))
+
+
+def read_tail(path: Path) -> Line | None:
+    """The last line of a journal where its end is missing."""
+    if not path.exists():
+        return None
+    with path.open("rb") as file:
+        if file.seek(0, os.SEEK_END) == 0:
+            return None
+        file.seek(-1, os.SEEK_END)
+        if file.read() == b"\n":
+            return None
+        file.seek(0)
+        ((number, line),) = deque(enumerate(file, 1), maxlen=1)
+    return Line(f"{path}:{number}", line.decode("utf-8", errors="surrogateescape"))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ from srpo.core.records import READABLE_VERSIONS, SCHEMA_VERSION, Record, Trace
 from srpo.runs import files
 from srpo.runs.checkpoint import Checkpoint, list_checkpoints
 from srpo.runs.metrics import read_metrics
+from srpo.runs.progress import note
 from srpo.runs.provenance import Provenance
 
 RUN_SCHEMA_VERSION = 1
 """Version of the directory's layout; readers refuse versions that they do not know."""
+TORN = "the last line is cut off"
+"""Why a trace is left out of which only the beginning is there."""
 TRACES, METRICS, CONFIG, STATE, SUMMARY = "traces.jsonl", "metrics.jsonl", "config.json", "state.json", "summary.json"
 
 
@@ -100,7 +104,7 @@ def load_traces(*places: str | Path) -> list[Trace]:
 
 
 def read_traces(path: Path) -> Iterator[Trace]:
-    """Yield the complete traces of a `traces.jsonl`.
+    """Yield the complete traces of a `traces.jsonl`; says once where the last one is cut off (`has_torn_trace`).
 
     Raises:
         ValueError: a line is not a trace, or one of a schema version that this srpo does not know; names file and line.
@@ -116,6 +120,30 @@ def read_traces(path: Path) -> Iterator[Trace]:
         if trace.schema_version != SCHEMA_VERSION:
             _check_trace_version(line)
         yield trace
+    if (tail := files.read_tail(path)) is not None:
+        if (last := _trace_in(tail)) is not None:
+            yield last
+        else:
+            _say_torn(tail.place)
+
+
+def has_torn_trace(path: Path) -> bool:
+    """Whether the last trace of a file is cut off: its writer is at work, was killed, or a copy stopped."""
+    tail = files.read_tail(path)
+    return tail is not None and _trace_in(tail) is None
+
+
+def _trace_in(tail: files.Line) -> Trace | None:
+    """The trace of a line that misses no more than its end of line, as editors leave it."""
+    try:
+        return Trace.model_validate_json(tail.text)
+    except ValidationError:
+        return None
+
+
+@cache
+def _say_torn(place: str) -> None:
+    note(f"srpo: {place}: {TORN}; it is left out")
 
 
 def _check_trace_version(line: files.Line) -> None:

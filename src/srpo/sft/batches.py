@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from srpo.runs.progress import note
-from srpo.runs.reader import load_traces
+from srpo.runs.reader import TORN, has_torn_trace, load_traces, trace_file
 from srpo.runs.rejects import fingerprint
 from srpo.sft.config import SftConfig
 from srpo.sft.examples import Examples, make_examples
@@ -39,6 +39,8 @@ def plan_sft(config: SftConfig, policy: "Policy") -> SftPlan:
     examples = make_examples(held_out.traces if held_out else traces, policy, config)
     if held_out and (num_held_back := len(traces) - len(held_out.traces)):
         examples = examples._replace(dropped=examples.dropped | {HELD_BACK: num_held_back})
+    if num_torn := sum(has_torn_trace(trace_file(place)) for place in config.traces):
+        examples = examples._replace(dropped={**examples.dropped, TORN: num_torn})
     for reason, count in examples.dropped.items():
         note(f"sft: {count} traces left out: {reason}")
     batches = plan_batches(
