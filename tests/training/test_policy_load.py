@@ -126,6 +126,10 @@ def test_bad_checkpoints_are_named(tmp_path: Path, tiny_checkpoint: Callable[[st
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
     with pytest.raises(ValueError, match="model_type 'llama'; supported are 'qwen2_vl'"):
         load_policy(tmp_path)
+    for family in ("qwen2_vl", "qwen2_5_vl", "qwen3_vl"):
+        (tmp_path / "config.json").write_text(json.dumps({"model_type": family, "vision_config": {"depth": 2}}))
+        with pytest.raises(ValueError, match=r"hidden_size, num_hidden_layers, .*vision_config\.hidden_size must be"):
+            load_policy(tmp_path)
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ValueError, match="not valid JSON"):
         load_policy(tmp_path)

@@ -15,6 +15,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from srpo.policy.load import load_policy
 from srpo.policy.policy import Policy
 from srpo.policy.processor import Processor, load_processor, make_processor
+from srpo.policy.template_check import check_template
 from tests.support.pictures import picture
 
 
@@ -202,6 +203,30 @@ def test_a_damaged_template_is_named_when_it_is_loaded(
     (tmp_path / "bad/chat_template.jinja").write_text(template)
     with pytest.raises(ValueError, match=f"bad': the chat template fails: .*{what}"):
         load_processor(tmp_path / "bad")
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+        "{{ 'a' * 10 ** 11 }}",
+        "{{ '%999999999999d' % 5 }}",
+        "{% set n = namespace(s='ab') %}{% for a in messages %}{% for b in messages %}{% set n.s = n.s ~ n.s %}"
+        + "{% endfor %}{% endfor %}{{ n.s }}",
+    ],
+)
+def test_a_template_without_an_end_is_refused_in_seconds(
+    tiny_checkpoint: Callable[[str], Path], tmp_path: Path, template: str
+) -> None:
+    shutil.copytree(tiny_checkpoint("qwen2_5_vl"), tmp_path / "bad")
+    (tmp_path / "bad/chat_template.jinja").write_text(template)
+    with pytest.raises(ValueError, match=r"bad': the chat template takes more than 2 s of CPU time or 1 GiB"):
+        load_processor(tmp_path / "bad")
+
+
+def test_templates_that_do_more_than_walk_are_tried_and_kept() -> None:
+    for template in ("{% macro f(x) %}{{ x }}{% endmacro %}{{ f(messages) }}", "{{ messages[::-1] | join(', ') }}"):
+        check_template(template)
 
 
 @pytest.mark.parametrize("field", ["patch_size", "merge_size", "temporal_patch_size"])

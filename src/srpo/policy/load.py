@@ -13,6 +13,7 @@ from srpo.policy.config import LoraConfig
 from srpo.policy.policy import Policy
 from srpo.policy.precision import AutoDtype, Dtype, pick_device, pick_dtype
 from srpo.policy.processor import load_processor
+from srpo.policy.sizes import check_sizes
 
 Quantize = Literal["nf4"]
 
@@ -90,11 +91,13 @@ def _load_parts(root: Path, name: str, *, device: str, dtype: Dtype, quantize: Q
     import torch
     import transformers
 
-    model_type = _read_config(root).get("model_type")
+    config = _read_config(root)
+    model_type = config.get("model_type")
     if model_type not in MODEL_FAMILIES:
         raise ValueError(
             f"{name!r} has model_type {model_type!r}; supported are {', '.join(map(repr, MODEL_FAMILIES))}"
         )
+    check_sizes(config, name)
     try:
         model, info = getattr(transformers, MODEL_FAMILIES[model_type]).from_pretrained(
             str(root),

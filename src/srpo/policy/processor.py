@@ -23,6 +23,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from srpo.policy.template_check import check_template
+
 CHANNELS = 3
 
 
@@ -236,6 +238,7 @@ def make_processor(tokenizer: Any, image_processor: Any, place: str) -> Processo
         value_table=_value_table(image_processor),
     )
     try:
+        check_template(str(tokenizer.chat_template))
         processor.render([("user", "How many?")], 1)
     except ValueError as error:
         raise ValueError(f"{place!r}: {error}") from error

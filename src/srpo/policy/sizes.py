@@ -1,0 +1,36 @@
+"""What a checkpoint's config.json must say before a model is built from it.
+
+What it leaves out has a default in transformers, which for these families is a model of up to 72B parameters: the
+memory would be gone before anything notices that the weights are of another size.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+_TEXT = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
+_VISION = ("depth", "hidden_size")
+_OLDER = {"hidden_size": "embed_dim"}
+"""Qwen2-VL's name for the width of its vision tower."""
+
+
+def check_sizes(config: Mapping[str, Any], name: str) -> None:
+    """Raise ValueError that names the sizes which a config leaves out, or which are no positive numbers."""
+    text = config.get("text_config")
+    text = text if isinstance(text, Mapping) else config  # older checkpoints have them at the top
+    vision = config.get("vision_config")
+    vision = vision if isinstance(vision, Mapping) else {}
+    missing = [field for field in _TEXT if not _is_size(text.get(field))]
+    missing += [
+        f"vision_config.{field}"
+        for field in _VISION
+        if not _is_size(vision.get(field, vision.get(_OLDER.get(field, ""))))
+    ]
+    if missing:
+        raise ValueError(
+            f"checkpoint {name!r}: config.json does not say how large the model is: {', '.join(missing)} must be "
+            "positive numbers. Copy config.json from the original checkpoint"
+        )
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
