@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +14,7 @@ import pytest
 from srpo.core.records import Rejected
 from srpo.data.config import SourceConfig
 from srpo.data.jsonl import LONGEST_LINE
+from srpo.data.rows import read_rows
 from srpo.data.sources import iter_problems, load_problems
 
 MIB = 1 << 20
@@ -51,6 +54,22 @@ def test_a_value_that_repeats_is_unpacked_a_few_rows_at_a_time(tmp_path: Path) -
     rejected, peak = read_apart(path)
     assert rejected == "[]"
     assert peak < 400
+
+
+def test_plain_texts_are_read_many_rows_at_a_time(tmp_path: Path) -> None:
+    """One row at a time takes 40 times as long; the share of two readings does not depend on the machine."""
+    path = tmp_path / "x.parquet"
+    texts = [f"{number} bars of {'a length, ' * 60}" for number in range(20_000)]
+    pq.write_table(pa.table({"question": texts, "answer": texts}), path)
+
+    def seconds(read: Callable[[], int]) -> float:
+        began = time.process_time()
+        assert read() == len(texts)
+        return time.process_time() - began
+
+    ours = seconds(lambda: sum(1 for _ in read_rows(str(path))))
+    arrows = seconds(lambda: sum(len(batch.to_pylist()) for batch in pq.ParquetFile(path).iter_batches(1)))
+    assert ours < 0.6 * arrows
 
 
 def test_a_damaged_row_group_costs_its_own_rows(tmp_path: Path) -> None:

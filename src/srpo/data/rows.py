@@ -8,18 +8,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from srpo.core.records import Rejected
-from srpo.data.arrow import ROWS_AT_ONCE, Undecodable, decode, find_split, is_saved_dataset, iter_hub, iter_saved
+from srpo.data.arrow import Undecodable, find_split, is_saved_dataset, iter_hub, iter_saved
 from srpo.data.json_array import iter_json_array
 from srpo.data.jsonl import LONGEST_LINE, json_lines, parse_json
+from srpo.data.parquet import iter_parquet
 
 SUFFIXES = (".jsonl", ".json", ".parquet")
 PREFERRED = ("questions.jsonl", "metadata.jsonl")
 """Names that decide in a folder with several data files; `metadata.jsonl` is Hugging Face's convention."""
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
-_EXPANDED_BYTES = 64 << 20
-"""What a few rows of parquet may come to in memory, as far as the file's own sizes tell."""
-_MOST_COMPRESSED = 200
-"""Bytes in memory for one in the file beyond which a large column is refused: 768 MB can lie in 25 kB."""
 
 
 class Row(NamedTuple):
@@ -145,48 +142,12 @@ def _read_pictures(pictures: list[Path]) -> Iterator[Row | Rejected]:
 
 
 def _read_parquet(path: Path) -> Iterator[Row | Rejected]:
-    import pyarrow.parquet as pq  # slow to import, needed for parquet alone
-
-    try:
-        table = pq.ParquetFile(path)
-    except Exception as error:  # Arrow's own, OSError, and what its reader of the footer raises
-        raise ValueError(f"{path}: not a readable parquet file: {error}") from error
-    with table:
-        number = 0
-        for group in range(table.num_row_groups):
-            yield from _read_group(table, group, path, number)
-            number += table.metadata.row_group(group).num_rows
-
-
-def _read_group(table: Any, group: int, path: Path, number: int) -> Iterator[Row | Rejected]:
-    """The rows of one row group, which can be damaged while the others are not."""
-    about = table.metadata.row_group(group)
-    end = number + about.num_rows
-    try:
-        for batch in table.iter_batches(batch_size=_rows_at_once(about), row_groups=[group]):
-            for values in decode(batch):
-                yield _from_arrow(values, f"{path}:{number}", f"{path.stem}:{number}", path.parent)
-                number += 1
-    except Exception as error:  # Arrow's own, OSError, and whatever its decoders raise
-        detail = f"rows {number} to {end - 1} cannot be read: {error}"[:300]
-        yield Rejected.row(f"{path}:{number}", "damaged row group", detail)
-
-
-def _rows_at_once(about: Any) -> int:
-    """Rows to decode at a time; ValueError where even one may take more memory than the file justifies.
-
-    A value that repeats lies once in the file's dictionary and many times in the rows, so that no size in the file
-    says what the rows come to: but no cell is larger than its whole column.
-    """
-    repeated = 0
-    for index in range(about.num_columns):
-        column = about.column(index)
-        size = column.total_uncompressed_size
-        if size > max(_EXPANDED_BYTES, _MOST_COMPRESSED * column.total_compressed_size):
-            raise ValueError(f"column {column.path_in_schema!r} has {size:,} bytes in {column.total_compressed_size:,}")
-        if any("DICTIONARY" in name for name in column.encodings):
-            repeated += size
-    return max(1, min(ROWS_AT_ONCE, _EXPANDED_BYTES // max(1, repeated)))
+    for row in iter_parquet(path):
+        if isinstance(row, Rejected):
+            yield row
+        else:
+            number, values = row
+            yield _from_arrow(values, f"{path}:{number}", f"{path.stem}:{number}", path.parent)
 
 
 def _from_arrow(values: dict[str, Any] | Undecodable, place: str, stem: str, folder: Path) -> Row | Rejected:
