@@ -32,7 +32,7 @@ class _Generation(Extension):
         return caller()
 
 
-def main() -> int:
+def render_under_limits() -> int:
     """Limits from the command line, template and messages from standard input."""
     cpu_s, memory_bytes = map(int, sys.argv[1:])
     asked = json.load(sys.stdin)
@@ -64,4 +64,4 @@ def _raise(message: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(render_under_limits())
