@@ -52,7 +52,7 @@ ARMS: Final[dict[str, Arm]] = {
     "answer": Arm("paid by the final answer alone", {"preset": "answer"}),
     "roll-ins": Arm("roll-ins, a quarter of the groups", {"roll_ins": 0.25}),
     "buffer": Arm("roll-ins from earlier steps, a quarter of the groups", {"roll_ins": 0.25, "roll_in_buffer": 20_000}),
-    "recombine": Arm("recombined groups, a quarter", {"recombine": 0.25}),
+    "recombine": Arm("recombined groups, a quarter", {"recombine": 0.25, "recombine_any": True}),
     "half-data": Arm("cold start on half of the data", {}, "sft-half"),
 }
 

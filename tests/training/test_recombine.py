@@ -1,5 +1,7 @@
 """Recombined groups: what may follow a first attempt, in which numbers, and how it is scored."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -12,7 +14,7 @@ from srpo.rl.metrics import rollout_metrics
 from srpo.rl.recombine import recombined_groups
 from srpo.rl.rollout import Trajectory, TrajectoryGroup, add_advantages
 from srpo.rl.train import choose_traces, collect
-from tests.support.training import problems, trace
+from tests.support.training import problems, rl_config, trace
 from tests.training.test_roll_ins import trainer
 
 SAMPLING = Sampling(max_tokens=400)
@@ -76,6 +78,27 @@ def test_the_group_has_as_many_right_as_wrong_and_no_more_than_its_size(tiny_pol
     assert len(small.completions_G) == 4
     assert len(recombined_groups([made] * 5, 2, 8, SAMPLING)) == 2
     assert recombined_groups([made], 1, 8, SAMPLING) == [found]
+
+
+def test_any_other_wrong_answer_may_be_reflected_upon_where_that_is_asked_for(tiny_policy: Policy) -> None:
+    made = group(
+        tiny_policy,
+        response(tiny_policy, "22", "one", "9"),
+        response(tiny_policy, "23", "two", "8"),
+        response(tiny_policy, "24", "three", "7"),
+        response(tiny_policy, "9", "right at first", "9"),
+    )
+    assert recombined_groups([made], 1, 8, SAMPLING) == []
+    (found,) = recombined_groups([made], 1, 8, SAMPLING, any_claim=True)
+    right, wrong = (tiny_policy.decode(one.token_ids) for one in found.completions_G)
+    given = tiny_policy.decode(found.completions_G[0].token_ids[: found.num_given])
+    assert given in {f"<think>a</think><answer>{claim}</answer>" for claim in ("23", "24")}
+    assert "one" in right
+    assert ("three" if "23" in given else "two") in wrong
+    assert right.startswith(given)
+    assert wrong.startswith(given)
+    with pytest.raises(ValueError, match="recombine_any says what is recombined, and nothing is"):
+        rl_config(Path("m"), recombine_any=True)
 
 
 @pytest.mark.parametrize("finals", ["999", "888", "98"])

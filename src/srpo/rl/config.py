@@ -119,6 +119,9 @@ class RlConfig(Record):
     """Groups put together from those of the step, as a share of `num_prompts` on top of it (Octopus): behind a wrong
     first attempt, which carries no loss, stand reflections and second attempts of other responses with the same first
     answer, as many right as wrong. They cost no generated tokens; the policy scores them anew."""
+    recombine_any: bool = False
+    """Let reflections on any other wrong first answer follow too, as Octopus does: many more pairs, but their
+    reflections may be about what this first attempt does not claim."""
     mask_first: float = Field(default=0.0, ge=0, le=1)
     """Chance that a response's first attempt carries no loss, so that what follows is learned by itself at times."""
     micro_prompts: int | None = Field(default=None, ge=1)
@@ -196,6 +199,8 @@ class RlConfig(Record):
                 f"roll_in_buffer {self.roll_in_buffer} keeps first attempts that nothing goes on from; set roll_ins, "
                 "e.g. to 0.25"
             )
+        if self.recombine_any and not self.recombine:
+            raise ValueError("recombine_any says what is recombined, and nothing is; set recombine, e.g. to 0.25")
         return self
 
     @model_validator(mode="after")

@@ -8,7 +8,9 @@ and nothing else:
 * the first attempt is part of the context and carries no loss;
 * reflection and second attempt of other responses of the group follow, as many right ones as wrong ones. They must have
   followed a first attempt with the same answer: a reflection names what it found wrong, and behind another answer it
-  would be about something that nobody claimed. (Octopus has no reflection, and takes any.)
+  would be about something that nobody claimed. Octopus has no reflection, and takes any; so does `recombine_any`, from
+  all responses that were wrong at first, which finds many more pairs. Where attempts are short, those with the same
+  answer are mostly the same text, and nothing new comes of them;
 * such a sequence was never sampled, so the current policy scores it anew, and these log-probabilities are the old
   policy's: importance ratios start at 1. That the continuation was drawn behind another first attempt is not corrected;
   `rl/recombined/shift` says how much less likely it is here than there, in nats a token.
@@ -39,18 +41,19 @@ class _Pairing(NamedTuple):
 
 
 def recombined_groups(
-    groups: Sequence[TrajectoryGroup], count: int, group_size: int, sampling: Sampling
+    groups: Sequence[TrajectoryGroup], count: int, group_size: int, sampling: Sampling, *, any_claim: bool = False
 ) -> list[SampledGroup]:
     """Up to `count` recombined groups of at most `group_size` responses, from different groups, chosen at random.
 
-    The log-probabilities are those with which the continuations were sampled; they have to be scored anew.
+    With `any_claim` what follows may have followed another wrong answer. The log-probabilities are those with which the
+    continuations were sampled; they have to be scored anew.
     """
     if not count:
         return []
     rng = random.Random(sampling.seed)
     made: list[SampledGroup] = []
     for group in rng.sample(groups, len(groups)):
-        pairing = _densest(group, sampling.max_tokens, rng)
+        pairing = _densest(group, sampling.max_tokens, rng, any_claim=any_claim)
         if pairing is not None and len(made) < count:
             made.append(_recombine(pairing, group_size // 2, sampling, rng))
     return made
@@ -70,7 +73,7 @@ def as_recombined(scored: TrajectoryGroup) -> TrajectoryGroup:
     return replace(scored, trajectories_G=trajectories_G, shift=shift)
 
 
-def _densest(group: TrajectoryGroup, max_tokens: int, rng: random.Random) -> _Pairing | None:
+def _densest(group: TrajectoryGroup, max_tokens: int, rng: random.Random, *, any_claim: bool) -> _Pairing | None:
     """The first attempt that most pairs can follow; among equals one at random. None where there is no pair."""
     if not group.is_graded:
         return None
@@ -82,7 +85,7 @@ def _densest(group: TrajectoryGroup, max_tokens: int, rng: random.Random) -> _Pa
             one
             for one in whole
             if one is not first
-            and _first_answer(one) == _first_answer(first)
+            and (any_claim or _first_answer(one) == _first_answer(first))
             and len(one.token_ids) - one.lengths.first <= room
         ]
         right = [one for one in others if one.trace.final_grade.is_correct]

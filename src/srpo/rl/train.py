@@ -195,7 +195,8 @@ def recombine_attempts(trainer: RlTrainer, groups: Sequence[TrajectoryGroup], or
     """Groups put together from the responses in `groups`: graded, rewarded, and scored by the policy as it is now."""
     config, timer = trainer.config, trainer.timer
     sampling = trainer.sampling("recombine", origin.step)
-    made_P = recombined_groups(groups, round(config.recombine * config.num_prompts), config.group_size, sampling)
+    count = round(config.recombine * config.num_prompts)
+    made_P = recombined_groups(groups, count, config.group_size, sampling, any_claim=config.recombine_any)
     with timer("grade"):
         graded_P = [grade_group(trainer.policy, trainer.grader, one, config.style, origin) for one in made_P]
         rewarded_P = [reward_group(group, trainer.reward) for group in graded_P]
