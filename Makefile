@@ -9,7 +9,7 @@ PYTEST := $(BIN)/pytest -q -n 2 --dist loadfile
 ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 CODE := src tests benchmarks scripts recipes .ci
 
-.PHONY: install demo test unit examples check evidence base vllm-reflect clean
+.PHONY: install demo test unit examples check evidence base vllm-reflect vllm-rl clean
 .DEFAULT_GOAL := install
 
 install: $(STAMP)
@@ -59,6 +59,10 @@ PICTURES ?= ../shared/data/mmk12
 vllm-reflect: install
 	$(BIN)/python scripts/serve_tiny.py -- $(BIN)/srpo reflect recipes/tiny/reflect.yaml --out runs/vllm \
 		--model '{model: tiny}' --teacher.model policy --data $(PICTURES) --num_samples 2 $(ARGS)
+
+# The same variable. Four starts of the server; the figures go to benchmarks/results/vllm_rl.json.
+vllm-rl: install
+	$(BIN)/python benchmarks/vllm_rl.py $(ARGS)
 
 clean:
 	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

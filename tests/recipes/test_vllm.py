@@ -118,6 +118,24 @@ def test_greedy_texts_are_those_of_the_model_on_this_machine(address: str, tmp_p
     assert len(texts[0]) == 16
 
 
+@pytest.mark.vllm
+@pytest.mark.slow
+@needs_vllm
+@pytest.mark.parametrize("mode", ["adapters", "weights"])
+def test_vllm_samples_what_the_trainer_would_before_and_after_its_updates(mode: str, tmp_path: Path) -> None:
+    """Two starts of the server for each way of handing over: one of them is killed."""
+    out = tmp_path / "found.json"
+    command = [sys.executable, "benchmarks/vllm_rl.py", "--modes", mode, "--out", str(out)]
+    subprocess.run(command, cwd=ROOT, check=True, timeout=3000)
+    found = json.loads(out.read_text())[mode]
+    assert found["greedy"]["equal"] == found["greedy"]["texts"] == 8
+    assert all(found[f"step_{step}"]["mismatch_max_nats"] < 1e-4 for step in (1, 2))
+    assert all(found[f"step_{step}"]["learned_groups"] > 0 for step in (1, 2))
+    assert found["after"]["to_trainer"]["max_nats"] < 1e-4
+    assert found["after"]["to_weights_before"]["max_nats"] > 1e-3
+    assert found["killed"]["the_same"] == found["killed"]["responses"] == 32
+
+
 def serve(*words: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if name != "SRPO_VLLM_PYTHON"}
     command = [sys.executable, str(SERVE), *words]
@@ -129,7 +147,7 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     unset = serve()
     assert unset.returncode == 1
     assert "set SRPO_VLLM_PYTHON or give --python" in unset.stderr
-    assert "cannot be run: No such file" in serve("--python", str(tmp_path / "none"), "--port", "0").stderr
+    assert "cannot be run: no such program" in serve("--python", str(tmp_path / "none"), "--port", "0").stderr
     # The python of the tests has no vLLM of its own.
     without = serve("--python", sys.executable, "--port", "0", "--log", log, "--", "false")
     assert without.returncode == 1
@@ -137,4 +155,5 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     assert "vllm" in without.stderr.partition(log)[2]
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        assert f"port {port} of 127.0.0.1: Address already in use" in serve("--python", "x", "--port", port).stderr
+        busy = serve("--python", sys.executable, "--port", port)
+        assert f"port {port} of 127.0.0.1: Address already in use" in busy.stderr

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from srpo.cli.stage import StageCommand
 from srpo.rl.config import RlConfig
+from srpo.rl.vllm.config import SAMPLER_MAY_CHANGE
 
 if TYPE_CHECKING:
     from srpo.runs.directory import RunDir
@@ -29,4 +30,4 @@ def _show(reader: "RunReader") -> str:
     )
 
 
-COMMAND = StageCommand("rl", RlConfig, _work, show=_show)
+COMMAND = StageCommand("rl", RlConfig, _work, show=_show, may_change=SAMPLER_MAY_CHANGE)

@@ -193,18 +193,26 @@ def save_policy(policy: Policy, directory: str | Path) -> None:
     The weights are written in the type of the checkpoint that was loaded. Adapters are merged into them, and stand
     beside the model in `adapter/`.
     """
-    from srpo.policy.lora import has_adapters, merged_tensors, save_adapter
+    from srpo.policy.lora import has_adapters, save_adapter
 
     directory = Path(directory)
+    save_merged(policy, directory, policy.saved_dtype)
+    if has_adapters(policy.model):
+        save_adapter(policy.model, directory / ADAPTER, base_name(policy))
+
+
+def save_merged(policy: Policy, directory: Path, dtype: Any) -> None:
+    """Write a plain checkpoint whose weights are of a torch dtype, adapters merged into them."""
+    from srpo.policy.lora import has_adapters, merged_tensors
+
     directory.mkdir(parents=True, exist_ok=True)
     model, state = policy.model, None
     if has_adapters(model):
         state = merged_tensors(model)
-        save_adapter(model, directory / ADAPTER, base_name(policy))
-    elif policy.saved_dtype != model.dtype:
+    elif dtype != model.dtype:
         state = model.state_dict()
     if state is not None:
-        model, state = _plain_model(model, policy.saved_dtype, state)
+        model, state = _plain_model(model, dtype, state)
     save_parts(model, policy.tokenizer, policy.processor.image_processor, directory, state)
 
 

@@ -150,7 +150,7 @@ class Processor:
 
     def _patches(self, images: Sequence[Image.Image]) -> list[tuple[npt.NDArray[np.float32], tuple[int, int]]]:
         """Return for each picture its patches and the grid (height, width) in patches."""
-        arrays = [self._resized(image) for image in images]
+        arrays = [self.resized(image) for image in images]
         by_shape: dict[tuple[int, ...], list[int]] = {}
         for i, array in enumerate(arrays):
             by_shape.setdefault(array.shape, []).append(i)
@@ -162,7 +162,8 @@ class Processor:
                 found[i] = (patches, (height // patch, width // patch))
         return [found[i] for i in range(len(images))]
 
-    def _resized(self, image: Image.Image) -> npt.NDArray[np.uint8]:
+    def resized(self, image: Image.Image) -> npt.NDArray[np.uint8]:
+        """The picture as the model sees it, shape (height, width, channels)."""
         from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
         image = image if image.mode == "RGB" else image.convert("RGB")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from srpo.core.records import FormatError, Style, Trace
 from srpo.policy.vision_check import MIN_EFFECT, image_effect
 from srpo.rl.config import RlConfig
+from srpo.rl.metrics import PieceStats, mean_mismatch
 from srpo.rl.rollout import Rollout, TrajectoryGroup
 
 if TYPE_CHECKING:
@@ -42,6 +43,19 @@ def check_format_rate(traces: Sequence[Trace], style: Style, least: float) -> No
         f"  cut at max_tokens: {cut} of {len(broken)} broken responses\n"
         f"  what to do: start from a model that `srpo sft` trained with style {style!r} and the same prompt"
         f"{', or raise max_tokens' if cut else ''}; to train anyway, lower min_format_rate"
+    )
+
+
+def check_mismatch(config: RlConfig, pieces: Sequence[PieceStats]) -> None:
+    """Refuse to learn from what another program drew when it disagrees with the trainer beyond rounding."""
+    mismatch = mean_mismatch(pieces)
+    if config.sampler.kind == "local" or mismatch <= config.sampler.max_mismatch:
+        return
+    raise ValueError(
+        f"vLLM's log-probabilities differ from the trainer's by {mismatch:.3g} nats a token, above "
+        f"sampler.max_mismatch {config.sampler.max_mismatch:g}: it serves other weights, another type (dtype "
+        f"{config.dtype!r}, quantize {config.quantize!r}) or other sampling settings. Mend that, or raise max_mismatch "
+        "if you know the reason"
     )
 
 

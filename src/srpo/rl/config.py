@@ -3,7 +3,7 @@
 import functools
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from srpo.config.fields import Spelling
 from srpo.core.advantages import Credit
@@ -12,12 +12,14 @@ from srpo.core.records import Record, Style
 from srpo.core.rewards import Preset, weights_of
 from srpo.data.config import SourceConfig
 from srpo.policy.config import LoraConfig, OptimConfig, TrainedDtype
+from srpo.rl.vllm.config import SamplerConfig
 from srpo.runs.progress import note
 
 LossVariant = Literal["grpo", "dr_grpo", "dapo", "gspo", "cispo"]
 OnlineFilter = Literal["off", "final", "outcome"]
 
 _OLD_PRESETS: dict[object, Preset] = {"grpo": "answer", "final": "answer"}
+_IMPORTANCE_CAP = 2.0
 _OPTIM = {"lr": 1e-6, "schedule": "constant", "warmup_steps": 5}
 
 
@@ -82,8 +84,10 @@ class RlConfig(Record):
     credit: Credit = "total"
     """`total` gives every token the advantage of the whole reward (the paper); `segment` credits the first attempt's
     tokens by the first answer, and reflection and second attempt by what they changed."""
-    loss: LossConfig = LossConfig()
-    """Policy-gradient loss."""
+    sampler: SamplerConfig = SamplerConfig()
+    """Where responses come from."""
+    loss: LossConfig = Field(default=LossConfig(), validate_default=True)
+    """Policy-gradient loss. With `sampler.kind: vllm` its importance_cap is 2 where nothing else is said."""
     optim: OptimConfig = OptimConfig.model_validate(_OPTIM)
     """Optimizer and schedule."""
     num_prompts: int = Field(default=16, ge=1)
@@ -179,6 +183,15 @@ class RlConfig(Record):
     def _rl_defaults(cls, value: Any) -> Any:
         # Whoever sets `lr` alone must not get the schedule of SFT with it.
         return _OPTIM | value if isinstance(value, dict) else value
+
+    @field_validator("loss")
+    @classmethod
+    def _weighs(cls, value: LossConfig, others: ValidationInfo) -> LossConfig:
+        # Two programs never agree, so what one draws is another policy's to the other.
+        sampler = others.data.get("sampler")
+        if sampler is None or sampler.kind == "local" or "importance_cap" in value.model_fields_set:
+            return value
+        return value.model_copy(update={"importance_cap": _IMPORTANCE_CAP})
 
     @model_validator(mode="after")
     def _four_bits(self) -> Self:

@@ -108,13 +108,18 @@ def update_metrics(minibatches: Sequence[MinibatchStats], *, weighs: bool = Fals
         "rl/old_kl": _token_mean(pieces, [piece.stats.old_kl for piece in pieces]),
         "rl/ratio": _token_mean(pieces, [piece.stats.ratio for piece in pieces]),
         "rl/clip_fraction": _token_mean(pieces, [piece.stats.clip_fraction for piece in pieces]),
-        "rl/sampler_mismatch": _token_mean(first, [piece.mismatch for piece in first]),
+        "rl/sampler_mismatch": mean_mismatch(first),
         "rl/sampler_mismatch/max": max(piece.mismatch_max for piece in first),
     }
     if weighs:
         metrics["rl/importance/mean"] = _token_mean(pieces, [piece.stats.importance for piece in pieces])
         metrics["rl/importance/capped"] = _token_mean(pieces, [piece.stats.importance_capped for piece in pieces])
     return metrics
+
+
+def mean_mismatch(pieces: Sequence[PieceStats]) -> float:
+    """Mean absolute difference of sampler and trainer log-probabilities over the tokens of these pieces, nats."""
+    return _token_mean(pieces, [piece.mismatch for piece in pieces])
 
 
 def accuracy_metrics(traces: Sequence[Trace], prefix: str) -> dict[str, float]:

@@ -15,6 +15,7 @@ from srpo.core.records import Record, Sampling
 from srpo.grading import Grader
 from srpo.policy.load import load_policy, save_policy
 from srpo.policy.optim import Optimizer
+from srpo.policy.policy import Policy
 from srpo.policy.prompts import PromptEncoder
 from srpo.policy.trained import load_trained
 from srpo.rl.checks import without_signal
@@ -23,7 +24,7 @@ from srpo.rl.metrics import PhaseTimer
 from srpo.rl.problems import ProblemStream, RlProblems, load_rl_problems
 from srpo.rl.reward import reward_function
 from srpo.rl.roll_ins import AttemptBuffer
-from srpo.rl.sampler import LocalSampler
+from srpo.rl.sampler import LocalSampler, PolicySampler
 from srpo.rl.train import Progress, RlTrainer, train
 from srpo.runs.checkpoint import Checkpoint
 from srpo.runs.directory import RunDir
@@ -114,7 +115,7 @@ def open_trainer(
         config=config,
         policy=policy,
         reference=reference,
-        sampler=LocalSampler(policy),
+        sampler=make_sampler(config, policy, run_dir),
         optimizer=optimizer,
         encoder=PromptEncoder(policy, config.prompt, size=config.prompt_cache, max_pixels=config.max_pixels),
         grader=grader,
@@ -125,3 +126,12 @@ def open_trainer(
         origin=make_origin(run_dir, "rl", config.model, config.prompt, sampling),
         timer=PhaseTimer(),
     )
+
+
+def make_sampler(config: RlConfig, policy: Policy, run_dir: RunDir) -> PolicySampler:
+    """What the config says; a server is started by its first use."""
+    if config.sampler.kind == "local":
+        return LocalSampler(policy)
+    from srpo.rl.vllm.sampler import VllmSampler
+
+    return VllmSampler(config.sampler, policy, base=config.model, max_pixels=config.max_pixels, run=run_dir.path)

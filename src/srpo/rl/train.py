@@ -26,7 +26,7 @@ from srpo.policy.prefix import Logprobs
 from srpo.policy.prompts import PromptEncoder, split
 from srpo.policy.recompute import logprobs_in_pieces
 from srpo.policy.trained import save_trained
-from srpo.rl.checks import check_start
+from srpo.rl.checks import check_mismatch, check_start
 from srpo.rl.config import RlConfig
 from srpo.rl.losses import Normalizer, policy_loss
 from srpo.rl.metrics import MinibatchStats, PhaseTimer, PieceStats, accuracy_metrics, rollout_metrics, update_metrics
@@ -216,6 +216,8 @@ def update(trainer: RlTrainer, groups_P: Sequence[TrajectoryGroup], step: int) -
             pieces = accumulate_gradients(  # loss, backward
                 trainer.policy, trainer.reference, minibatch_P, config, on_policy=num_updates == 1
             )
+            if not done:
+                check_mismatch(config, pieces)
             done.append(MinibatchStats(pieces, grad_norm=optimizer.step()))
             trainer.sampler.weights_moved()
     return done
