@@ -16,6 +16,7 @@ from typing import Final, Self
 
 from srpo.core.records import FormatError, Grade, GradedText, Problem, Style
 from srpo.core.response import parse, parse_attempt, pieces
+from srpo.grading.rules.choices import names_another
 from srpo.grading.rules.route import Aids, SymbolicVerifier, grade_answer
 from srpo.grading.symbolic import SymbolicPool
 from srpo.runs.progress import note
@@ -53,8 +54,12 @@ class Grader:
         return grade_answer(problem, text, self._aids)
 
     def grade_response(self, problem: Problem, text: str, style: Style) -> GradedText:
-        """Parse `text`, and grade its first and its final answer."""
-        return grade_with(lambda answer: self.grade(problem, answer), text, style)
+        """Parse `text`, and grade its first and its final answer.
+
+        A letter beside the text of another option earns nothing here, where `grade` believes the letter: a policy must
+        not learn to name two options.
+        """
+        return grade_with(lambda answer: _of_one_option(self.grade(problem, answer), problem), text, style)
 
     def verify(self, gold: str, prediction: str) -> bool | None:
         """Are two formulas equal by computer algebra? None when nobody can tell; may raise OutOfTime."""
@@ -92,6 +97,12 @@ def grade(problem: Problem, text: str) -> Grade:
 def grade_with(rule: Rule, text: str, style: Style) -> GradedText:
     """`Grader.grade_response` by a rule of one's own, as benchmarks have them."""
     return _grade_reflective(rule, text) if style == "reflective" else _grade_single(rule, text)
+
+
+def _of_one_option(grade: Grade, problem: Problem) -> Grade:
+    if grade.is_correct and problem.choices and names_another(grade.extracted or "", problem.choices):
+        return grade.model_copy(update={"verdict": "incorrect", "reason": "letter and text name different options"})
+    return grade
 
 
 def _grade_reflective(rule: Rule, text: str) -> GradedText:

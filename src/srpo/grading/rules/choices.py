@@ -279,6 +279,17 @@ def lettered_option(text: str, choices: tuple[str, ...]) -> str | None:
     return letter if index < len(choices) and same_text(choices[index], text[match.end() :]) else None
 
 
+def names_another(text: str, choices: tuple[str, ...]) -> bool:
+    """Does the text behind a letter read as other options alone: `B. 18 cm`, where B is 15 cm?"""
+    text = trim(clean(text))
+    match = _LEADING.match(text)
+    if match is None:
+        return False
+    index = LETTERS.index(next(group for group in match.groups() if group).upper())
+    meant = options_meant(text[match.end() :], choices) if index < len(choices) else frozenset()
+    return bool(meant) and index not in meant
+
+
 _FIRST_LINE = pattern(
     r"\s{0,9}[(\[*]{0,3}([A-Z])(?:[)\]*.:]{1,3}[^\S\n]{0,3}(?=\S)|[)\]*.:]{0,3}[^\S\n]{0,9}\n)",
     yes="B: 15 cm",

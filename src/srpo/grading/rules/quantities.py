@@ -67,6 +67,8 @@ _SCALE = pattern(
     by="match",
 )
 SUFFIXED = pattern(r"([+-]?\d+(?:\.\d+)?)([kKMB])", yes="2.5M", no="2.5 m", by="fullmatch")
+# of money m is no metre
+_MONEY_SUFFIXED = pattern(r"([+-]?\d+(?:\.\d+)?)\s?([kmbt])", re.IGNORECASE, yes="2.5m", no="2.5 mm", by="fullmatch")
 _BELOW = pattern(
     r"(\d[\d.]{0,8})\s?(°\s?[CF]|degrees?(?: celsius| fahrenheit)?|°)?\s?below zero"
     r"(?: (?:degrees )?(celsius|fahrenheit))?",
@@ -102,7 +104,7 @@ def read_quantity(text: str) -> Number | None:
         symbol = currency.group(2) or currency.group(3) or currency.group(4)
         unit = read_unit("¥" if symbol == "RMB" else symbol)
         text = currency.group(1) + text[currency.end() :]
-        if suffix := SUFFIXED.fullmatch(text):
+        if suffix := _MONEY_SUFFIXED.fullmatch(text):
             return Number(Fraction(suffix[1]) * _SCALES[suffix[2].lower()], unit)
     prefix = parse_constant_prefix(text)
     if prefix is None:

@@ -35,7 +35,7 @@ _FROM_TO = pattern(
     no="from 11 to 12",
 )
 _TO = pattern(
-    rf"\b{_CHANGES}\b(?: (?:it|this|that|my|the|first|answer|result)){{0,4}}(?: from)?:? "
+    rf"\b{_CHANGES}\b(?: (?:it|this|that|my|the|first|answer|result)){{0,4}}(?: from| of)?:? "
     rf"(?:(?P<old>{_VALUE}) )?(?:in)?to (?P<new>{_VALUE})[.!]*$",
     re.IGNORECASE,
     yes="I revised 11 to 12",
@@ -52,7 +52,7 @@ _NO_BUT = pattern(
 _IT_IS = r"(?:it is |it's |the answer is |i say |now )?"
 _NOW = pattern(
     rf"(?:.{{0,30}}\bwas (?:first )?{_VALUE}[,;.]? (?:but |and )?(?:it )?(?:is )?now {_IT_IS}"
-    rf"|(?:instead of|rather than) {_VALUE},? {_IT_IS})(?P<new>{_VALUE})[.!]*"
+    rf"|(?:instead of|rather than) {_VALUE},? (?:{_IT_IS}|(?:the|my) (?:\w+ ){{1,3}}is ))(?P<new>{_VALUE})[.!]*"
     rf"|(?P<newer>{_VALUE}) (?:replaces|supersedes) {_VALUE}[.!]*",
     re.IGNORECASE,
     yes="It was 11, now 12.",

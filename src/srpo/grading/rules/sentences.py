@@ -100,6 +100,16 @@ _FORMULA = pattern(
 )
 
 
+_PART_OF = pattern(
+    r"\b(?:twice|thrice|double|triple|quadruple|half|third|quarter|fifth|fraction|multiple|root|square|cube|power|minus"
+    r"|reciprocal|inverse|opposite|negative)(?: (?:of|the|as much as|that of))*\W*$",
+    re.IGNORECASE,
+    yes="half of the ",
+    no="half an hour, ",
+)
+_RAISED = pattern(r"\W*(?:squared|cubed|factorial|times as)\b", re.IGNORECASE, yes=" squared", no=" square", by="match")
+
+
 def without_reason(text: str) -> str:
     """Cut off what only explains: `5 because 2 + 3 = 5`."""
     match = _REASON.search(text)
@@ -156,6 +166,9 @@ def _complement(text: str) -> str | None:
     last = None
     for match in _COPULA.finditer(text):
         head = text[: match.start()]
+        # half of 15 is not 15
+        if _PART_OF.search(head):
+            break
         if _SEPARATE.search(head) and (_CHOICE.search(head) or any(c.isdigit() for c in head)):
             break
         last = match
@@ -176,5 +189,7 @@ def lone_number(text: str) -> str | None:
     if len(numbers) != 1:
         return None
     tail = text[numbers[0].end() :]
+    if _PART_OF.search(text[: numbers[0].start()]) or _RAISED.match(tail):
+        return None
     stop = _STOP.search(tail)
     return trim(numbers[0].group() + (tail[: stop.start()] if stop else tail))

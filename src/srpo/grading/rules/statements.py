@@ -14,6 +14,7 @@ _SYMMETRIC = "=∥⊥≅∼≠"
 _SEGMENT = pattern(r"[A-Z]{2}", yes="AB", no="ABC", by="fullmatch")
 _ANGLE = pattern(r"∠\s?([A-Z])([A-Z])([A-Z])", yes="∠ABC", no="∠1", by="fullmatch")
 _ANGLE_WORD = pattern(r"\bangle (?=[A-Z])", re.IGNORECASE, yes="angle ABC", no="angled")
+_TRIANGLE_WORD = pattern(r"\btriangle (?=[A-Z])", re.IGNORECASE, yes="triangle ABC", no="triangles")
 _RELATIONS = (
     (pattern(r"(?<=[\w)]) (?:is )?parallel to (?=[\w∠△(])", yes="AB is parallel to CD", no="parallel"), "∥"),
     (
@@ -60,6 +61,7 @@ def same_statement(gold: str, other: str) -> bool:
 def _in_signs(text: str) -> str:
     """`angle ABC`, `AB is parallel to CD` with the signs of geometry."""
     if "angle" in text:
+        text = _TRIANGLE_WORD.sub("△", text)
         text = _ANGLE_WORD.sub("∠", text)
     for words, sign in _RELATIONS:
         text = words.sub(sign, text)

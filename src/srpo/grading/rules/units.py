@@ -180,7 +180,7 @@ _NOT_A_UNIT = frozenset(
         "fewer greater smaller larger wrong incorrect right correct true false maybe perhaps possibly to "
         "times with without by from which that what who it its this there either neither both cannot can't "
         "isn't only percent percentage x y z minus plus i you we he she they sure guess think between least "
-        "about"
+        "about squared cubed factorial doubled tripled halved halves thirds quarters tens hundreds thousands power"
     )
 )
 
