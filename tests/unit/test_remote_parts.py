@@ -128,6 +128,7 @@ def test_fields_that_a_server_refuses() -> None:
         ({"base_url": "https://host/v1?api-version=1&api-key=sk-1"}, "base_url holds a key"),
         ({"base_url": "https://host/sk-1234567890abcd/v1"}, "base_url holds a key"),
         ({"extra_body": {"user": {"access_token": "sk-1"}}}, "extra_body.user.access_token holds a key"),
+        ({"extra_body": {"api_key:sk-1234567890abcd": None}}, "extra_body holds a key"),
         ({"extra_body": {"headers": ["Bearer sk-1"]}}, "extra_body.headers holds a key"),
         ({"extra_body": {"seed": 1}}, "seed: srpo sets this itself"),
         ({"usd_per_million_in": 1}, "give both"),

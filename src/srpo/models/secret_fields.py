@@ -120,6 +120,8 @@ def _texts(value: JsonValue, path: str, name: str) -> Iterator[tuple[str, str, s
         yield path, name, value
     elif isinstance(value, Mapping):
         for inner_name, inner in value.items():
+            # `{api_key:sk-1}` without a blank is a name without a value
+            yield path, "", inner_name
             yield from _texts(inner, f"{path}.{inner_name}", inner_name)
     elif isinstance(value, list):
         for inner in value:
