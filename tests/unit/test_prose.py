@@ -235,3 +235,18 @@ def test_lists_of_letters_and_opening_letters_in_the_core_grader() -> None:
     assert grade(letters, opened).verdict == "correct"
     assert grade(letters, opened.replace("A:", "B:")).verdict == "incorrect"
     assert "chooses no option" in grade(letters, "Therefore, the speed V(R) of the mass is constant.").reason
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "verdict"),
+    [
+        ("Is A larger than B?", "A appears larger, but both are in fact equal.", "no"),
+        ("Did sales increase from 2019 to 2020?", "Sales decreased in 2018.", None),
+        ("Did sales increase from 2019 to 2020?", "Sales decreased in 2020.", "no"),
+        ("Are all the lines parallel?", "Only two are parallel.", None),
+        ("Are all the lines parallel?", "Some of the lines are not parallel.", "no"),
+        ("Are all the lines parallel?", "The lines are parallel.", "yes"),
+    ],
+)
+def test_what_only_seems_and_what_is_of_others_decides_nothing(question: str, text: str, verdict: str | None) -> None:
+    assert read_yes_no(text, question).verdict == verdict

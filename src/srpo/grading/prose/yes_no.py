@@ -74,6 +74,19 @@ _OPEN = pattern(
     r"\b(?:whether|to (?:determine|check|see|find out) if)\b|^\W*if\b", re.IGNORECASE, yes="whether it is", no="it is"
 )
 
+_SEEMS_BUT = pattern(
+    r"^.{0,200}?\b(?:appears?|seems?|looks?)\b.{0,200}?\b(?:but|however|though|yet)\b,?\s",
+    re.IGNORECASE,
+    yes="It seems larger, but it is not",
+    no="It is larger, but not much",
+    by="match",
+)
+_YEAR = pattern(r"\b(?:1[6-9]|20)\d\d\b", yes="in 2019", no="in 12019")
+_EVERY = pattern(r"\b(?:all|every|each)\b", re.IGNORECASE, yes="Are all red?", no="Are they red?")
+_SOME = pattern(
+    r"\b(?:only|just|some|most|half|several|few)\b", re.IGNORECASE, yes="Only two are red", no="They are red"
+)
+
 
 def read_yes_no(text: str, question: str) -> YesNoRead:
     """What `text` answers to a question that asks for yes or no."""
@@ -118,6 +131,18 @@ def _says_so(made: Sequence[Statement], text: str, question: str) -> YesNo | Non
     return "yes" if "yes" in heard and not NEGATIONS & heard else None
 
 
+def _of_others(text: str, question: str) -> bool:
+    """Does a statement speak of another year, or of some where the question is about all of them?"""
+    years, other_years = frozenset(_YEAR.findall(question)), frozenset(_YEAR.findall(text))
+    if years and other_years and not years & other_years:
+        return True
+    return bool(_EVERY.search(question) and _SOME.search(text) and not _EVERY.search(text) and not _denies(text))
+
+
+def _denies(text: str) -> bool:
+    return bool(NEGATIONS & set(plain_words(text)))
+
+
 def _by_polarity(made: Sequence[Statement], question: str) -> YesNoRead:
     asking = spelled_out(asked(clean(question)))
     wanted = content(asking)
@@ -132,8 +157,8 @@ def _by_polarity(made: Sequence[Statement], question: str) -> YesNoRead:
             if place == 0:
                 return YesNoRead(None, UNCLEAR)
             continue
-        text = spelled_out(_PURPOSE.sub("", made[index].text))
-        verdict = None if _OPEN.search(text) else polarity(text, asking)
+        text = spelled_out(_SEEMS_BUT.sub("", _PURPOSE.sub("", made[index].text)))
+        verdict = None if _OPEN.search(text) or _of_others(text, asking) else polarity(text, asking)
         if verdict is not None:
             return YesNoRead(verdict, "statement")
     counted = by_counts(made, asking)
