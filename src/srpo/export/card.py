@@ -53,7 +53,7 @@ class Counts:
         if isinstance(item, Rejected):
             self.left_out[item.reason] += 1
             if len(self.examples) < _EXAMPLES:
-                self.examples.append(f"{item.id}: {item.reason}{item.detail and f' ({item.detail})'}")
+                self.examples.append(f"{item.id or item.place}: {item.reason}{item.detail and f' ({item.detail})'}")
             return
         self.num_samples += 1
         self.num_text_only += not item.pictures
