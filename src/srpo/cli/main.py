@@ -20,6 +20,7 @@ COMMANDS = {
     "sft": "teach a model the reflective format from the traces of `srpo reflect` (stage 1b)",
     "rl": "train with GRPO and a reflection-aware reward (stage 2)",
     "eval": "answer problems or a benchmark with a checkpoint or a server; accuracy of first and final answer",
+    "plan": "whether a run of sft, rl or eval fits into a GPU's memory, before anything is loaded",
     "score": "grade recorded responses of any model to a benchmark; accuracy, official tables, self-correction",
     "compare": "compare two evaluation runs, problem by problem (difference, interval, exact test)",
     "grade": "grade predictions against gold answers (JSONL in, verdicts out)",
@@ -31,7 +32,7 @@ COMMANDS = {
     "export": "write traces for other trainers: LLaMA-Factory, TRL, verl, plain datasets; predictions for VLMEvalKit",
 }
 """Name -> line in the help text. `data check` is the module `srpo.cli.data_check`."""
-TRAINING = frozenset({"demo", "reflect", "sft", "rl", "eval"})
+TRAINING = frozenset({"demo", "reflect", "sft", "rl", "eval", "plan"})
 """Commands that compute with torch, whose threads have to be configured before it is imported."""
 GO_ON = TRAINING | {"score"}
 """Commands that use what an interrupted one left: its checkpoints, and answers that it paid for."""

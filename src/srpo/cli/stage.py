@@ -17,6 +17,7 @@ from typing import Annotated, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
+from srpo.cli.memory import STAGES, explain_out_of_memory, is_out_of_memory, memory_plan
 from srpo.config.command import asks_for_help
 from srpo.config.fields import Positional, Spelling
 from srpo.config.flags import parse_arguments
@@ -38,7 +39,8 @@ class StageOptions(Record):
     out: Path | None = None
     """Run directory (null: runs/<folder of CONFIG.yaml>/<its name>); one that was stopped goes on."""
     dry_run: bool = False
-    """Print the resolved configuration, and for stages that ask servers what the run would do and cost; then stop."""
+    """Print the resolved configuration, what the run would ask servers and cost, and the memory that it would take on
+    this machine; then stop."""
     as_json: Annotated[bool, Spelling("json")] = False
     """Print the result as JSON."""
 
@@ -80,7 +82,8 @@ class StageCommand(Generic[_T]):
         options = fill_config(StageOptions, None, ours)
         config = fill_config(self.config_class, options.config, theirs)
         if options.dry_run:
-            _print_plan(config, self.plan(config) if self.plan else None, as_json=options.as_json)
+            plan = self.plan(config) if self.plan else None
+            _print_plan(config, plan, _planned_memory(self.name, config), as_json=options.as_json)
         else:
             self._run(config, options)
         return 0
@@ -93,12 +96,20 @@ class StageCommand(Generic[_T]):
             else:
                 checkpoint = run.latest_checkpoint()
                 note(f"{run.path}: going on after step {checkpoint.step}" if checkpoint else f"{run.path}: starting")
-                self.work(config, run)
+                self._work(config, run)
                 assert run.finished, f"stage {self.name!r} returned without run.finish"
             if options.as_json:
                 print(json.dumps(run.summary(), indent=1, ensure_ascii=False))
             else:
                 print(self.show(run) if self.show else run.path)
+
+    def _work(self, config: _T, run: RunDir) -> None:
+        try:
+            self.work(config, run)
+        except (RuntimeError, MemoryError) as error:
+            if self.name not in STAGES or not is_out_of_memory(error):
+                raise
+            raise ValueError(explain_out_of_memory(self.name, config, error)) from error
 
 
 def default_out(stage: str, config: Path | None) -> Path:
@@ -106,16 +117,31 @@ def default_out(stage: str, config: Path | None) -> Path:
     return Path("runs", config.parent.name, config.stem) if config is not None else Path("runs", stage)
 
 
-def _print_plan(config: BaseModel, planned: Planned | None, *, as_json: bool) -> None:
+def _planned_memory(stage: str, config: BaseModel) -> Planned | None:
+    """What the run would keep in memory; where that cannot be known, a note says why."""
+    if stage not in STAGES:
+        return None
+    try:
+        plan = memory_plan(stage, config)
+    except ValueError as error:
+        note(f"srpo: no memory plan: {error}")
+        return None
+    from srpo.policy.plan import render_plan
+
+    return Planned(render_plan(plan), plan)
+
+
+def _print_plan(config: BaseModel, plan: Planned | None, memory: Planned | None, *, as_json: bool) -> None:
     """The configuration alone, or with what the stage found out."""
+    found = {name: part for name, part in (("plan", plan), ("memory", memory)) if part is not None}
     values = config.model_dump(mode="json")
     if as_json:
-        both = {"config": values, "plan": planned.values.model_dump(mode="json")} if planned else values
-        print(json.dumps(both, indent=1, ensure_ascii=planned is None))
+        parts = {name: part.values.model_dump(mode="json") for name, part in found.items()}
+        print(json.dumps({"config": values, **parts} if parts else values, indent=1, ensure_ascii=not parts))
         return
     print(to_yaml(config).rstrip())
-    if planned is not None:
-        print(f"\n{planned.text}")
+    for part in found.values():
+        print(f"\n{part.text}")
 
 
 def _help(program: str, config_class: type[BaseModel]) -> str:

@@ -62,7 +62,7 @@ def load_policy(
             those of its config: a layer of random weights would look like any other result.
 
     """
-    from srpo.policy.lora import adapter_base, add_adapters, inject_saved, merge_adapters
+    from srpo.policy.lora import adapter_base, inject_saved, merge_adapters
 
     quiet_transformers()
     device = pick_device(device)
@@ -76,6 +76,14 @@ def load_policy(
     for directory in reversed(adapters):
         inject_saved(model, directory)
         merge_adapters(model)
+    choose_trained(model, trainable=trainable, freeze_vision=freeze_vision, lora=lora)
+    return Policy(model, processor, name=str(checkpoint), autocast=autocast, saved_dtype=_saved_dtype(root))
+
+
+def choose_trained(model: Any, *, trainable: bool, freeze_vision: bool, lora: LoraConfig | None) -> None:
+    """Switch on the gradients of what is to train, adapters included, which are added here."""
+    from srpo.policy.lora import add_adapters
+
     # Dropout is 0 in these families; eval mode makes that certain, and sampler and trainer agree.
     model.eval()
     model.requires_grad_(trainable and lora is None)
@@ -83,7 +91,6 @@ def load_policy(
         add_adapters(model, lora)
     elif freeze_vision:
         model.model.visual.requires_grad_(False)
-    return Policy(model, processor, name=str(checkpoint), autocast=autocast, saved_dtype=_saved_dtype(root))
 
 
 def _load_parts(root: Path, name: str, *, device: str, dtype: Dtype, quantize: Quantize | None) -> tuple[Any, Any]:

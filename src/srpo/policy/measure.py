@@ -1,0 +1,222 @@
+"""What a stage keeps in memory at its worst moments, measured on shapes (`policy/fake.py`).
+
+The layers of a language model are alike, so bytes are a line in their number: a few layers are run, twice, and the line
+is drawn to the real number. Where a pass has several worst moments (the vision tower, the language model), each has its
+own line.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple, cast
+
+import torch
+
+from srpo.core.records import Sampling
+from srpo.policy.config import LoraConfig, OptimConfig
+from srpo.policy.decode import _compute_prompts, _Decoder
+from srpo.policy.fake import FakeProcessor, PromptShape, Shapes, fake_policy, shorten_tower
+from srpo.policy.lean import lean_step
+from srpo.policy.limits import CACHE_SHARE, cache_bytes_per_token, num_rows
+from srpo.policy.load import Quantize
+from srpo.policy.optim import Optimizer
+from srpo.policy.policy import Policy
+from srpo.policy.precision import Dtype
+from srpo.policy.recompute import recompute_layers
+
+DEPTHS = (3, 4)
+"""Layers that are run: Qwen3-VL's first three take what the tower hands on."""
+
+
+class Held(NamedTuple):
+    """How a policy is held, whatever is done with it."""
+
+    model: Any
+    """Hugging Face config of the model."""
+    dtype: Dtype
+    autocast: Dtype | None = None
+    freeze_vision: bool = True
+    lora: LoraConfig | None = None
+    quantize: Quantize | None = None
+    recompute: bool = False
+    optim: OptimConfig | None = None
+    """None for a policy that does not learn."""
+    has_reference: bool = False
+    """A second copy of the model, which does not learn."""
+
+
+class Static(NamedTuple):
+    """Bytes that are there all the time, or from the first step on."""
+
+    weights: int
+    gradients: int
+    moments: int
+    """Moments of the optimizer, and masters of weights of lower precision."""
+
+
+class Moment(NamedTuple):
+    """The worst moment of a phase."""
+
+    total: int
+    """Bytes beside those of `Static`."""
+    cache: int
+    """Keys and values of prompts and rows, of which `total` holds these."""
+    pictures: int
+    """Patches of pictures, of which `total` holds these."""
+    prompt_tokens: int
+
+
+Learn = Callable[[Policy, Policy | None], int]
+"""Loss and backward of one pass through policy and reference; returns the number of prompts in it."""
+
+
+class SamplingRoom(NamedTuple):
+    """What is to be sampled, and how much memory there is for it."""
+
+    num_prompts: int
+    num_samples: int
+    sampling: Sampling
+    free: float
+    """Bytes that `policy.limits.free_bytes` would give."""
+
+
+class Measured:
+    """Bytes of a policy that is held in one way, of a few depths; made once, measured in many ways."""
+
+    def __init__(self, held: Held) -> None:
+        self._whole: int = held.model.get_text_config().num_hidden_layers
+        self._stands = [_Stand(held, depth) for depth in DEPTHS]
+        self.static = Static(*(self._extended([stand.static[part] for stand in self._stands]) for part in range(3)))
+        self.scratch = max(0, self._extended([stand.scratch for stand in self._stands]))
+        """Most that the optimizer's step takes beside what is there all the time."""
+
+    def learning(self, learn: Learn, prompt: PromptShape) -> Moment:
+        """The worst moment of one pass of loss and backward, with all gradients there from an earlier pass."""
+        found: list[list[int]] = []
+        for stand in self._stands:
+            policy, shapes = stand.policy, stand.shapes
+            with shapes:
+                cast("FakeProcessor", policy.processor).shape = prompt
+                _make_gradients(policy)
+                base = shapes.now
+                with _segments(shapes, policy) as peaks:
+                    num_prompts = learn(policy, stand.reference)
+                found.append([peak - base for peak in peaks])
+                one = policy.encode("")
+        pixels = 0 if one.pixel_values is None else num_prompts * one.pixel_values.nbytes
+        cache = num_prompts * one.num_tokens * cache_bytes_per_token(policy)
+        return Moment(self._worst(found), cache, pixels, one.num_tokens)
+
+    def sampling(self, room: SamplingRoom, prompt: PromptShape) -> tuple[Moment, int]:
+        """The worst moment of sampling as many rows at once as the run would, and that number of rows."""
+        found: list[list[int]] = []
+        for stand in self._stands:
+            policy, shapes = stand.policy, stand.shapes
+            with shapes:
+                cast("FakeProcessor", policy.processor).shape = prompt
+                prompts = policy.encode_many([("", [])] * room.num_prompts)
+                num_tokens = prompts[0].num_tokens
+                capacity = num_tokens + room.sampling.max_tokens
+                most = num_rows(policy, capacity, CACHE_SHARE * room.free)
+                rows = min(most, room.num_prompts * room.num_samples)
+                base = shapes.now
+                with _segments(shapes, policy) as peaks:
+                    pixels = _decode_ends(policy, prompts[: -(-rows // room.num_samples)], rows, room)
+                found.append([peak - base for peak in peaks])
+                del prompts
+        cache = rows * capacity * cache_bytes_per_token(policy)
+        return Moment(self._worst(found), cache, pixels, num_tokens), rows
+
+    def _worst(self, found: list[list[int]]) -> int:
+        return max(self._extended(pair) for pair in zip(*found, strict=True))
+
+    def _extended(self, values: Sequence[int]) -> int:
+        """The line through two depths, at the depth of the model."""
+        first, second = DEPTHS
+        slope = (values[1] - values[0]) / (second - first)
+        return round(values[0] + slope * (self._whole - first))
+
+
+class _Stand:
+    """A policy with a few layers, and what is there of it all the time."""
+
+    def __init__(self, held: Held, depth: int) -> None:
+        self.shapes = shapes = Shapes()
+        with shapes:
+            self.policy, self.reference = _policies(shapes, held, depth)
+            weights = shapes.now
+            self.optimizer = Optimizer(self.policy.model, held.optim, None) if held.optim else None
+            masters = shapes.now - weights
+            _make_gradients(self.policy)
+            gradients = shapes.now - weights - masters
+            shapes.restart()
+            if self.optimizer is not None:
+                self.optimizer.step()
+            moments = shapes.now - weights
+            self.static = Static(weights, gradients, moments)
+            self.scratch = shapes.peak - sum(self.static)
+            shorten_tower(self.policy)
+
+
+def _decode_ends(policy: Policy, prompts: Sequence[Any], rows: int, room: SamplingRoom) -> int:
+    """Compute the prompts, and choose and run the last token of every row, for the others take less.
+
+    The bytes of pictures that are kept meanwhile are returned.
+    """
+    sampling = room.sampling
+    with torch.inference_mode(), policy.autocast():
+        prefix = _compute_prompts(policy, prompts, (1 - CACHE_SHARE) * room.free)
+        prompt_B = torch.tensor([row // room.num_samples for row in range(rows)])
+        uniform_B_T = torch.zeros((rows, sampling.max_tokens), dtype=torch.float64)
+        decoder = _Decoder(
+            policy,
+            prefix,
+            lean_step(policy),
+            prompt_B=prompt_B,
+            starts=[[]] * rows,
+            uniform_B_T=uniform_B_T,
+            sampling=sampling,
+        )
+        for layer in decoder.layers:
+            layer.length += sampling.max_tokens - 1
+        decoder._advance(decoder._choose())  # noqa: SLF001 - one step of many
+        pixels = prefix.batch.pixel_values
+        return 0 if pixels is None else pixels.nbytes
+
+
+def _policies(shapes: Shapes, held: Held, depth: int) -> tuple[Policy, Policy | None]:
+    """The policy, and the reference beside it."""
+    make = partial(fake_policy, shapes, held.model, num_layers=depth, dtype=held.dtype, autocast=held.autocast)
+    policy = make(
+        trainable=held.optim is not None,
+        freeze_vision=held.freeze_vision,
+        lora=held.lora,
+        quantize=held.quantize,
+    )
+    if held.recompute:
+        recompute_layers(policy.model)
+    if not held.has_reference:
+        return policy, None
+    if held.lora is not None:
+        return policy, policy
+    return policy, make(trainable=False)
+
+
+def _make_gradients(policy: Policy) -> None:
+    """A gradient for every weight that learns, added up as the optimizer wants it."""
+    for weight in policy.model.parameters():
+        if weight.requires_grad:
+            weight.sum().backward()
+
+
+@contextmanager
+def _segments(shapes: Shapes, policy: Policy) -> Iterator[list[int]]:
+    """The peaks before, between and after the entries into the language model."""
+    peaks: list[int] = []
+    shapes.restart()
+    hook = policy.model.model.language_model.register_forward_pre_hook(lambda *_: peaks.append(shapes.restart()))
+    try:
+        yield peaks
+        peaks.append(shapes.peak)
+    finally:
+        hook.remove()

@@ -1,0 +1,37 @@
+"""`srpo sft` as far as its memory goes: one pass of loss and backward over the longest targets that are allowed."""
+
+from srpo.core.records import Problem
+from srpo.policy.fake import TEXT_TOKEN
+from srpo.policy.measure import Learn
+from srpo.policy.plan import Job
+from srpo.policy.policy import Policy
+from srpo.policy.prompts import PromptEncoder
+from srpo.sft.config import SftConfig
+from srpo.sft.examples import Example
+from srpo.sft.train import accumulate_sft_gradients
+
+
+def sft_job(config: SftConfig) -> Job:
+    """The stage for `policy.plan.plan_memory`."""
+    return Job(stage="sft", config=config, learn=_learn)
+
+
+def _learn(config: SftConfig) -> Learn:
+    size = min(config.micro_batch_size or config.batch_size, config.batch_size)
+
+    def run(policy: Policy, _: Policy | None) -> int:
+        tokens = (*[TEXT_TOKEN] * (config.max_tokens - 1), policy.end_id)
+        batch = [
+            Example(
+                problem=Problem(id=str(number), question=str(number), answer=""),
+                tokens=tokens,
+                first_tokens=len(tokens),
+                skipped_tokens=0,
+            )
+            for number in range(size)
+        ]
+        encoder = PromptEncoder(policy, config.prompt, size=0, max_pixels=None)
+        accumulate_sft_gradients(policy, encoder, batch, size)
+        return size
+
+    return run

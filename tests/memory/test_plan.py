@@ -1,0 +1,122 @@
+"""The memory plan against what a process takes, against itself at full depth, and as a command."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from srpo.cli.main import main
+from srpo.policy import measure
+from srpo.policy.model_file import read_model_file
+from srpo.policy.plan import Job, MemoryPlan, Target, parse_gpu, plan_memory
+from srpo.rl.config import RlConfig
+from srpo.rl.memory import rl_job
+from srpo.sft.config import SftConfig
+from srpo.sft.memory import sft_job
+
+TEXT_TOKENS = 64
+CPU = Target("this machine", 8 * 10**9, is_gpu=False)
+RL = {"model": "x", "data": "x.jsonl", "steps": 1, "dtype": "float32", "max_pixels": 80_000, "num_prompts": 2}
+SFT = {"model": "x", "traces": ["x"], "dtype": "float32", "max_pixels": 80_000, "batch_size": 6}
+SIZES: dict[str, tuple[int, int, str, dict[str, Any]]] = {
+    "a group at once": (192, 6, "rl", {**RL, "group_size": 6, "max_tokens": 192, "micro_prompts": 1}),
+    "adapters, layers computed again, few responses at a time": (
+        256,
+        8,
+        "rl",
+        {
+            **RL,
+            "group_size": 8,
+            "max_tokens": 256,
+            "micro_prompts": 1,
+            "micro_responses": 4,
+            "lora": {},
+            "recompute": True,
+        },
+    ),
+    "a batch of targets": (320, 4, "sft", {**SFT, "max_tokens": 160, "optim": {"name": "adamw8bit"}}),
+}
+
+
+def write_model(folder: Path, width: int, depth: int) -> Path:
+    """A Qwen2.5-VL of another size."""
+    vision = {
+        "depth": 3, "hidden_size": 64, "intermediate_size": 128, "num_heads": 4, "out_hidden_size": width,
+        "patch_size": 14, "spatial_merge_size": 2, "temporal_patch_size": 2, "window_size": 112,
+        "fullatt_block_indexes": [1], "in_channels": 3, "hidden_act": "silu",
+    }  # fmt: skip
+    settings = {
+        "model_type": "qwen2_5_vl", "hidden_size": width, "intermediate_size": 3 * width, "num_hidden_layers": depth,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 4096, "tie_word_embeddings": False,
+        "rope_scaling": {"type": "mrope", "mrope_section": [width // 32, 3 * width // 64, 3 * width // 64]},
+        "image_token_id": 4000, "video_token_id": 4001, "vision_start_token_id": 4002, "vision_end_token_id": 4003,
+        "vision_config": vision,
+    }  # fmt: skip
+    path = folder / "model.json"
+    path.write_text(json.dumps(settings))
+    return path
+
+
+def job_of(stage: str, settings: dict[str, Any]) -> Job:
+    if stage == "rl":
+        return rl_job(RlConfig.model_validate(settings))
+    return sft_job(SftConfig.model_validate(settings))
+
+
+def plan_of(path: Path, stage: str, settings: dict[str, Any]) -> MemoryPlan:
+    return plan_memory(job_of(stage, settings), read_model_file(path), CPU, text_tokens=TEXT_TOKENS)
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="asks Linux for the peak of a process")
+@pytest.mark.parametrize("name", SIZES)
+def test_a_process_takes_what_the_plan_says(tmp_path: Path, name: str) -> None:
+    width, depth, stage, settings = SIZES[name]
+    path = write_model(tmp_path, width, depth)
+    # The allocator hands back at once what is freed, as far as it can.
+    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+    words = [str(path), stage, json.dumps(settings), str(TEXT_TOKENS)]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.memory.measured_step", *words],
+        env=environment, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    measured = int(done.stdout)
+    planned = max(phase.total for phase in plan_of(path, stage, settings).phases if phase.name != "sampling")
+    print(f"{name}: measured {measured / 1e6:.0f} MB, planned {planned / 1e6:.0f} MB")
+    assert planned == pytest.approx(measured, rel=0.15)
+
+
+def test_the_line_through_a_few_layers_ends_where_all_layers_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    width, _, stage, settings = SIZES["a group at once"]
+    path = write_model(tmp_path, width, 8)
+    by_line = plan_of(path, stage, settings)
+    monkeypatch.setattr(measure, "DEPTHS", (7, 8))
+    whole = plan_of(path, stage, settings)
+    for ours, theirs in zip(by_line.phases, whole.phases, strict=True):
+        assert ours.total == pytest.approx(theirs.total, rel=0.01)
+
+
+def test_a_run_that_does_not_fit_is_told_what_to_lower(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_model(tmp_path, 192, 6)
+    config = tmp_path / "rl.yaml"
+    config.write_text("model: nowhere\ndata: x.jsonl\nsteps: 1\nmax_pixels: 80000\nmax_tokens: 192\nnum_prompts: 8\n")
+    assert main(["plan", str(config), "--shapes", str(path), "--gpu", "0.4GB", "--json"]) == 1
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["lower"][0]["field"] in {"micro_prompts", "lora"}
+    assert len(plan["lower"]) == 3
+    assert main(["plan", str(config), "--shapes", str(path), "--gpu", "8GB", "--micro_prompts", "1"]) == 0
+    text = capsys.readouterr().out
+    assert "it fits" in text
+    assert "largest that fit: micro_prompts 8" in text
+
+
+def test_an_amount_of_memory_is_read_or_refused() -> None:
+    assert parse_gpu("24GB").num_bytes == 24 * 10**9
+    assert parse_gpu("40 gib").num_bytes == 40 * 2**30
+    with pytest.raises(ValueError, match="write for instance 24GB"):
+        parse_gpu("big")
