@@ -1,5 +1,6 @@
 """Ctrl-C, SIGTERM and SIGHUP, with real signals."""
 
+import importlib
 import os
 import shlex
 import signal
@@ -88,6 +89,18 @@ def test_where_nothing_long_is_under_way_a_signal_ends_it_and_nothing_half_writt
         signal.raise_signal(number)
     assert list(tmp_path.iterdir()) == []
     assert signal.getsignal(number) is old
+
+
+def test_a_signal_waits_until_an_import_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "struck_in_the_middle.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(0.1)\ndone = True\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(KeyboardInterrupt), signals_interrupt():  # noqa: PT012
+        module = importlib.import_module("struck_in_the_middle")
+        assert module.done
+        time.sleep(5)
+        pytest.fail("the signal was forgotten")
 
 
 def test_a_second_sighup_does_not_break_into_the_tidying_up() -> None:
