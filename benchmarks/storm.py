@@ -28,10 +28,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import storm_files
+from benchmarks.kept import keep
 from benchmarks.storm_cases import Case, build, differences
-from benchmarks.storm_process import fork, start
-from srpo.runs.files import TEMPORARY, write_atomic
-from srpo.runs.provenance import provenance
+from benchmarks.storm_process import fork, load, start
+from srpo.runs.files import TEMPORARY
 
 STOPPED = (130, -signal.SIGINT)
 """CPython says the second where the signal fell into an `exec` of an import; in a shell they are the same."""
@@ -196,7 +196,7 @@ def strike_case(case: Case, work: Path, arguments: argparse.Namespace) -> dict[s
 def main() -> int:
     """Strike all commands; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True, help="directory for the runs; must be new or empty")
+    parser.add_argument("--work", type=Path, required=True, help="directory for the runs; a case in it is not repeated")
     parser.add_argument("--only", default="", help="names of cases, joined by commas")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--stops", type=int, default=3)
@@ -204,10 +204,9 @@ def main() -> int:
     parser.add_argument("--results", type=Path)
     arguments = parser.parse_args()
     work = arguments.work.resolve()
-    if work.exists() and any(work.iterdir()):
-        parser.error(f"{str(work)!r} is not empty")
     cases = build(work / "made")
     only = set(filter(None, arguments.only.split(",")))
+    load()
     jobs = {case.name: partial(strike_case, case, work, arguments) for case in cases}
     jobs |= {name: partial(job, cases, work / name, arguments.seed) for name, job in storm_files.JOBS.items()}
     num_complaints = 0
@@ -217,19 +216,8 @@ def main() -> int:
         result = job()
         num_complaints += len(result["complaints"])
         print(json.dumps({name: result}, indent=1, ensure_ascii=False), flush=True)
-        _keep(arguments.results, name, result)
+        keep(arguments.results, name, result)
     return 1 if num_complaints else 0
-
-
-def _keep(path: Path | None, name: str, result: dict[str, Any]) -> None:
-    """Add a case's result to the file."""
-    if path is None:
-        return
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"cases": {}}
-    made = provenance()
-    kept |= {"commit": made.commit, "system": made.system, "python": made.python}
-    kept["cases"][name] = result
-    write_atomic(path, json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

@@ -58,7 +58,6 @@ def start(case: Case, out: Path, log: Path, *folders: Path) -> Struck:
 
 def fork(case: Case, out: Path, log: Path, *, most_bytes: int | None = None) -> Struck:
     """From here; no file may grow beyond `most_bytes`."""
-    _load()
     pid = os.fork()
     if pid:
         return Forked(pid)
@@ -73,8 +72,8 @@ def fork(case: Case, out: Path, log: Path, *, most_bytes: int | None = None) -> 
         os._exit(code)
 
 
-def _load() -> None:
-    """What the commands import, once."""
+def load() -> None:
+    """Import what the commands import, before the first fork."""
     os.environ.update(environment())
     for name in _HEAVY:
         importlib.import_module(name)
