@@ -10,7 +10,7 @@ nothing, the others a fork (`storm_process`). A command that has ended begins in
 it leaves in the end must be what the undisturbed run left, byte for byte, times aside. A command that was asked to stop
 must end with exit code 130, one that met the full disk with 2 and a line that names the file; neither may leave a
 traceback, a half-written file or a process. `storm_files` tears journals and sets clocks back; stage 1 behind a server
-that fails in 36 ways is in `reflect_faults`. The view server and `srpo vllm` are not struck: they write no files.
+that fails in 36 ways is in `reflect_faults`. The view server is not struck: it writes no files.
 
 Results are added to the file case by case; the exit code is 1 if there is a complaint.
 """
