@@ -182,10 +182,10 @@ def hangs(count: int) -> dict[str, Any]:
     memory = Memory(count)
     before = _open_files(), threading.active_count()
     num_out = 0
-    with SymbolicPool(num_workers=2, cpu_s=0.02) as pool:
+    with SymbolicPool(num_workers=2, cpu_s=0.05) as pool:
         for number in range(count):
             try:
-                pool.verify(rf"\sum_{{k=1}}^{{{40 + number}}} \frac{{k^3}}{{k+1}}", rf"\int_0^1 x^{{{number}}} e^x dx")
+                pool.verify(f"(x+y+z)^{{{300 + number % 100}}}", "(x+y+z)^{299}")
             except OutOfTime:
                 num_out += 1
             memory.read(number)
