@@ -131,6 +131,7 @@ class Stormy:
             allowed = (-number,) if strike.kind == "SIGKILL" else (*STOPPED, *((-number,) if early else ()))
             self._check_end(out, strike, code, before, allowed)
             return True
+        self.calm_s = min(self.calm_s, time.monotonic() - started_s)
         if code:
             self.complaints.append(f"before a {strike.kind} it ended with exit code {code}")
         return code != 0

@@ -147,6 +147,14 @@ def test_a_child_ends_with_a_parent_that_was_killed(tmp_path: Path) -> None:
             time.sleep(0.02)
 
 
+def test_a_child_that_is_done_ends_as_its_command_does() -> None:
+    command = [sys.executable, "-m", "srpo.runs.child", "--version"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.wait(timeout=60) == 0
+        assert child.stdout is not None
+        assert child.stdout.read().startswith(b"srpo ")
+
+
 def is_running(pid: int) -> bool:
     try:
         os.kill(pid, 0)
