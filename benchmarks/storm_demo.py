@@ -29,7 +29,8 @@ def _tiny_rl(
     families: Sequence[str] = settings.DEMO_FAMILIES,
 ) -> RlConfig:
     config = _usual(sizes, arm, model, seed, families=families)
-    return config.model_copy(update={"min_format_rate": 0.0, "num_prompts": 4, "group_size": 4, "checkpoint_every": 2})
+    small = {"num_prompts": 4, "group_size": 4, "loss": config.loss.model_copy(update={"minibatches": 2})}
+    return config.model_copy(update={**small, "min_format_rate": 0.0, "checkpoint_every": 2})
 
 
 def main() -> int:
