@@ -9,7 +9,7 @@ PYTEST := $(BIN)/pytest -q -n 2 --dist loadfile
 ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 CODE := src tests benchmarks scripts recipes .ci
 
-.PHONY: install demo test unit examples check evidence base vllm-reflect vllm-rl clean
+.PHONY: install demo test unit examples check evidence storm soak base vllm-reflect vllm-rl clean
 .DEFAULT_GOAL := install
 
 install: $(STAMP)
@@ -49,6 +49,15 @@ check: install
 
 evidence: install
 	$(BIN)/python -m benchmarks.evidence $(ARGS)
+
+# Kills, stops, full disks, torn files, a server that fails in every way: docs/robustness.md. The results are committed.
+STORM := benchmarks/results/storm.json
+storm: install
+	$(BIN)/python -m benchmarks.storm --work runs/storm/commands --results $(STORM) $(ARGS)
+	$(BIN)/python -m benchmarks.reflect_faults --work runs/storm/stage-1 --problems 240 --rate 0.38 --all_kinds --results $(STORM)
+
+soak: install
+	nice -n 10 $(BIN)/python -m benchmarks.soak --results benchmarks/results/soak.json $(ARGS)
 
 # A tiny model from random weights. It does not give the shipped weights again, and leaves them alone: src/srpo/tiny/base.py.
 base: install

@@ -1,7 +1,7 @@
 """A bad server and a killed process: does `srpo reflect` lose anything, pay twice, or keep other traces?
 
     .venv/bin/python -m benchmarks.reflect_faults --work DIR [--problems 2000] [--kills 20] [--rate 0.3] [--seed 0]
-                                                  [--all_kinds]
+                                                  [--all_kinds] [--results benchmarks/results/storm.json]
 
 Runs the real command twice over the same problems, policy and teacher behind a real HTTP server on loopback: once
 undisturbed, once with a server that fails `rate` of the requests (429, 500, malformed and truncated answers,
@@ -26,6 +26,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.kept import keep
 from srpo.config.load import to_yaml
 from srpo.models.protocol import Message
 from srpo.models.remote_request import _key
@@ -92,6 +93,7 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=0.3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--all_kinds", action="store_true")
+    parser.add_argument("--results", type=Path, help="file that the result is added to, as `stage 1 behind a server`")
     arguments = parser.parse_args()
     if arguments.work.exists() and any(arguments.work.iterdir()):
         parser.error(f"{str(arguments.work)!r} is not empty")
@@ -100,6 +102,7 @@ def main() -> int:
     setting = Setting(arguments.problems, arguments.kills, arguments.rate, arguments.seed, kinds=kinds)
     result = compare(arguments.work, setting)
     print(json.dumps(result, indent=1))
+    keep(arguments.results, "stage 1 behind a server", result)
     return 1 if result["complaints"] or result["kills"] != arguments.kills else 0
 
 

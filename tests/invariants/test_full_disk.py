@@ -19,8 +19,9 @@ from srpo.core.records import Record
 from srpo.runs.directory import RunDir
 from srpo.runs.files import Journal, make_directory_atomic, write_atomic
 
-LIMIT = 200_000
-BIG = 300_000
+LIMIT = 3_000_000
+"""More than the probe of `runs.files` takes, as on a disk on which something small still fits."""
+BIG = 4_000_000
 
 
 @contextmanager

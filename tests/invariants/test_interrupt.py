@@ -1,5 +1,6 @@
 """Ctrl-C, SIGTERM and SIGHUP, with real signals."""
 
+import importlib
 import os
 import shlex
 import signal
@@ -90,6 +91,18 @@ def test_where_nothing_long_is_under_way_a_signal_ends_it_and_nothing_half_writt
     assert signal.getsignal(number) is old
 
 
+def test_a_signal_waits_until_an_import_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "struck_in_the_middle.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(0.1)\ndone = True\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(KeyboardInterrupt), signals_interrupt():  # noqa: PT012
+        module = importlib.import_module("struck_in_the_middle")
+        assert module.done
+        time.sleep(5)
+        pytest.fail("the signal was forgotten")
+
+
 def test_a_second_sighup_does_not_break_into_the_tidying_up() -> None:
     tidied = False
     with pytest.raises(KeyboardInterrupt), signals_interrupt():  # noqa: PT012
@@ -132,6 +145,14 @@ def test_a_child_ends_with_a_parent_that_was_killed(tmp_path: Path) -> None:
         while is_running(child):
             assert time.monotonic() < deadline, "the child outlived its parent"
             time.sleep(0.02)
+
+
+def test_a_child_that_is_done_ends_as_its_command_does() -> None:
+    command = [sys.executable, "-m", "srpo.runs.child", "--version"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.wait(timeout=60) == 0
+        assert child.stdout is not None
+        assert child.stdout.read().startswith(b"srpo ")
 
 
 def is_running(pid: int) -> bool:

@@ -7,6 +7,7 @@ written is an OSError with its path.
 
 import errno
 import os
+import re
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +24,7 @@ TEMPORARY = ".tmp-"
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Errors of a disk, or of a share of it, that is full."""
 _PROBE_BYTES = 1 << 20
+_SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
 def write_atomic(path: Path, text: str, *, durable: bool = True) -> None:
@@ -73,8 +75,7 @@ def make_directory_atomic(path: Path, fill: Callable[[Path], object]) -> None:
             fill(temporary)
             _sync_tree(temporary)
     except Exception as error:
-        # Each library has its own words for a disk that is full.
-        full = not isinstance(error, ValueError | OSError) and not _has_room(temporary)
+        full = not isinstance(error, ValueError | OSError) and _is_of_a_full_disk(error, temporary)
         remove_tree(temporary)
         if full:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
@@ -86,6 +87,12 @@ def make_directory_atomic(path: Path, fill: Callable[[Path], object]) -> None:
         remove_atomic(path)
     temporary.rename(path)
     sync_directory(path.parent)
+
+
+def _is_of_a_full_disk(error: Exception, directory: Path) -> bool:
+    """Each library has its own words: those in Rust give the system's number, of others the disk is asked."""
+    said = _SYSTEM_ERROR.search(str(error))
+    return int(said[1]) in NO_ROOM if said else not _has_room(directory)
 
 
 def _has_room(directory: Path) -> bool:

@@ -24,6 +24,8 @@ from pathlib import Path
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_IMPORT_CODE = "<frozen importlib._bootstrap>"
+_IMPORT_POLL_S = 0.02
 
 
 class Stopped(KeyboardInterrupt):
@@ -66,16 +68,33 @@ def stop_signal() -> Iterator[Stop]:
 
 @contextmanager
 def signals_interrupt() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the block as Ctrl-C does, by KeyboardInterrupt, where nobody asks for another end."""
+    """Let SIGTERM and SIGHUP end the block as Ctrl-C does, by KeyboardInterrupt, where nobody asks for another end.
 
-    def handle(number: int, _frame: FrameType | None) -> None:
+    None of them breaks into an import: what a library makes of that is another error, or a crash.
+    """
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if _importing(frame):
+            again = threading.Timer(_IMPORT_POLL_S, os.kill, (os.getpid(), number))
+            again.daemon = True
+            again.start()
+            return
         if number == signal.SIGHUP:
             # The second one would break into the tidying up that the first one began.
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    with _handling(handle, (signal.SIGTERM, signal.SIGHUP)):
+    # Python itself leaves a SIGINT alone that a shell told it to ignore.
+    with _handling(handle, [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]):
         yield
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == _IMPORT_CODE:
+            return True
+        frame = frame.f_back
+    return False
 
 
 @contextmanager
