@@ -120,10 +120,9 @@ def _joined(parts: list[Prefix]) -> Prefix:
     batch = PromptBatch(
         input_ids_P_L=torch.cat([one.input_ids_P_L for one in batches]),
         lengths_P=torch.cat([one.lengths_P for one in batches]),
-        positions_3_P_L=torch.cat([one.positions_3_P_L for one in batches], dim=1),
+        positions=torch.cat([one.positions for one in batches], dim=-2),
         next_position_P=torch.cat([one.next_position_P for one in batches]),
-        pixel_values=None,
-        image_grid_thw=None,
+        pictures={},
     )
     return Prefix(batch, keys, values, torch.cat([part.last_hidden_P_D for part in parts]))
 
@@ -297,7 +296,7 @@ class _Decoder:
         self.hidden_R_D = self.policy.model.model.language_model(
             inputs_embeds=embeds_R_D[:, None],
             attention_mask=mask,
-            position_ids=position_R[None, :, None].expand(3, -1, -1),
+            position_ids=self.policy.family.onward(position_R[:, None]),
             past_key_values=self.cache,
             use_cache=True,
         ).last_hidden_state[:, 0]
