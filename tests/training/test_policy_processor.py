@@ -273,3 +273,20 @@ def test_squares_are_bit_identical_to_the_stock_processor(
     shown = policy.tokenizer.decode(prompt.input_ids)
     places = "".join(f"<img>{'<IMG_CONTEXT>' * 4 * int(count)}</img>\n" for count in expected["num_patches"])
     assert f"user\n{places}Compare." in shown
+
+
+@pytest.mark.parametrize("opened", ["<think>\n", "<think>"])
+def test_a_thought_that_the_template_opens_is_left_to_the_response(tiny_policy: Policy, opened: str) -> None:
+    plain = tiny_policy.encode("How many?", [picture(0)])
+    tokenizer = tiny_policy.tokenizer
+    tokenizer.chat_template = tokenizer.chat_template.replace(
+        "assistant\n{% endif %}", f"assistant\n{opened}{{% endif %}}"
+    )
+    assert tokenizer.apply_chat_template(
+        [{"role": "user", "content": "a"}], tokenize=False, add_generation_prompt=True
+    ).endswith(opened)
+    thinking = make_processor(tokenizer, tiny_policy.processor.image_processor, "here")
+    prompt = thinking.encode([("user", "How many?")], [picture(0)])
+    assert prompt.input_ids.tolist() == plain.input_ids.tolist()
+    quoted = thinking.encode([("user", "Say <think>")])
+    assert "Say <think><|im_end|>" in tokenizer.decode(quoted.input_ids)

@@ -21,7 +21,7 @@ from srpo.core.records import Sampling
 from srpo.policy.lean import LeanStep, lean_step
 from srpo.policy.limits import CACHE_SHARE, free_bytes, num_rows, parts_that_fit, prompt_bytes
 from srpo.policy.policy import Policy
-from srpo.policy.prefix import Prefix, PromptBatch, batch_prompts, compute_prefix, suffix_hidden
+from srpo.policy.prefix import CACHE_NAME, Prefix, PromptBatch, batch_prompts, compute_prefix, suffix_hidden
 from srpo.policy.processor import EncodedPrompt
 
 DRAW_BLOCK = 512
@@ -297,8 +297,8 @@ class _Decoder:
             inputs_embeds=embeds_R_D[:, None],
             attention_mask=mask,
             position_ids=self.policy.family.onward(position_R[:, None]),
-            past_key_values=self.cache,
             use_cache=True,
+            **{CACHE_NAME: self.cache},
         ).last_hidden_state[:, 0]
 
 

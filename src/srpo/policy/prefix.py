@@ -18,12 +18,17 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 import torch
+import transformers
+from packaging.version import Version
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
 from srpo.policy.head import token_logprobs
 from srpo.policy.policy import Policy
 from srpo.policy.processor import EncodedPrompt
+
+CACHE_NAME = "cache" if Version(transformers.__version__) >= Version("5.24") else "past_key_values"
+"""Argument of a model's forward pass, by the release of transformers."""
 
 Completions = Sequence[Sequence[Sequence[int]]]
 """Token ids of G completions for each of P prompts; G may differ between prompts."""
@@ -198,8 +203,8 @@ def compute_prefix(policy: Policy, batch: PromptBatch) -> Prefix:
     hidden_P_L_D = policy.model.model(
         input_ids=batch.input_ids_P_L,
         position_ids=batch.positions,
-        past_key_values=cache,
         use_cache=True,
+        **{CACHE_NAME: cache},
         **batch.pictures,
     ).last_hidden_state
     rows = torch.arange(len(batch.lengths_P), device=batch.lengths_P.device)
@@ -231,8 +236,8 @@ def suffix_hidden(policy: Policy, prefix: Prefix, cache: Cache, rows_B: Tensor, 
         inputs_embeds=policy.model.get_input_embeddings()(tokens_B_T),
         attention_mask=suffix_mask(batch.lengths_P[rows_B], batch.input_ids_P_L.shape[1], num_tokens),
         position_ids=policy.family.onward(positions_B_T),
-        past_key_values=cache,
         use_cache=True,
+        **{CACHE_NAME: cache},
     ).last_hidden_state
     return hidden
 

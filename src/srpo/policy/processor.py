@@ -27,6 +27,8 @@ from torch import Tensor
 from srpo.policy.template_check import check_template
 
 CHANNELS = 3
+OPENED_THOUGHT = "<think>"
+"""What the templates of thinking models begin the assistant's turn with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -113,11 +115,12 @@ class Processor:
             for i, (role, text) in enumerate(messages)
         ]
         try:
-            return str(self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
+            rendered = str(self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
         # Templates are programs: jinja's errors, and any of Python's.
         except Exception as error:
             what = f"{type(error).__name__}: {error}"
             raise ValueError(f"the chat template fails: {what}") from error
+        return _without_opened_thought(rendered)
 
     def _token_ids(self, messages: Sequence[tuple[str, str]], num_images: int) -> list[int]:
         """Ids of the rendered conversation, the texts' own control tokens as text.
@@ -289,6 +292,15 @@ def _control_pattern(tokenizer: Any) -> re.Pattern[str]:
     special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
     longest_first = sorted(special, key=lambda token: (-len(token), token))
     return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+
+
+def _without_opened_thought(rendered: str) -> str:
+    """The prompt without a `<think>` that the template writes for the assistant, as those of thinking models do.
+
+    It is the first thing that a response of ours holds, so the model writes it itself; what it then sees is the same.
+    """
+    bare = rendered.rstrip()
+    return bare.removesuffix(OPENED_THOUGHT) if bare.endswith(OPENED_THOUGHT) else rendered
 
 
 def _unused_character(texts: Sequence[str]) -> str:
