@@ -69,7 +69,7 @@ class Family:
         return any(weight.requires_grad for part in self.vision_modules(model) for weight in part.parameters())
 
 
-FAMILIES: dict[str, Family] = {
+MODEL_FAMILIES: dict[str, Family] = {
     "qwen2_vl": Family(model_class="Qwen2VLForConditionalGeneration"),
     "qwen2_5_vl": Family(model_class="Qwen2_5_VLForConditionalGeneration"),
     "qwen3_vl": Family(model_class="Qwen3VLForConditionalGeneration"),
@@ -86,4 +86,4 @@ FAMILIES: dict[str, Family] = {
 
 def family_of(model: Any) -> Family:
     """The family of a loaded model."""
-    return FAMILIES[model.config.model_type]
+    return MODEL_FAMILIES[model.config.model_type]

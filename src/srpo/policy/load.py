@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from srpo.policy.config import LoraConfig
-from srpo.policy.families import FAMILIES, Family, family_of
+from srpo.policy.families import MODEL_FAMILIES, Family, family_of
 from srpo.policy.policy import Policy
 from srpo.policy.precision import AutoDtype, Dtype, pick_device, pick_dtype
 from srpo.policy.processor import Processor, load_processor
@@ -88,9 +88,10 @@ def _load_parts(root: Path, name: str, *, device: str, dtype: Dtype, quantize: Q
 
     config = _read_config(root)
     model_type = config.get("model_type")
-    if model_type not in FAMILIES:
-        raise ValueError(f"{name!r} has model_type {model_type!r}; supported are {', '.join(map(repr, FAMILIES))}")
-    family = FAMILIES[model_type]
+    if model_type not in MODEL_FAMILIES:
+        supported = ", ".join(map(repr, MODEL_FAMILIES))
+        raise ValueError(f"{name!r} has model_type {model_type!r}; supported are {supported}")
+    family = MODEL_FAMILIES[model_type]
     check_sizes(config, name)
     try:
         model, info = getattr(transformers, family.model_class).from_pretrained(

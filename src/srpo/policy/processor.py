@@ -52,7 +52,7 @@ class EncodedPrompt:
         return int(self.input_ids.shape[0])
 
 
-class Picture(NamedTuple):
+class CutPicture(NamedTuple):
     """A picture as a model takes it."""
 
     pixels: npt.NDArray[np.uint8]
@@ -140,7 +140,7 @@ class Processor:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False, split_special_tokens=as_text)["input_ids"]
         return ids
 
-    def _assemble(self, messages: Sequence[tuple[str, str]], pictures: Sequence[Picture]) -> EncodedPrompt:
+    def _assemble(self, messages: Sequence[tuple[str, str]], pictures: Sequence[CutPicture]) -> EncodedPrompt:
         ids = self._token_ids(messages, len(pictures))
         if ids.count(self.image_token_id) != len(pictures):
             raise ValueError(
@@ -172,19 +172,19 @@ class Processor:
         columns = [table[channel][pixels[:, channel].int()] for channel in range(CHANNELS)]
         return torch.stack(columns, dim=1)
 
-    def cut(self, images: Sequence[Image.Image]) -> list[Picture]:
+    def cut(self, images: Sequence[Image.Image]) -> list[CutPicture]:
         """The patches of each picture."""
         arrays = [self._resized(image) for image in images]
         by_shape: dict[tuple[int, ...], list[int]] = {}
         for i, array in enumerate(arrays):
             by_shape.setdefault(array.shape, []).append(i)
-        found: dict[int, Picture] = {}
+        found: dict[int, CutPicture] = {}
         patch, merged = self.image_processor.patch_size, self.image_processor.merge_size**2
         for (height, width, _), indices in by_shape.items():
             grid = height // patch, width // patch
             token_ids = [self.image_token_id] * (grid[0] * grid[1] // merged)
             stacked = self._patchify(np.stack([arrays[i] for i in indices]))
-            found |= {i: Picture(patches, grid, token_ids) for i, patches in zip(indices, stacked, strict=True)}
+            found |= {i: CutPicture(patches, grid, token_ids) for i, patches in zip(indices, stacked, strict=True)}
         return [found[i] for i in range(len(images))]
 
     def _resized(self, image: Image.Image) -> npt.NDArray[np.uint8]:

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from srpo.policy.processor import CHANNELS, Picture, Processor
+from srpo.policy.processor import CHANNELS, CutPicture, Processor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -46,19 +46,19 @@ class TiledProcessor(Processor):
         """Squares as the vision tower reads them, shape (squares, channels, height, width)."""
         return self.looked_up(pixels)
 
-    def cut(self, images: Sequence[Image.Image]) -> list[Picture]:
+    def cut(self, images: Sequence[Image.Image]) -> list[CutPicture]:
         """The squares of each picture, and a small copy of the whole where they are several."""
         vocabulary = self.tokenizer.get_vocab()
         first, last = (vocabulary[token] for token in self._EDGES)
         return [self._cut(image, first, last) for image in images]
 
-    def _cut(self, image: Image.Image, first: int, last: int) -> Picture:
+    def _cut(self, image: Image.Image, first: int, last: int) -> CutPicture:
         image = image if image.mode == "RGB" else image.convert("RGB")
         # The family's own processor crops whatever the settings' file says.
         made = self.image_processor([image], crop_to_patches=True, do_rescale=False, do_normalize=False)
         tiles = np.stack([np.asarray(tile, dtype=np.uint8) for tile in made["pixel_values"]])
         assert tiles.shape[1] == CHANNELS
-        return Picture(tiles, None, [first, *[self.image_token_id] * (self.tokens_per_tile * len(tiles)), last])
+        return CutPicture(tiles, None, [first, *[self.image_token_id] * (self.tokens_per_tile * len(tiles)), last])
 
 
 def tokens_per_tile(config: Any) -> int:
