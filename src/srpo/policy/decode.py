@@ -21,7 +21,7 @@ from srpo.core.records import Sampling
 from srpo.policy.lean import LeanStep, lean_step
 from srpo.policy.limits import CACHE_SHARE, free_bytes, num_rows, parts_that_fit, prompt_bytes
 from srpo.policy.policy import Policy
-from srpo.policy.prefix import Prefix, PromptBatch, batch_prompts, compute_prefix, suffix_hidden
+from srpo.policy.prefix import CACHE_NAME, Prefix, PromptBatch, batch_prompts, compute_prefix, suffix_hidden
 from srpo.policy.processor import EncodedPrompt
 
 DRAW_BLOCK = 512
@@ -120,10 +120,9 @@ def _joined(parts: list[Prefix]) -> Prefix:
     batch = PromptBatch(
         input_ids_P_L=torch.cat([one.input_ids_P_L for one in batches]),
         lengths_P=torch.cat([one.lengths_P for one in batches]),
-        positions_3_P_L=torch.cat([one.positions_3_P_L for one in batches], dim=1),
+        positions=torch.cat([one.positions for one in batches], dim=-2),
         next_position_P=torch.cat([one.next_position_P for one in batches]),
-        pixel_values=None,
-        image_grid_thw=None,
+        pictures={},
     )
     return Prefix(batch, keys, values, torch.cat([part.last_hidden_P_D for part in parts]))
 
@@ -297,9 +296,9 @@ class _Decoder:
         self.hidden_R_D = self.policy.model.model.language_model(
             inputs_embeds=embeds_R_D[:, None],
             attention_mask=mask,
-            position_ids=position_R[None, :, None].expand(3, -1, -1),
-            past_key_values=self.cache,
+            position_ids=self.policy.family.onward(position_R[:, None]),
             use_cache=True,
+            **{CACHE_NAME: self.cache},
         ).last_hidden_state[:, 0]
 
 

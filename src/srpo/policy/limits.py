@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from srpo.policy.processor import CHANNELS
+
 if TYPE_CHECKING:
     from srpo.policy.policy import Policy
     from srpo.policy.processor import EncodedPrompt
@@ -23,6 +25,9 @@ CACHE_SHARE = 0.75
 
 _SCRATCH_PER_LOGIT = 32
 """Bytes that choosing a token takes for every id of the vocabulary: logits, log-probs, and sums in double precision."""
+
+_FLOAT_BYTES = 4
+"""Of a pixel's value, which is there twice while it becomes the tower's type."""
 
 
 def free_bytes(device: torch.device) -> int:
@@ -52,11 +57,15 @@ def prompt_bytes(policy: "Policy", prompt: "EncodedPrompt") -> int:
     """Bytes that computing a prompt takes for a moment, in the widest layer of vision tower and language model."""
     text, vision = policy.model.config.get_text_config(), policy.model.config.vision_config
     item = policy.compute_dtype.itemsize
-    patches = 0 if prompt.pixel_values is None else len(prompt.pixel_values)
-    pixels = 0 if prompt.pixel_values is None else 2 * prompt.pixel_values.nbytes
+    patches = num_values = 0
+    if prompt.pixel_values is not None:
+        times = getattr(vision, "temporal_patch_size", 1)
+        num_values = prompt.pixel_values.numel() * (1 if prompt.pixel_values.is_floating_point() else times)
+        side = vision.patch_size if isinstance(vision.patch_size, int) else vision.patch_size[0]
+        patches = num_values // (CHANNELS * times * side**2)
     width = getattr(vision, "embed_dim", None) or vision.hidden_size
     inner = getattr(vision, "intermediate_size", None) or int(width * vision.mlp_ratio)
-    tower = pixels + patches * item * (3 * inner + 8 * width)
+    tower = 2 * _FLOAT_BYTES * num_values + patches * item * (3 * inner + 8 * width)
     language = prompt.num_tokens * item * (3 * text.intermediate_size + 8 * text.hidden_size)
     return int(max(tower, language))
 

@@ -1,4 +1,4 @@
-"""Load and save policies: any Hugging Face checkpoint of the Qwen-VL families.
+"""Load and save policies: any Hugging Face checkpoint of the families in `policy.families`.
 
 policy = load_policy("checkpoints/base")
 save_policy(policy, "checkpoints/tuned")
@@ -10,22 +10,16 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from srpo.policy.config import LoraConfig
+from srpo.policy.families import MODEL_FAMILIES, Family, family_of
 from srpo.policy.policy import Policy
 from srpo.policy.precision import AutoDtype, Dtype, pick_device, pick_dtype
-from srpo.policy.processor import load_processor
+from srpo.policy.processor import Processor, load_processor
 from srpo.policy.sizes import check_sizes
 
 Quantize = Literal["nf4"]
 
 _SHOWN = 3
 """Tensors that an error names."""
-MODEL_FAMILIES = {
-    "qwen2_vl": "Qwen2VLForConditionalGeneration",
-    "qwen2_5_vl": "Qwen2_5_VLForConditionalGeneration",
-    "qwen3_vl": "Qwen3VLForConditionalGeneration",
-}
-"""Supported values of `model_type` in a checkpoint's config.json, and the class that reads it."""
-
 ADAPTER = "adapter"
 """Folder of a saved model that holds the adapters which are merged into it."""
 TINY_BASE = "tiny-base"
@@ -90,7 +84,8 @@ def choose_trained(model: Any, *, trainable: bool, freeze_vision: bool, lora: Lo
     if lora is not None:
         add_adapters(model, lora)
     elif freeze_vision:
-        model.model.visual.requires_grad_(False)
+        for part in family_of(model).vision_modules(model):
+            part.requires_grad_(False)
 
 
 def _load_parts(root: Path, name: str, *, device: str, dtype: Dtype, quantize: Quantize | None) -> tuple[Any, Any]:
@@ -101,20 +96,20 @@ def _load_parts(root: Path, name: str, *, device: str, dtype: Dtype, quantize: Q
     config = _read_config(root)
     model_type = config.get("model_type")
     if model_type not in MODEL_FAMILIES:
-        raise ValueError(
-            f"{name!r} has model_type {model_type!r}; supported are {', '.join(map(repr, MODEL_FAMILIES))}"
-        )
+        supported = ", ".join(map(repr, MODEL_FAMILIES))
+        raise ValueError(f"{name!r} has model_type {model_type!r}; supported are {supported}")
+    family = MODEL_FAMILIES[model_type]
     check_sizes(config, name)
     try:
-        model, info = getattr(transformers, MODEL_FAMILIES[model_type]).from_pretrained(
+        model, info = getattr(transformers, family.model_class).from_pretrained(
             str(root),
             dtype=getattr(torch, dtype),
             attn_implementation="sdpa",
             device_map={"": device},
-            quantization_config=_four_bits(dtype) if quantize else None,
+            quantization_config=_four_bits(dtype, family) if quantize else None,
             output_loading_info=True,
         )
-        processor = load_processor(root)
+        processor = _load_processor(root, family, model.config)
     except RuntimeError as error:
         raise ValueError(f"checkpoint {name!r} does not fit its config.json: {error}") from error
     except (MemoryError, ImportError):
@@ -124,8 +119,17 @@ def _load_parts(root: Path, name: str, *, device: str, dtype: Dtype, quantize: Q
         what = str(error) if isinstance(error, (OSError, ValueError)) else f"{type(error).__name__}: {error}"
         raise ValueError(f"checkpoint {name!r} is incomplete or damaged: {what}") from error
     _check_tensors(name, info)
-    _check_patches(name, model.config.vision_config, processor.image_processor)
+    if not family.tiles:
+        _check_patches(name, model.config.vision_config, processor.image_processor)
     return model, processor
+
+
+def _load_processor(root: Path, family: Family, config: Any) -> Processor:
+    from srpo.policy.tiles import TiledProcessor, tokens_per_tile
+
+    if family.tiles:
+        return load_processor(root, TiledProcessor, tokens_per_tile=tokens_per_tile(config))
+    return load_processor(root)
 
 
 def _check_patches(name: str, vision: Any, settings: Any) -> None:
@@ -162,7 +166,7 @@ def _check_quantized(quantize: Quantize | None, *, is_adapter: bool, trains_all:
         )
 
 
-def _four_bits(dtype: Dtype) -> Any:
+def _four_bits(dtype: Dtype, family: Family) -> Any:
     """NF4 with double quantization, as in the paper on QLoRA; the vision tower and the head keep their type."""
     import torch
     import transformers
@@ -172,7 +176,7 @@ def _four_bits(dtype: Dtype) -> Any:
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=getattr(torch, dtype),
-        llm_int8_skip_modules=["model.visual", "lm_head"],
+        llm_int8_skip_modules=[*(f"model.{part}" for part in family.vision), "lm_head"],
     )
 
 

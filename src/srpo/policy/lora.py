@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from srpo.policy.config import LoraConfig
+from srpo.policy.families import family_of
 
 ADAPTER_CONFIG = "adapter_config.json"
 _ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -38,7 +39,7 @@ def add_adapters(model: nn.Module, config: LoraConfig) -> None:
     """
     import peft
 
-    blocks = ["language_model.layers", *(["visual.blocks"] if config.vision else [])]
+    blocks = ["language_model.layers", *([family_of(model).vision_blocks] if config.vision else [])]
     present = {name for block in blocks for name in _linear_layers(model.get_submodule(f"model.{block}"))}
     if unknown := sorted(set(config.targets) - present):
         raise ValueError(

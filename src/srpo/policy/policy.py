@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from srpo.core.response import first_attempt_end
+from srpo.policy.families import family_of
 from srpo.policy.processor import EncodedPrompt, Processor
 
 CONTROL_TOKENS = (
@@ -26,12 +27,16 @@ CONTROL_TOKENS = (
     "<|vision_end|>",
     "<|vision_pad|>",
     "<|im_start|>",
+    "<IMG_CONTEXT>",
+    "<img>",
+    "</img>",
+    "<video>",
 )
 """Tokens that structure the input and that no completion may contain."""
 
 
 class Policy:
-    """A model of the Qwen-VL families, its processor, and what must hold for every completion."""
+    """A vision-language model, its processor, and what must hold for every completion."""
 
     def __init__(
         self,
@@ -45,7 +50,7 @@ class Policy:
         """Wrap a loaded model.
 
         Args:
-            model: `Qwen2VL`, `Qwen2_5_VL` or `Qwen3VLForConditionalGeneration`.
+            model: one of the classes in `policy.families`.
             processor: the checkpoint's processor.
             name: checkpoint directory or model name, as it goes into `Origin`.
             autocast: dtype name for mixed precision, e.g. "bfloat16"; None computes in the dtype of the weights.
@@ -53,6 +58,7 @@ class Policy:
 
         """
         self.model = model
+        self.family = family_of(model)
         self.processor = processor
         self.name = name
         self.autocast_dtype: torch.dtype | None = getattr(torch, autocast) if autocast else None

@@ -12,18 +12,23 @@ gradients into the one prefix, so log-probs and gradients equal those of `plain_
 Only stock modules of `transformers` run; the cache layer below is the one piece that is ours.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, NamedTuple
 
 import torch
+import transformers
+from packaging.version import Version
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
 from srpo.policy.head import token_logprobs
 from srpo.policy.policy import Policy
 from srpo.policy.processor import EncodedPrompt
+
+CACHE_NAME = "cache" if Version(transformers.__version__) >= Version("5.24") else "past_key_values"
+"""Argument of a model's forward pass, by the release of transformers."""
 
 Completions = Sequence[Sequence[Sequence[int]]]
 """Token ids of G completions for each of P prompts; G may differ between prompts."""
@@ -47,12 +52,12 @@ class PromptBatch:
     input_ids_P_L: Tensor
     lengths_P: Tensor
     """Tokens of each prompt."""
-    positions_3_P_L: Tensor
-    """M-RoPE positions: time, height, width."""
+    positions: Tensor
+    """Rotary positions: (3, P, L) for time, height and width, or (P, L) in families of one axis."""
     next_position_P: Tensor
     """Position of the first token after each prompt."""
-    pixel_values: Tensor | None
-    image_grid_thw: Tensor | None
+    pictures: Mapping[str, Tensor]
+    """The model's inputs beside the text: none, or the pictures of all prompts."""
 
 
 class Prefix(NamedTuple):
@@ -152,15 +157,15 @@ def plain_logprobs(
     full = [torch.cat([prompts[p].input_ids, torch.tensor(t)]) for p, t in zip(rows.prompt, rows.tokens, strict=True)]
     input_ids = _pad([row.tolist() for row in full], policy.pad_id).to(device)
     lengths = torch.tensor([len(row) for row in full], device=device)
-    pixels, grids = _pictures([prompts[p] for p in rows.prompt], device)
+    pictures = _pictures(policy, [prompts[p] for p in rows.prompt])
+    if "image_grid_thw" in pictures:
+        pictures["mm_token_type_ids"] = (input_ids == policy.image_token_id).int()
     with policy.autocast():
         logits = policy.model(
             input_ids=input_ids,
             attention_mask=(torch.arange(input_ids.shape[1], device=device) < lengths[:, None]).long(),
-            pixel_values=pixels,
-            image_grid_thw=grids,
-            mm_token_type_ids=(input_ids == policy.image_token_id).int(),
             use_cache=False,
+            **pictures,
         ).logits
     logits = (logits.float() / temperature).masked_fill(policy.banned_V, -torch.inf)
     all_logprobs = logits.log_softmax(-1)
@@ -179,20 +184,16 @@ def batch_prompts(policy: Policy, prompts: Sequence[EncodedPrompt], size: int | 
     """Put prompts of any lengths, with and without pictures, into one batch on the policy's device, `size` long."""
     input_ids = _pad([prompt.input_ids.tolist() for prompt in prompts], policy.pad_id, size)
     lengths = torch.tensor([prompt.num_tokens for prompt in prompts])
-    pixels, grids = _pictures(prompts, policy.device)
-    positions, deltas = policy.model.model.get_rope_index(
-        input_ids,
-        mm_token_type_ids=(input_ids == policy.image_token_id).int(),
-        image_grid_thw=None if grids is None else grids.cpu(),
-        attention_mask=(torch.arange(input_ids.shape[1]) < lengths[:, None]).long(),
+    pictures = _pictures(policy, prompts)
+    positions = policy.family.positions(
+        policy.model, input_ids, lengths, policy.image_token_id, pictures.get("image_grid_thw")
     )
     return PromptBatch(
         input_ids_P_L=input_ids.to(policy.device),
         lengths_P=lengths.to(policy.device),
-        positions_3_P_L=positions.to(policy.device),
-        next_position_P=(lengths + deltas[:, 0]).to(policy.device),
-        pixel_values=pixels,
-        image_grid_thw=grids,
+        positions=positions.prompts.to(policy.device),
+        next_position_P=positions.next_P.to(policy.device),
+        pictures=pictures,
     )
 
 
@@ -201,11 +202,10 @@ def compute_prefix(policy: Policy, batch: PromptBatch) -> Prefix:
     cache = Cache(layers=[PrefixLayer() for _ in policy.model.model.language_model.layers])
     hidden_P_L_D = policy.model.model(
         input_ids=batch.input_ids_P_L,
-        position_ids=batch.positions_3_P_L,
-        pixel_values=batch.pixel_values,
-        image_grid_thw=batch.image_grid_thw,
-        past_key_values=cache,
+        position_ids=batch.positions,
         use_cache=True,
+        **{CACHE_NAME: cache},
+        **batch.pictures,
     ).last_hidden_state
     rows = torch.arange(len(batch.lengths_P), device=batch.lengths_P.device)
     return Prefix(
@@ -235,9 +235,9 @@ def suffix_hidden(policy: Policy, prefix: Prefix, cache: Cache, rows_B: Tensor, 
     hidden: Tensor = policy.model.model.language_model(
         inputs_embeds=policy.model.get_input_embeddings()(tokens_B_T),
         attention_mask=suffix_mask(batch.lengths_P[rows_B], batch.input_ids_P_L.shape[1], num_tokens),
-        position_ids=positions_B_T.expand(3, -1, -1),
-        past_key_values=cache,
+        position_ids=policy.family.onward(positions_B_T),
         use_cache=True,
+        **{CACHE_NAME: cache},
     ).last_hidden_state
     return hidden
 
@@ -286,10 +286,9 @@ def _joint_hidden(policy: Policy, prompts: Sequence[EncodedPrompt], rows: Rows) 
     batch = batch_prompts(policy, joined)
     hidden_B_L_D = policy.model.model(
         input_ids=batch.input_ids_P_L,
-        position_ids=batch.positions_3_P_L,
-        pixel_values=batch.pixel_values,
-        image_grid_thw=batch.image_grid_thw,
+        position_ids=batch.positions,
         use_cache=False,
+        **batch.pictures,
     ).last_hidden_state
     starts = torch.tensor([prompts[p].num_tokens - 1 for p in rows.prompt])
     row_N, token_N = rows.mask_B_T.nonzero(as_tuple=True)
@@ -343,9 +342,18 @@ def _pad(rows: Sequence[Sequence[int]], value: int, size: int | None = None) -> 
     return torch.tensor([[*row, *[value] * (size - len(row))] for row in rows])
 
 
-def _pictures(prompts: Sequence[EncodedPrompt], device: torch.device) -> tuple[Tensor | None, Tensor | None]:
-    pixels = [prompt.pixel_values for prompt in prompts if prompt.pixel_values is not None]
-    grids = [prompt.image_grid_thw for prompt in prompts if prompt.image_grid_thw is not None]
-    if not pixels:
-        return None, None
-    return torch.cat(pixels).to(device), torch.cat(grids).to(device)
+def _pictures(policy: Policy, prompts: Sequence[EncodedPrompt]) -> dict[str, Tensor]:
+    """The pictures of all prompts, as the model takes them."""
+    seeing = [prompt for prompt in prompts if prompt.pixel_values is not None]
+    if not seeing:
+        return {}
+    found = {"pixel_values": torch.cat([pixel_values(policy, prompt) for prompt in seeing])}
+    grids = [prompt.image_grid_thw for prompt in seeing if prompt.image_grid_thw is not None]
+    return found | ({"image_grid_thw": torch.cat(grids).to(policy.device)} if grids else {})
+
+
+def pixel_values(policy: Policy, prompt: EncodedPrompt) -> Tensor:
+    """What the vision tower reads of a prompt with pictures, on the policy's device."""
+    assert prompt.pixel_values is not None
+    pixels = prompt.pixel_values.to(policy.device)
+    return pixels if pixels.is_floating_point() else policy.processor.values(pixels)

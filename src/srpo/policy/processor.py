@@ -1,10 +1,11 @@
-"""Chat text and pictures in, model input out: a thin processor for the Qwen-VL families.
+"""Chat text and pictures in, model input out: a thin processor for the Qwen-VL families (`policy.tiles`: InternVL).
 
 It needs neither torchvision nor `AutoProcessor` (which, without torchvision, returns a bare tokenizer and no error). It
 uses the checkpoint's own tokenizer, chat template and image settings, never truncates, and checks that the number of
 image tokens equals the number of image features (docs/design.md#traps). Pixel values are bit-identical to those of
 `Qwen2VLImageProcessorPil`: a picture has 256 values per channel, so rescaling and normalising is a table look-up, and
-pictures of equal size are cut into patches together.
+pictures of equal size are cut into patches together. A prompt keeps a picture's bytes, an eighth of what the vision
+tower reads; the look-up comes when it is read, on the device.
 
     processor = load_processor(checkpoint_dir)
     prompt = processor.encode([("user", "How many bars?")], [image])
@@ -15,7 +16,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,8 @@ from torch import Tensor
 from srpo.policy.template_check import check_template
 
 CHANNELS = 3
+OPENED_THOUGHT = "<think>"
+"""What the templates of thinking models begin the assistant's turn with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -35,9 +38,11 @@ class EncodedPrompt:
     input_ids: Tensor
     """Token ids, shape (L,), int64, image tokens expanded."""
     pixel_values: Tensor | None = None
-    """Patches of all pictures of the prompt, shape (patches, channels * temporal * patch * patch), float32."""
+    """Patches of all pictures of the prompt, shape (patches, channels, patch * patch), or squares, shape (squares,
+    channels, height, width): uint8, of which `Processor.values` makes what the vision tower reads; values themselves
+    have a floating type."""
     image_grid_thw: Tensor | None = None
-    """Patches per picture along time, height, width, shape (images, 3), int64."""
+    """Patches per picture along time, height, width, shape (images, 3), int64; None for squares."""
     num_image_tokens: int = 0
     """Image tokens among `input_ids`."""
 
@@ -47,9 +52,22 @@ class EncodedPrompt:
         return int(self.input_ids.shape[0])
 
 
+class CutPicture(NamedTuple):
+    """A picture as a model takes it."""
+
+    pixels: npt.NDArray[np.uint8]
+    """See `EncodedPrompt.pixel_values`."""
+    grid: tuple[int, int] | None
+    """Patches along height and width; None for squares."""
+    token_ids: list[int]
+    """What stands in the prompt in its place."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Processor:
     """Tokenizer and image settings of one checkpoint."""
+
+    IMAGE_TOKEN: ClassVar[str] = "<|image_pad|>"  # noqa: S105 - a token of the vocabulary, not a secret
 
     tokenizer: Any
     """The checkpoint's `PreTrainedTokenizer`, padding on the left."""
@@ -80,8 +98,8 @@ class Processor:
 
         """
         pictures = [image for _, images in conversations for image in images]
-        patches = iter(self._patches(pictures))
-        return [self._assemble(messages, [next(patches) for _ in images]) for messages, images in conversations]
+        cut = iter(self.cut(pictures))
+        return [self._assemble(messages, [next(cut) for _ in images]) for messages, images in conversations]
 
     def render(self, messages: Sequence[tuple[str, str]], num_images: int) -> str:
         """Apply the checkpoint's chat template, one image placeholder per picture, and open the assistant's turn."""
@@ -97,11 +115,12 @@ class Processor:
             for i, (role, text) in enumerate(messages)
         ]
         try:
-            return str(self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
+            rendered = str(self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True))
         # Templates are programs: jinja's errors, and any of Python's.
         except Exception as error:
             what = f"{type(error).__name__}: {error}"
             raise ValueError(f"the chat template fails: {what}") from error
+        return _without_opened_thought(rendered)
 
     def _token_ids(self, messages: Sequence[tuple[str, str]], num_images: int) -> list[int]:
         """Ids of the rendered conversation, the texts' own control tokens as text.
@@ -121,45 +140,51 @@ class Processor:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False, split_special_tokens=as_text)["input_ids"]
         return ids
 
-    def _assemble(
-        self, messages: Sequence[tuple[str, str]], pictures: Sequence[tuple[npt.NDArray[np.float32], tuple[int, int]]]
-    ) -> EncodedPrompt:
+    def _assemble(self, messages: Sequence[tuple[str, str]], pictures: Sequence[CutPicture]) -> EncodedPrompt:
         ids = self._token_ids(messages, len(pictures))
-        merged = self.image_processor.merge_size**2
-        features = [height * width // merged for _, (height, width) in pictures]
         if ids.count(self.image_token_id) != len(pictures):
             raise ValueError(
                 f"the rendered prompt holds {ids.count(self.image_token_id)} image placeholders for {len(pictures)} "
                 "pictures; use a checkpoint whose chat template places pictures"
             )
-        remaining = iter(features)
+        remaining = iter(pictures)
         expanded: list[int] = []
         for token in ids:
-            expanded.extend([token] * next(remaining) if token == self.image_token_id else [token])
-        num_image_tokens = expanded.count(self.image_token_id)
-        if num_image_tokens != sum(features):
-            raise ValueError(f"{num_image_tokens} image tokens for {sum(features)} image features")
+            expanded.extend(next(remaining).token_ids if token == self.image_token_id else [token])
         if not pictures:
             return EncodedPrompt(input_ids=torch.tensor(expanded))
+        grids = [[1, *one.grid] for one in pictures if one.grid is not None]
         return EncodedPrompt(
             input_ids=torch.tensor(expanded),
-            pixel_values=torch.from_numpy(np.concatenate([patches for patches, _ in pictures])),
-            image_grid_thw=torch.tensor([[1, height, width] for _, (height, width) in pictures]),
-            num_image_tokens=num_image_tokens,
+            pixel_values=torch.from_numpy(np.concatenate([one.pixels for one in pictures])),
+            image_grid_thw=torch.tensor(grids) if grids else None,
+            num_image_tokens=expanded.count(self.image_token_id),
         )
 
-    def _patches(self, images: Sequence[Image.Image]) -> list[tuple[npt.NDArray[np.float32], tuple[int, int]]]:
-        """Return for each picture its patches and the grid (height, width) in patches."""
+    def values(self, pixels: Tensor) -> Tensor:
+        """Patches as the vision tower reads them, shape (patches, channels * temporal * patch * patch)."""
+        times = self.image_processor.temporal_patch_size
+        return self.looked_up(pixels)[:, :, None].expand(-1, -1, times, -1).flatten(1)
+
+    def looked_up(self, pixels: Tensor) -> Tensor:
+        """Pixels, shape (any, channels, ..), rescaled and normalised."""
+        table = torch.from_numpy(self.value_table).to(pixels.device)
+        columns = [table[channel][pixels[:, channel].int()] for channel in range(CHANNELS)]
+        return torch.stack(columns, dim=1)
+
+    def cut(self, images: Sequence[Image.Image]) -> list[CutPicture]:
+        """The patches of each picture."""
         arrays = [self.resized(image) for image in images]
         by_shape: dict[tuple[int, ...], list[int]] = {}
         for i, array in enumerate(arrays):
             by_shape.setdefault(array.shape, []).append(i)
-        found: dict[int, tuple[npt.NDArray[np.float32], tuple[int, int]]] = {}
-        patch = self.image_processor.patch_size
+        found: dict[int, CutPicture] = {}
+        patch, merged = self.image_processor.patch_size, self.image_processor.merge_size**2
         for (height, width, _), indices in by_shape.items():
+            grid = height // patch, width // patch
+            token_ids = [self.image_token_id] * (grid[0] * grid[1] // merged)
             stacked = self._patchify(np.stack([arrays[i] for i in indices]))
-            for i, patches in zip(indices, stacked, strict=True):
-                found[i] = (patches, (height // patch, width // patch))
+            found |= {i: CutPicture(patches, grid, token_ids) for i, patches in zip(indices, stacked, strict=True)}
         return [found[i] for i in range(len(images))]
 
     def resized(self, image: Image.Image) -> npt.NDArray[np.uint8]:
@@ -179,24 +204,39 @@ class Processor:
             image = image.resize((width, height), resample=Image.Resampling(settings.resample))
         return np.asarray(image, dtype=np.uint8)
 
-    def _patchify(self, images_nhwc: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Cut N pictures of one size into patches, shape (N, patches, features), in the vision tower's order."""
-        settings = self.image_processor
-        patch, merge, times = settings.patch_size, settings.merge_size, settings.temporal_patch_size
+    def _patchify(self, images_nhwc: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Cut N pictures of one size, shape (N, patches, channels, patch * patch), in the vision tower's order."""
+        patch, merge = self.image_processor.patch_size, self.image_processor.merge_size
         count, height, width, _ = images_nhwc.shape
         grid_h, grid_w = height // patch, width // patch
         blocks = images_nhwc.reshape(
             count, grid_h // merge, merge, patch, grid_w // merge, merge, patch, CHANNELS
         ).transpose(0, 1, 4, 2, 5, 7, 3, 6)
-        values = np.empty(blocks.shape, dtype=np.float32)
-        for channel in range(CHANNELS):
-            values[:, :, :, :, :, channel] = self.value_table[channel][blocks[:, :, :, :, :, channel]]
-        repeated = np.broadcast_to(values[:, :, :, :, :, :, None], (*values.shape[:6], times, *values.shape[6:]))
-        return repeated.reshape(count, grid_h * grid_w, CHANNELS * times * patch * patch)
+        return blocks.reshape(count, grid_h * grid_w, CHANNELS, patch * patch)
+
+    @staticmethod
+    def read_settings(checkpoint: str | Path) -> Any:
+        """The image settings of a checkpoint directory."""
+        from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+        return Qwen2VLImageProcessorPil.from_pretrained(str(checkpoint))
+
+    @staticmethod
+    def check_settings(settings: Any, place: str) -> None:
+        """ValueError where pictures could not be cut into patches by these settings."""
+        sizes = {name: getattr(settings, name) for name in ("patch_size", "merge_size", "temporal_patch_size")}
+        sizes |= {name: settings.size[name] for name in ("shortest_edge", "longest_edge")}
+        if wrong := {name: size for name, size in sizes.items() if not isinstance(size, int) or size < 1}:
+            raise ValueError(f"the image settings in {place!r} have {wrong}; each must be a whole number of 1 or more")
 
 
-def load_processor(checkpoint: str | Path) -> Processor:
+def load_processor(checkpoint: str | Path, kind: type[Processor] = Processor, **more: Any) -> Processor:
     """Read tokenizer, chat template and image settings of a checkpoint directory.
+
+    Args:
+        checkpoint: the directory.
+        kind: how the family's pictures are cut.
+        more: further fields of this kind.
 
     Raises:
         ValueError: the directory lacks a tokenizer, a chat template or image settings that we support, or they are
@@ -204,39 +244,41 @@ def load_processor(checkpoint: str | Path) -> Processor:
 
     """
     from transformers import AutoTokenizer, PreTrainedTokenizerBase
-    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(checkpoint), padding_side="left")
-        image_processor = Qwen2VLImageProcessorPil.from_pretrained(str(checkpoint))
+        image_processor = kind.read_settings(checkpoint)
     # OSError says what is missing; damaged files raise whatever their parser raises, plain Exception in one case.
     except Exception as error:
         what = f"{type(error).__name__}: {error}"
         raise ValueError(f"tokenizer or image settings in {str(checkpoint)!r} cannot be read: {what}") from error
     if not isinstance(tokenizer, PreTrainedTokenizerBase):
         raise ValueError(f"no tokenizer in {str(checkpoint)!r}: found {type(tokenizer).__name__}")
-    return make_processor(tokenizer, image_processor, str(checkpoint))
+    return make_processor(tokenizer, image_processor, str(checkpoint), kind, **more)
 
 
-def make_processor(tokenizer: Any, image_processor: Any, place: str) -> Processor:
+def make_processor(
+    tokenizer: Any, image_processor: Any, place: str, kind: type[Processor] = Processor, **more: Any
+) -> Processor:
     """Put a tokenizer and image settings together; `place` names them in errors."""
     if not tokenizer.chat_template:
         template = _template_file(place)
         if template is None:
             raise ValueError(f"{place!r} has no chat template; add chat_template.jinja to the directory")
         tokenizer.chat_template = template
-    image_token_id = tokenizer.get_vocab().get("<|image_pad|>")
+    image_token_id = tokenizer.get_vocab().get(kind.IMAGE_TOKEN)
     if image_token_id is None:
-        raise ValueError(f"the tokenizer in {place!r} has no <|image_pad|> token; is it a Qwen-VL checkpoint?")
+        raise ValueError(f"the tokenizer in {place!r} has no {kind.IMAGE_TOKEN} token; is it of another family?")
     if not image_processor.do_resize:
         raise ValueError(f"the image settings in {place!r} have do_resize=false, which is not supported")
-    _check_sizes(image_processor, place)
-    processor = Processor(
+    kind.check_settings(image_processor, place)
+    processor = kind(
         tokenizer=tokenizer,
         image_processor=image_processor,
         image_token_id=image_token_id,
         control=_control_pattern(tokenizer),
         value_table=_value_table(image_processor),
+        **more,
     )
     try:
         check_template(str(tokenizer.chat_template))
@@ -246,19 +288,20 @@ def make_processor(tokenizer: Any, image_processor: Any, place: str) -> Processo
     return processor
 
 
-def _check_sizes(settings: Any, place: str) -> None:
-    """ValueError where pictures could not be cut into patches by these settings."""
-    sizes = {name: getattr(settings, name) for name in ("patch_size", "merge_size", "temporal_patch_size")}
-    sizes |= {name: settings.size[name] for name in ("shortest_edge", "longest_edge")}
-    if wrong := {name: size for name, size in sizes.items() if not isinstance(size, int) or size < 1}:
-        raise ValueError(f"the image settings in {place!r} have {wrong}; each must be a whole number of 1 or more")
-
-
 def _control_pattern(tokenizer: Any) -> re.Pattern[str]:
     """Tags such as `<think>` are tokens of some tokenizers, but no control tokens: prompts are full of them."""
     special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
     longest_first = sorted(special, key=lambda token: (-len(token), token))
     return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+
+
+def _without_opened_thought(rendered: str) -> str:
+    """The prompt without a `<think>` that the template writes for the assistant, as those of thinking models do.
+
+    It is the first thing that a response of ours holds, so the model writes it itself; what it then sees is the same.
+    """
+    bare = rendered.rstrip()
+    return bare.removesuffix(OPENED_THOUGHT) if bare.endswith(OPENED_THOUGHT) else rendered
 
 
 def _unused_character(texts: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from srpo.policy.families import family_of
 from srpo.policy.policy import Policy
 from srpo.policy.prefix import (
     Completions,
@@ -36,9 +37,9 @@ from srpo.policy.processor import EncodedPrompt
 
 def recompute_layers(model: Any) -> None:
     """Let every block of the language model, and of a vision tower that learns, forget its activations."""
-    blocks = list(model.model.language_model.layers)
-    if any(weight.requires_grad for weight in model.model.visual.parameters()):
-        blocks += list(model.model.visual.blocks)
+    blocks, family = list(model.model.language_model.layers), family_of(model)
+    if family.vision_trains(model):
+        blocks += list(model.model.get_submodule(family.vision_blocks))
     for block in blocks:
         block.forward = _forgetful(block.forward)
 

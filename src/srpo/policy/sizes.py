@@ -9,8 +9,8 @@ from typing import Any
 
 _TEXT = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
 _VISION = ("depth", "hidden_size")
-_OLDER = {"hidden_size": "embed_dim"}
-"""Qwen2-VL's name for the width of its vision tower."""
+_OTHER = {"hidden_size": "embed_dim", "depth": "num_hidden_layers"}
+"""Qwen2-VL's name for the width of its vision tower, and InternVL's for its depth."""
 
 
 def check_sizes(config: Mapping[str, Any], name: str) -> None:
@@ -23,7 +23,7 @@ def check_sizes(config: Mapping[str, Any], name: str) -> None:
     missing += [
         f"vision_config.{field}"
         for field in _VISION
-        if not _is_size(vision.get(field, vision.get(_OLDER.get(field, ""))))
+        if not _is_size(vision.get(field, vision.get(_OTHER.get(field, ""))))
     ]
     if missing:
         raise ValueError(

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from srpo.policy.limits import CACHE_SHARE, free_bytes, parts_that_fit, prompt_bytes
 from srpo.policy.policy import Policy
-from srpo.policy.prefix import Completions, completion_logprobs
+from srpo.policy.prefix import Completions, completion_logprobs, pixel_values
 from srpo.policy.processor import EncodedPrompt
 
 MIN_EFFECT = 1e-5
@@ -52,7 +52,7 @@ def image_effect(policy: Policy, prompts: Sequence[EncodedPrompt], completions: 
         raise ValueError(f"none of the {len(prompts)} prompts has a picture, so their effect cannot be measured")
     own = [prompts[i] for i in chosen]
     texts = [completions[i] for i in chosen]
-    swapped = [_with_other_picture(i, own) for i in range(len(own))]
+    swapped = [_with_other_picture(policy, i, own) for i in range(len(own))]
     changes: list[Tensor] = []
     room = (1 - CACHE_SHARE) * free_bytes(policy.device)
     with torch.no_grad():
@@ -64,16 +64,20 @@ def image_effect(policy: Policy, prompts: Sequence[EncodedPrompt], completions: 
     return ImageEffect(max_abs=float(change.max()), mean_abs=float(change.mean()), num_prompts=len(own))
 
 
-def _with_other_picture(index: int, prompts: Sequence[EncodedPrompt]) -> EncodedPrompt:
+def _with_other_picture(policy: Policy, index: int, prompts: Sequence[EncodedPrompt]) -> EncodedPrompt:
     prompt = prompts[index]
-    assert prompt.pixel_values is not None
-    assert prompt.image_grid_thw is not None
     for step in range(1, len(prompts)):
         other = prompts[(index + step) % len(prompts)]
-        assert other.pixel_values is not None
-        assert other.image_grid_thw is not None
-        if torch.equal(other.image_grid_thw, prompt.image_grid_thw) and not torch.equal(
-            other.pixel_values, prompt.pixel_values
-        ):
+        if _same(other.image_grid_thw, prompt.image_grid_thw) and _is_other(other.pixel_values, prompt.pixel_values):
             return replace(prompt, pixel_values=other.pixel_values)
-    return replace(prompt, pixel_values=torch.zeros_like(prompt.pixel_values))
+    return replace(prompt, pixel_values=torch.zeros_like(pixel_values(policy, prompt)))
+
+
+def _same(one: Tensor | None, other: Tensor | None) -> bool:
+    return one is other or (one is not None and other is not None and torch.equal(one, other))
+
+
+def _is_other(one: Tensor | None, other: Tensor | None) -> bool:
+    assert one is not None
+    assert other is not None
+    return one.shape == other.shape and not torch.equal(one, other)
