@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from srpo.cli.stage import StageCommand
-from srpo.rl.config import RlConfig
+from srpo.rl.config import RL_MAY_GROW, RlConfig
 
 if TYPE_CHECKING:
     from srpo.runs.directory import RunDir
@@ -29,4 +29,4 @@ def _show(reader: "RunReader") -> str:
     )
 
 
-COMMAND = StageCommand("rl", RlConfig, _work, show=_show)
+COMMAND = StageCommand("rl", RlConfig, _work, show=_show, may_grow=RL_MAY_GROW)

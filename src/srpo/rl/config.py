@@ -7,13 +7,14 @@ from pydantic import Field, field_validator, model_validator
 
 from srpo.config.fields import Spelling
 from srpo.core.advantages import Credit
-from srpo.core.prompts import PromptName
 from srpo.core.records import Record, Style
 from srpo.core.rewards import Preset, weights_of
 from srpo.data.config import SourceConfig
-from srpo.policy.config import LoraConfig, OptimConfig, TrainedDtype
+from srpo.policy.config import LoraConfig, OptimConfig, PromptChoice, TrainedDtype
 from srpo.runs.progress import note
 
+RL_MAY_GROW = ("steps", "token_budget")
+"""With more of these a run goes on, a finished one too."""
 LossVariant = Literal["grpo", "dr_grpo", "dapo", "gspo", "cispo"]
 OnlineFilter = Literal["off", "final", "outcome"]
 
@@ -66,8 +67,13 @@ class RlConfig(Record):
     """Problems to train on."""
     style: Style = "reflective"
     """`reflective` for the five blocks, `single` for plain GRPO on one attempt."""
-    prompt: PromptName = "reflective"
-    """Name of the prompt text; the one that `sft` used."""
+    prompt: PromptChoice | None = None
+    """Prompt around the question: a name, or `{file: PATH}` for one of your own; null takes the one that `sft` trained
+    the model with, and `reflective` where none is saved in it."""
+    system: str = ""
+    """System turn before the question; empty takes the one that `sft` trained the model with, if any."""
+    max_prompt_tokens: int | None = Field(default=None, ge=1)
+    """Problems whose prompt, pictures included, has more tokens are left out, and counted in `rejected.jsonl`."""
     preset: Preset = "paper"
     """Reward: `paper` (eq. 4-8), `release-openrlhf` (the released code's ordering), `answer` (format and final answer:
     plain GRPO with style `single`; with style `reflective` five blocks, paid by their last answer alone)."""

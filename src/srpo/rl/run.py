@@ -13,14 +13,14 @@ from contextlib import closing
 
 from srpo.core.records import Record, Sampling
 from srpo.grading import Grader
-from srpo.policy.load import load_policy, save_policy
-from srpo.policy.optim import Optimizer
-from srpo.policy.prompts import PromptEncoder
+from srpo.policy.load import load_policy
+from srpo.policy.optim import Optimizer, describe_longer
+from srpo.policy.prompts import PromptEncoder, identity_of, read_prompt, save_model
 from srpo.policy.trained import load_trained
 from srpo.rl.checks import without_signal
 from srpo.rl.config import RlConfig
 from srpo.rl.metrics import PhaseTimer
-from srpo.rl.problems import ProblemStream, RlProblems, load_rl_problems
+from srpo.rl.problems import ProblemStream, RlProblems, leave_out_long, load_rl_problems, write_rejected
 from srpo.rl.reward import reward_function
 from srpo.rl.roll_ins import AttemptBuffer
 from srpo.rl.sampler import LocalSampler
@@ -68,7 +68,7 @@ def run(config: RlConfig, run_dir: RunDir) -> RlSummary:
         start = Progress(checkpoint.step, checkpoint.extra["tokens"]) if checkpoint else Progress(0, 0)
         with closing(trainer.sampler):
             reached = train(trainer, run_dir, start)
-    run_dir.save_model(lambda path: save_policy(trainer.policy, path))
+    run_dir.save_model(lambda path: save_model(trainer.policy, trainer.encoder.prompt, path))
     rows = list(run_dir.metrics())
     if (said := without_signal(rows)) is not None:
         note(f"rl: {said}")
@@ -92,8 +92,12 @@ def open_trainer(
 ) -> RlTrainer:
     """Load models and optimizer, at the checkpoint if there is one."""
     extra = checkpoint.extra if checkpoint else {}
-    check_same_data(extra, problems.digest, config.data.label)
+    prompt = read_prompt(config.prompt, config.system, config.model)
+    check_same_data(extra, identity_of(problems.digest, prompt), config.data.label)
     policy = load_trained(config, checkpoint.path if checkpoint else None)
+    encoder = PromptEncoder(policy, prompt, size=config.prompt_cache, max_pixels=config.max_pixels)
+    problems = leave_out_long(problems, encoder, config.max_prompt_tokens)
+    write_rejected(problems, run_dir.path)
     reference = None
     if config.loss.kl_coef > 0 and config.lora is not None:
         reference = policy  # with its adapters off it is the model that the run began with
@@ -106,6 +110,7 @@ def open_trainer(
     optimizer = Optimizer(policy.model, config.optim, config.steps and config.steps * updates)
     if checkpoint:
         optimizer.load(checkpoint.path)
+        _say_longer(config, run_dir, optimizer, Progress(checkpoint.step, extra["tokens"]))
     earlier = AttemptBuffer(config.roll_in_buffer, problems.train)
     if checkpoint:
         earlier.load(checkpoint.path)
@@ -116,12 +121,20 @@ def open_trainer(
         reference=reference,
         sampler=LocalSampler(policy),
         optimizer=optimizer,
-        encoder=PromptEncoder(policy, config.prompt, size=config.prompt_cache, max_pixels=config.max_pixels),
+        encoder=encoder,
         grader=grader,
         reward=reward_function(config),
         problems=problems,
         stream=ProblemStream(problems.train, config.seed, extra.get("position", 0)),
         earlier=earlier,
-        origin=make_origin(run_dir, "rl", config.model, config.prompt, sampling),
+        origin=make_origin(run_dir, "rl", config.model, prompt, sampling),
         timer=PhaseTimer(),
     )
+
+
+def _say_longer(config: RlConfig, run_dir: RunDir, optimizer: Optimizer, start: Progress) -> None:
+    """What becomes of the learning rate where a run was given more steps or tokens."""
+    optimizer.progress = start.share(config)
+    for field, growth in run_dir.grown.items():
+        unit = "steps" if field == "steps" else "tokens"
+        note(f"rl: goes on: {describe_longer(config.optim, *growth, unit, optimizer.lr)}")

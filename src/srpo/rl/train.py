@@ -138,7 +138,7 @@ def train(trainer: RlTrainer, run_dir: RunDir, reached: Progress) -> Progress:
             run_dir.log(step, learned | {"rl/tokens": reached.tokens} | held_out)
             _show(bar, config, learned, rollout.num_tokens)
 
-            if stop.requested or (step % config.checkpoint_every == 0 and not reached.is_over(config)):
+            if stop.requested or step % config.checkpoint_every == 0 or reached.is_over(config):
                 extra = {"position": trainer.stream.position, "tokens": reached.tokens, "data": trainer.problems.digest}
                 run_dir.checkpoint(step, trainer.save, extra)
             if stop.requested:
@@ -321,8 +321,7 @@ def evaluate_if_due(trainer: RlTrainer, step: int) -> dict[str, float]:
     if config.eval is None or step % config.eval.every:
         return {}
     held_out = trainer.problems.held_out
-    size = min(config.prompt_cache, len(held_out))
-    encoder = PromptEncoder(trainer.policy, config.prompt, size=size, max_pixels=config.max_pixels)
+    encoder = trainer.encoder.of_size(min(config.prompt_cache, len(held_out)))
     traces: list[Trace] = []
     for place in range(0, len(held_out), config.num_prompts):
         sampling = trainer.sampling("eval", place)

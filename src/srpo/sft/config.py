@@ -8,8 +8,10 @@ from srpo.config.fields import Spelling
 from srpo.core.prompts import PromptName
 from srpo.core.records import Record, Style
 from srpo.data.config import SourceConfig
-from srpo.policy.config import LoraConfig, OptimConfig, TrainedDtype
+from srpo.policy.config import LoraConfig, OptimConfig, PromptChoice, TrainedDtype
 
+SFT_MAY_GROW = ("epochs", "max_steps")
+"""With more of these a run goes on, a finished one too."""
 FirstAttemptLoss = Literal["all", "right", "none"]
 
 
@@ -50,8 +52,13 @@ class SftConfig(Record):
     style: Style = "reflective"
     """`reflective` learns the five blocks, `single` learns one think and one answer. Traces of the other style are
     left out and counted."""
-    prompt: PromptName = "reflective"
-    """Name of the prompt text; use the same one for `rl` and `eval`."""
+    prompt: PromptChoice = "reflective"
+    """Prompt around the question: a name, or `{file: PATH}` for one of your own. It is saved with the model, and `rl`
+    and `eval` take it from there."""
+    system: str = ""
+    """System turn before the question; empty leaves it to the model's chat template."""
+    max_prompt_tokens: int | None = Field(default=None, ge=1)
+    """Traces whose prompt, pictures included, has more tokens are left out and counted."""
     first_attempt_loss: FirstAttemptLoss = "all"
     """Which first attempts are imitated: `all` is the paper's way and keeps the policy's own distribution of first
     answers; `right` imitates only those that are right, which lifts the first answer; `none` lets the first answer

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from srpo.core.records import Record
 from srpo.core.statistics import mean
-from srpo.policy.load import save_policy
-from srpo.policy.optim import Optimizer
-from srpo.policy.prompts import PromptEncoder
+from srpo.policy.optim import Optimizer, describe_longer
+from srpo.policy.prompts import PromptEncoder, save_model
 from srpo.policy.trained import load_trained
 from srpo.runs.checkpoint import Checkpoint
 from srpo.runs.directory import RunDir
@@ -20,6 +19,7 @@ from srpo.runs.origin import check_same_data
 from srpo.runs.progress import note
 from srpo.sft.batches import SftPlan, plan_sft
 from srpo.sft.config import SftConfig
+from srpo.sft.examples import prompt_of
 from srpo.sft.first_answers import Answers, FirstAnswers, answer_first, compare_answers
 from srpo.sft.train import SftTrainer, train
 
@@ -79,13 +79,16 @@ def run(config: SftConfig, run_dir: RunDir) -> SftSummary:
         config=config,
         policy=policy,
         optimizer=optimizer,
-        encoder=PromptEncoder(policy, config.prompt, size=config.prompt_cache, max_pixels=config.max_pixels),
+        encoder=PromptEncoder(policy, prompt_of(config), size=config.prompt_cache, max_pixels=config.max_pixels),
         plan=plan,
-        state={"data": plan.digest} | ({_BEFORE: before} if before is not None else {}),
+        state={"data": plan.digest, "total": len(plan.batches)} | ({_BEFORE: before} if before is not None else {}),
     )
     run_dir.total_steps = len(plan.batches)
+    if checkpoint and run_dir.grown:
+        lengths = checkpoint.extra.get("total", checkpoint.step), len(plan.batches)
+        note(f"sft: goes on: {describe_longer(config.optim, *lengths, 'steps', optimizer.lr)}")
     tokens = train(trainer, run_dir, checkpoint.step if checkpoint else 0)
-    run_dir.save_model(lambda path: save_policy(policy, path))
+    run_dir.save_model(lambda path: save_model(policy, trainer.encoder.prompt, path))
     row = list(run_dir.metrics())[-1]
     first_answers = None
     if before is not None:
@@ -122,7 +125,7 @@ def compare_with(before: Answers, config: SftConfig, policy: "Policy", plan: Sft
     check, held_out = config.check_first_answer, plan.held_out
     assert check is not None
     assert held_out is not None
-    after = answer_first(policy, held_out.problems, config.prompt, check, config)
+    after = answer_first(policy, held_out.problems, prompt_of(config), check, config)
     found = compare_answers(held_out.problems, before, after, held_out.prompt_before)
     if found.harmed:
         note(f"sft: warning: the cold start harms what the model could do: {found.tell()}; {_ADVICE}")

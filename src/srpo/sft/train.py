@@ -78,7 +78,7 @@ def train(trainer: SftTrainer, run_dir: RunDir, start: int) -> int:
             run_dir.log(step, learned | {"sft/tokens": tokens, "sft/epoch": seen / len(kept)})
             bar.advance(1, loss=learned["sft/loss"])
 
-            if stop.requested or (step % config.checkpoint_every == 0 and step < total):
+            if stop.requested or step % config.checkpoint_every == 0 or step == total:
                 run_dir.checkpoint(step, trainer.save, trainer.state)
             if stop.requested:
                 raise Stopped(f"after step {step} of {total}")
