@@ -13,7 +13,7 @@ from srpo.policy.prompts import PromptEncoder, saved_prompt
 from srpo.rl.problems import RlProblems, leave_out_long
 from srpo.rl.run import run as run_rl
 from srpo.runs.directory import RunDir
-from srpo.runs.rejects import read_rejected
+from srpo.runs.rejects import count_rejected, read_rejected
 from srpo.sft.examples import make_examples
 from srpo.sft.run import run as run_sft
 from tests.support.training import problems, rl_config, sft_config, trace, write_traces
@@ -76,9 +76,13 @@ def test_what_rl_leaves_out_is_in_its_directory(tiny_checkpoint: Callable[[str],
     data.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     config = rl_config(tiny_checkpoint("qwen2_5_vl"), data=str(data), steps=1, min_format_rate=0, max_prompt_tokens=90)
     with RunDir.open(tmp_path / "rl", config, "rl") as run_dir:
-        assert run_rl(config, run_dir).num_problems == 6
-    assert {row.reason for row in read_rejected(tmp_path / "rl")} >= {"longer than max_prompt_tokens"}
-    assert len(list(read_rejected(tmp_path / "rl"))) == 2
+        summary = run_rl(config, run_dir)
+    assert summary.num_problems == 6
+    assert summary.rejected == {
+        "source": {"column 'answer': no answer": 1},
+        "prompt": {"longer than max_prompt_tokens": 1},
+    }
+    assert count_rejected(read_rejected(tmp_path / "rl")) == summary.rejected
 
 
 def test_the_cold_start_leaves_long_prompts_out_and_counts_them(tiny_policy: Policy) -> None:

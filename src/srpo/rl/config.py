@@ -11,10 +11,15 @@ from srpo.core.records import Record, Style
 from srpo.core.rewards import Preset, weights_of
 from srpo.data.config import SourceConfig
 from srpo.policy.config import LoraConfig, OptimConfig, PromptChoice, TrainedDtype
+from srpo.rl.alarms import AlarmConfig
+from srpo.runs.best import check_best
 from srpo.runs.progress import note
+from srpo.runs.trackers import TrackerName
 
-RL_MAY_GROW = ("steps", "token_budget")
+RL_MAY_GROW = ("steps", "token_budget", "patience")
 """With more of these a run goes on, a finished one too."""
+RL_MAY_CHANGE = ("alarms", "trackers", "tracker_project", "cards_every")
+"""These decide nothing about what is learned: a stopped run may go on with others."""
 LossVariant = Literal["grpo", "dr_grpo", "dapo", "gspo", "cispo"]
 OnlineFilter = Literal["off", "final", "outcome"]
 
@@ -150,6 +155,20 @@ class RlConfig(Record):
     """Traces of each step's rollout that are written to `traces.jsonl`."""
     eval: RlEvalConfig | None = None
     """Held-out evaluation inside the run."""
+    keep_best: str | None = None
+    """Metric by which the best model is kept in `best/`, beside the last one in `model/`: any that is logged, for
+    instance `rl/eval/final_accuracy`; with a minus before it, `-rl/kl`, less is better."""
+    patience: int | None = Field(default=None, ge=1)
+    """The run ends when this many values of `keep_best` in a row were not better than the best one."""
+    trackers: tuple[TrackerName, ...] = ()
+    """Who else is told, beside `metrics.jsonl`: tensorboard (files in the run directory), wandb, trackio, mlflow. Each
+    must be installed; one that fails is told once and never ends the run."""
+    tracker_project: str = "srpo"
+    """Project or experiment under which trackers file the run."""
+    cards_every: int = Field(default=20, ge=1)
+    """Steps between responses with their pictures that trackers are shown; `traces_per_step` says how many."""
+    alarms: AlarmConfig = AlarmConfig()
+    """What is told at once when it begins: nothing to learn from, no format, reflection that does harm."""
     freeze_vision: bool = True
     """Leave the vision tower as it is, as the paper does."""
     lora: LoraConfig | None = None
@@ -185,6 +204,13 @@ class RlConfig(Record):
     def _rl_defaults(cls, value: Any) -> Any:
         # Whoever sets `lr` alone must not get the schedule of SFT with it.
         return _OPTIM | value if isinstance(value, dict) else value
+
+    @model_validator(mode="after")
+    def _best(self) -> Self:
+        check_best(self.keep_best, self.patience)
+        if self.keep_best is not None and self.keep_best.lstrip("-").startswith("rl/eval/") and self.eval is None:
+            raise ValueError(f"keep_best: {self.keep_best!r} is logged by held-out evaluation; add an eval block")
+        return self
 
     @model_validator(mode="after")
     def _four_bits(self) -> Self:

@@ -13,6 +13,7 @@ G responses of a group share one pass over prompt and picture; metrics are about
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,6 +27,7 @@ from srpo.policy.prefix import Logprobs
 from srpo.policy.prompts import PromptEncoder, split
 from srpo.policy.recompute import logprobs_in_pieces
 from srpo.policy.trained import save_trained
+from srpo.rl.cards import cards_of
 from srpo.rl.checks import check_start
 from srpo.rl.config import RlConfig
 from srpo.rl.losses import Normalizer, policy_loss
@@ -50,6 +52,7 @@ from srpo.rl.sampler import PolicySampler
 from srpo.runs.directory import RunDir
 from srpo.runs.interrupt import Stopped, stop_signal
 from srpo.runs.progress import Bar, progress
+from srpo.runs.watch import Watch
 
 if TYPE_CHECKING:
     from srpo.grading import Grader
@@ -112,14 +115,14 @@ class Progress(NamedTuple):
         return max(by_steps, by_tokens)
 
 
-def train(trainer: RlTrainer, run_dir: RunDir, reached: Progress) -> Progress:
-    """Go on from `reached` until steps or tokens are used up."""
+def train(trainer: RlTrainer, run_dir: RunDir, reached: Progress, watch: Watch) -> Progress:
+    """Go on from `reached` until steps, tokens or patience are used up."""
     config, optimizer = trainer.config, trainer.optimizer
     total, done = (config.steps, reached.step) if config.steps is not None else (config.token_budget, reached.tokens)
     with stop_signal() as stop, progress(total, "rl", done=done) as bar:
         if reached.step == 0 and (held_out := evaluate_if_due(trainer, 0)):
-            run_dir.log(0, held_out)
-        while not reached.is_over(config):
+            watch.log(0, held_out, complete=False)
+        while not (reached.is_over(config) or watch.ended):
             step = reached.step + 1
             optimizer.progress = reached.share(config)
             lr = optimizer.lr
@@ -129,18 +132,24 @@ def train(trainer: RlTrainer, run_dir: RunDir, reached: Progress) -> Progress:
                 check_start(config, trainer.policy, rollout)
             rollout = add_advantages(rollout, config)
             minibatches = update(trainer, rollout.kept, step)  # loss, backward, step
-            run_dir.append_traces(choose_traces(rollout, step, config.traces_per_step))
+            traces = choose_traces(rollout, step, config.traces_per_step)
+            run_dir.append_traces(traces)
             held_out = evaluate_if_due(trainer, step)
 
             reached = Progress(step, reached.tokens + rollout.num_tokens)
             weighs = config.loss.importance_cap is not None
             learned = rollout_metrics(rollout) | {"rl/lr": lr} | update_metrics(minibatches, weighs=weighs)
-            run_dir.log(step, learned | {"rl/tokens": reached.tokens} | held_out)
+            watch.log(step, learned | {"rl/tokens": reached.tokens} | held_out)
+            if step % config.cards_every == 0:
+                watch.show(step, partial(cards_of, traces))
             _show(bar, config, learned, rollout.num_tokens)
 
-            if stop.requested or step % config.checkpoint_every == 0 or reached.is_over(config):
+            is_over = reached.is_over(config) or watch.ended
+            if is_over or stop.requested or watch.stops or step % config.checkpoint_every == 0:
                 extra = {"position": trainer.stream.position, "tokens": reached.tokens, "data": trainer.problems.digest}
                 run_dir.checkpoint(step, trainer.save, extra)
+            if watch.stops:
+                raise ValueError(f"stopped after step {step}, the state is saved; {watch.stops}. --alarms.stop decides")
             if stop.requested:
                 raise Stopped(f"after step {step}")
     return reached

@@ -9,9 +9,13 @@ from srpo.core.prompts import PromptName
 from srpo.core.records import Record, Style
 from srpo.data.config import SourceConfig
 from srpo.policy.config import LoraConfig, OptimConfig, PromptChoice, TrainedDtype
+from srpo.runs.best import check_best
+from srpo.runs.trackers import TrackerName
 
-SFT_MAY_GROW = ("epochs", "max_steps")
+SFT_MAY_GROW = ("epochs", "max_steps", "patience")
 """With more of these a run goes on, a finished one too."""
+SFT_MAY_CHANGE = ("trackers", "tracker_project")
+"""These decide nothing about what is learned: a stopped run may go on with others."""
 FirstAttemptLoss = Literal["all", "right", "none"]
 
 
@@ -103,8 +107,23 @@ class SftConfig(Record):
     """Type of the weights; `auto` is bfloat16 on a GPU that has it. The optimizer keeps float32 masters of them."""
     autocast: Literal["bfloat16"] | None = None
     """Type that forward passes compute in, where it is not that of the weights."""
+    keep_best: str | None = None
+    """Metric by which the best model is kept in `best/`, beside the last one in `model/` (any that
+    is logged); with a minus before it, `-sft/loss`, less is better."""
+    patience: int | None = Field(default=None, ge=1)
+    """The run ends when this many values of `keep_best` in a row were not better than the best one."""
+    trackers: tuple[TrackerName, ...] = ()
+    """Who else is told, beside `metrics.jsonl`: tensorboard (files in the run directory), wandb, trackio, mlflow. Each
+    must be installed; one that fails is told once and never ends the run."""
+    tracker_project: str = "srpo"
+    """Project or experiment under which trackers file the run."""
     seed: int = 0
     """Seeds the order of the traces."""
+
+    @model_validator(mode="after")
+    def _best(self) -> Self:
+        check_best(self.keep_best, self.patience)
+        return self
 
     @model_validator(mode="after")
     def _four_bits(self) -> Self:
