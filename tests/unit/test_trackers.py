@@ -11,12 +11,12 @@ from PIL import Image
 
 from srpo.core.records import Record
 from srpo.runs.directory import RunDir
-from srpo.runs.trackers import Card, TrackerName, Trackers, check_trackers, open_trackers
+from srpo.runs.trackers import SampleCard, TrackerName, Trackers, check_trackers, open_trackers
 
 STAND_INS = Path(__file__).parents[1] / "support" / "trackers"
 CARDS = [
-    Card("p1: wrong→right", "3 < 4?", Image.new("RGB", (4, 4))),
-    Card("p2: right→right", "no picture", None),
+    SampleCard("p1: wrong→right", "3 < 4?", Image.new("RGB", (4, 4))),
+    SampleCard("p2: right→right", "no picture", None),
 ]
 
 
@@ -41,7 +41,7 @@ class Fails:
         self._maybe("log")
         self.steps.append(step)
 
-    def show(self, step: int, cards: Sequence[Card]) -> None:
+    def show(self, step: int, cards: Sequence[SampleCard]) -> None:
         self._maybe("show")
 
     def close(self) -> None:

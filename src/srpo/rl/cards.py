@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from srpo.core.prompts import problem_text
 from srpo.core.records import Trace
 from srpo.data.images import ImageError, load_image
-from srpo.runs.trackers import Card
+from srpo.runs.trackers import SampleCard
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -15,10 +15,11 @@ _MAX_PIXELS = 512 * 512
 """Cards are for looking at; pictures of training are often larger."""
 
 
-def cards_of(traces: Sequence[Trace]) -> list[Card]:
+def cards_of(traces: Sequence[Trace]) -> list[SampleCard]:
     """One card for each trace."""
     return [
-        Card(f"{trace.problem.id}: {trace.outcome or 'ungradable'}", _text(trace), _picture(trace)) for trace in traces
+        SampleCard(f"{trace.problem.id}: {trace.outcome or 'ungradable'}", _text(trace), _picture(trace))
+        for trace in traces
     ]
 
 

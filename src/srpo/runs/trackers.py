@@ -25,7 +25,7 @@ FILE = "trackers.json"
 """Under which ids a run is known elsewhere, so that a stopped one goes on with its curves."""
 
 
-class Card(NamedTuple):
+class SampleCard(NamedTuple):
     """One response to look at."""
 
     title: str
@@ -57,7 +57,7 @@ class Tracker(Protocol):
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Take a row of numbers."""
 
-    def show(self, step: int, cards: Sequence[Card]) -> None:
+    def show(self, step: int, cards: Sequence[SampleCard]) -> None:
         """Take responses to look at."""
 
     def close(self) -> None:
@@ -80,7 +80,7 @@ class TensorBoard:
             self._writer.add_scalar(name, value, step)
         self._writer.flush()
 
-    def show(self, step: int, cards: Sequence[Card]) -> None:
+    def show(self, step: int, cards: Sequence[SampleCard]) -> None:
         """See `Tracker`."""
         for place, card in enumerate(cards):
             self._writer.add_text(f"cards/{place}", f"**{card.title}**\n\n{card.text}", step)
@@ -111,7 +111,7 @@ class WeightsAndBiases:
         """See `Tracker`."""
         self._run.log(dict(metrics), step=step)
 
-    def show(self, step: int, cards: Sequence[Card]) -> None:
+    def show(self, step: int, cards: Sequence[SampleCard]) -> None:
         """See `Tracker`."""
         found: dict[str, Any] = {}
         for place, card in enumerate(cards):
@@ -149,7 +149,7 @@ class MlFlow:
         """See `Tracker`."""
         self._module.log_metrics(dict(metrics), step=step)
 
-    def show(self, step: int, cards: Sequence[Card]) -> None:
+    def show(self, step: int, cards: Sequence[SampleCard]) -> None:
         """See `Tracker`."""
         for place, card in enumerate(cards):
             folder = f"cards/step-{step:06d}"
@@ -181,7 +181,7 @@ class Trackers:
             with self._surviving(name):
                 one.log(step, metrics)
 
-    def show(self, step: int, cards: Sequence[Card]) -> None:
+    def show(self, step: int, cards: Sequence[SampleCard]) -> None:
         """Hand cards on."""
         for name, one in list(self._open.items()):
             with self._surviving(name):

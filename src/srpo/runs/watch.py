@@ -15,9 +15,9 @@ from typing import Protocol
 from srpo.runs.best import BestKeeper, BestModel
 from srpo.runs.directory import RunDir
 from srpo.runs.progress import note
-from srpo.runs.trackers import Card, TrackerName, Trackers, check_trackers, open_trackers
+from srpo.runs.trackers import SampleCard, TrackerName, Trackers, check_trackers, open_trackers
 
-Row = Mapping[str, float]
+MetricsRow = Mapping[str, float]
 
 
 class Sounding(Protocol):
@@ -59,17 +59,17 @@ class Alarms:
         self,
         stage: str,
         window: int,
-        find: Callable[[Sequence[Row]], Sequence[Sounding]],
-        before: Sequence[Row],
+        find: Callable[[Sequence[MetricsRow]], Sequence[Sounding]],
+        before: Sequence[MetricsRow],
         stop: Sequence[str] = (),
     ) -> None:
         self._stage, self._find, self._stop = stage, find, stop
-        self._rows: deque[Row] = deque(before[-window:], maxlen=window)
+        self._rows: deque[MetricsRow] = deque(before[-window:], maxlen=window)
         self._sounding = {one.name for one in self._now()}
         self.stops: str | None = None
         """Why the run is to stop, if it is."""
 
-    def take(self, row: Row) -> dict[str, float]:
+    def take(self, row: MetricsRow) -> dict[str, float]:
         """What the metrics say of the alarms that sound after this row."""
         self._rows.append(row)
         now = self._now()
@@ -91,7 +91,7 @@ class Watch:
     def __init__(self, run_dir: RunDir, keeper: BestKeeper | None, trackers: Trackers, alarms: Alarms | None) -> None:
         self._run_dir, self._keeper, self._trackers, self._alarms = run_dir, keeper, trackers, alarms
 
-    def log(self, step: int, row: Row, *, complete: bool = True) -> None:
+    def log(self, step: int, row: MetricsRow, *, complete: bool = True) -> None:
         """Write down what a step came to; a row that is not `complete` holds an evaluation alone."""
         told = self._alarms.take(row) if self._alarms is not None and complete else {}
         row = {**row, **told}
@@ -101,7 +101,7 @@ class Watch:
         if self._keeper is not None:
             self._keeper.take(step, row, complete=complete)
 
-    def show(self, step: int, cards: Callable[[], Sequence[Card]]) -> None:
+    def show(self, step: int, cards: Callable[[], Sequence[SampleCard]]) -> None:
         """Show responses to whoever looks; they are only made where somebody does."""
         if self._trackers.are_open:
             self._trackers.show(step, cards())
