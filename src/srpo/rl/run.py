@@ -29,7 +29,8 @@ from srpo.rl.problems import ProblemStream, RlProblems, leave_out_long, load_rl_
 from srpo.rl.reward import reward_function
 from srpo.rl.roll_ins import AttemptBuffer
 from srpo.rl.sampler import LocalSampler
-from srpo.rl.train import Progress, RlTrainer, train
+from srpo.rl.train import train
+from srpo.rl.trainer import Progress, RlTrainer
 from srpo.runs.best import BestModel
 from srpo.runs.checkpoint import Checkpoint
 from srpo.runs.directory import RunDir
