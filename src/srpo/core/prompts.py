@@ -152,9 +152,9 @@ def problem_text(problem: Problem) -> str:
     return "\n".join([problem.question, *(f"{letter}. {choice}" for letter, choice in lettered)])
 
 
-def user_text(problem: Problem, prompt: str | Prompt) -> str:
-    """What the user says to the policy: the problem in a prompt, which may be called by its name."""
-    return as_prompt(prompt).around(problem_text(problem))
+def user_text(problem: Problem, prompt_name: str) -> str:
+    """What the user says to the policy: the problem in the prompt called `prompt_name`."""
+    return prompt_named(prompt_name).around(problem_text(problem))
 
 
 def as_prompt(prompt: str | Prompt) -> Prompt:
