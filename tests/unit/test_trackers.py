@@ -71,6 +71,17 @@ def test_a_tracker_that_fails_is_told_once_and_the_others_go_on(
     assert "'well'" not in said
 
 
+def test_what_trackers_print_is_not_the_result_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    class Talks(Fails):
+        def log(self, step: int, metrics: Mapping[str, float]) -> None:
+            print("view it at ..")
+
+    trackers = Trackers({"talks": lambda: Talks("never", RuntimeError())}, remember=lambda ids: None)
+    trackers.log(1, {})
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "view it at ..\n")
+
+
 def test_a_tracker_that_is_not_installed_is_said_before_anything_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [])
     with pytest.raises(ValueError, match="trackers: 'trackio' is not installed; `pip install trackio`"):

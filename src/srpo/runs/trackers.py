@@ -7,8 +7,9 @@ alone, and the run goes on. A tracker that is not installed is another matter; t
 """
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args
@@ -203,7 +204,9 @@ class Trackers:
         # Trackers fail in their own ways (network, accounts, full disks, bugs), some with SystemExit; none of it is
         # worth a run.
         try:
-            yield
+            # Standard output is the command's result.
+            with redirect_stdout(sys.stderr):
+                yield
         except (Exception, SystemExit) as error:
             self._open.pop(name, None)
             what = " ".join(f"{type(error).__name__}: {error}".split())[:300]
