@@ -12,7 +12,8 @@ from typing import Any, cast
 import torch
 
 from srpo.policy.fake import FakeProcessor, PromptShape
-from srpo.policy.load import MODEL_FAMILIES, choose_trained
+from srpo.policy.families import MODEL_FAMILIES
+from srpo.policy.load import choose_trained
 from srpo.policy.model_file import read_model_file
 from srpo.policy.optim import Optimizer
 from srpo.policy.policy import Policy
@@ -41,7 +42,7 @@ def step(model: Path, config: Any, prompt: PromptShape, stage: str) -> None:
 
     torch.manual_seed(0)
     shapes = read_model_file(model).config
-    network = getattr(transformers, MODEL_FAMILIES[shapes.model_type])._from_config(
+    network = getattr(transformers, MODEL_FAMILIES[shapes.model_type].model_class)._from_config(
         shapes, dtype=torch.float32, attn_implementation="sdpa"
     )
     choose_trained(network, trainable=True, freeze_vision=config.freeze_vision, lora=config.lora)

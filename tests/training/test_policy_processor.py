@@ -67,6 +67,13 @@ def test_encoding_many_equals_encoding_each(tiny_policy: Policy) -> None:
             assert prompt.image_grid_thw is None
 
 
+def test_tokens_are_counted_without_processing_a_picture(tiny_policy: Policy) -> None:
+    turns = [("system", "Be brief."), ("user", "Which two? <|image_pad|>")]
+    for images in ([], [picture(0)], [picture(1, 30, 200), picture(2, 300, 21)]):
+        encoded = tiny_policy.processor.encode(turns, images)
+        assert tiny_policy.processor.num_tokens(turns, [image.size for image in images]) == encoded.num_tokens
+
+
 def test_a_picture_of_84_pixels_is_9_tokens_before_the_text(tiny_policy: Policy) -> None:
     prompt = tiny_policy.encode("How many bars?", [picture(0)])
     assert prompt.num_image_tokens == 9

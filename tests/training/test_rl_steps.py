@@ -34,7 +34,8 @@ from srpo.rl.reward import reward_function
 from srpo.rl.roll_ins import AttemptBuffer
 from srpo.rl.rollout import Rollout, Trajectory, TrajectoryGroup, add_advantages, is_worth_learning, sampling_seed
 from srpo.rl.sampler import LocalSampler
-from srpo.rl.train import Progress, RlTrainer, choose_traces, collect
+from srpo.rl.train import choose_traces, collect
+from srpo.rl.trainer import Progress, RlTrainer
 
 PROMPT = EncodedPrompt(input_ids=torch.tensor([1, 2, 3]))
 RESPONSE = Response(first=Attempt(think="", answer="1"), reflection="I see", second=Attempt(think="", answer="2"))

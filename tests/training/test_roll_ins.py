@@ -20,7 +20,8 @@ from srpo.rl.reward import reward_function
 from srpo.rl.roll_ins import AttemptBuffer, wrong_first_attempts
 from srpo.rl.rollout import Trajectory, TrajectoryGroup, add_advantages
 from srpo.rl.sampler import LocalSampler
-from srpo.rl.train import RlTrainer, accumulate_gradients, choose_traces, collect
+from srpo.rl.train import accumulate_gradients, choose_traces, collect
+from srpo.rl.trainer import RlTrainer
 from tests.support.training import problems, rl_config, trace
 
 WRONG_FIRST = "<think>a</think><answer>22</answer>"

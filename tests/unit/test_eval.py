@@ -13,6 +13,7 @@ from srpo.eval.table import render_eval
 from srpo.grading import RULES_ONLY
 from srpo.models.fake import FakeGenerator
 from srpo.models.protocol import Request
+from srpo.policy.prompts import PROMPT_FILE
 from srpo.runs.directory import RunDir
 from srpo.runs.rejects import read_rejected
 from tests.support.interrupted import DiesAfter
@@ -156,3 +157,29 @@ def test_config_refuses_what_makes_no_sense(tmp_path: Path) -> None:
         config(path, num_samples=4)
     with pytest.raises(ValueError, match="a vote needs num_samples"):
         config(path, majority=True)
+
+
+def test_prompts_that_are_too_long_are_left_out_and_counted(tmp_path: Path) -> None:
+    path = data(tmp_path, 3, {"id": "p9", "question": "word " * 300, "answer": "1"})
+    result = evaluate(config(path, max_prompt_tokens=299), tmp_path / "run", FakeGenerator(right_when_even))
+    assert (result.answered, result.rejected["prompt"]) == (3, {"longer than max_prompt_tokens": 1})
+    (row,) = read_rejected(tmp_path / "run")
+    assert (row.id, row.detail) == ("p9", "300 tokens with its pictures, at most 299")
+
+
+def test_the_prompt_and_system_turn_of_the_checkpoint_are_used_unless_others_are_named(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    saved = {"name": "mine", "version": "1", "template": "Look. {problem}", "system": "Be brief."}
+    (model / PROMPT_FILE).write_text(json.dumps(saved))
+    path = data(tmp_path, 1)
+    for settings, expected in (
+        ({"prompt": None}, [("system", "Be brief."), ("user", "Look. 0+1?")]),
+        ({"prompt": "bare"}, [("user", "0+1?")]),
+        ({"prompt": None, "system": "Be exact."}, [("system", "Be exact."), ("user", "Look. 0+1?")]),
+    ):
+        generator = FakeGenerator(right_when_even)
+        cfg = config(path, model=str(model), **settings)
+        evaluate(cfg, tmp_path / str(len(list(tmp_path.iterdir()))), generator)
+        (request,) = generator.requests
+        assert [(message.role, message.text) for message in request.messages] == expected

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from srpo.cli.stage import StageCommand
-from srpo.sft.config import SftConfig
+from srpo.sft.config import SFT_MAY_CHANGE, SFT_MAY_GROW, SftConfig
 
 if TYPE_CHECKING:
     from srpo.runs.directory import RunDir
@@ -29,4 +29,4 @@ def _show(reader: "RunReader") -> str:
     )
 
 
-COMMAND = StageCommand("sft", SftConfig, _work, show=_show)
+COMMAND = StageCommand("sft", SftConfig, _work, show=_show, may_change=SFT_MAY_CHANGE, may_grow=SFT_MAY_GROW)

@@ -68,6 +68,8 @@ class StageCommand(Generic[_T]):
     """What a dry run finds out beyond the configuration."""
     may_change: Collection[str] = ()
     """Dotted fields that a stopped run may go on with other values of."""
+    may_grow: Collection[str] = ()
+    """Dotted fields of which a stopped or finished run may go on with more."""
 
     def run(self, program: str, argv: Sequence[str]) -> int:
         """Run the stage from its command line and return the exit code; `program` is how it is called.
@@ -90,9 +92,10 @@ class StageCommand(Generic[_T]):
 
     def _run(self, config: _T, options: StageOptions) -> None:
         out = options.out or default_out(self.name, options.config)
-        with RunDir.open(out, config, self.name, may_change=self.may_change) as run:
+        with RunDir.open(out, config, self.name, may_change=self.may_change, may_grow=self.may_grow) as run:
             if run.finished:
-                note(f"{run.path} is finished already; --out starts another run")
+                longer = f"more {' or '.join(self.may_grow)} would go on with it, " if self.may_grow else ""
+                note(f"{run.path} is finished already; {longer}--out starts another run")
             else:
                 checkpoint = run.latest_checkpoint()
                 note(f"{run.path}: going on after step {checkpoint.step}" if checkpoint else f"{run.path}: starting")

@@ -9,6 +9,7 @@ prompts are not used; these say the same in our own words, and they tell the mod
     'reflective/v1'
 """
 
+import hashlib
 from string import ascii_uppercase
 from typing import Literal, NamedTuple
 
@@ -25,11 +26,22 @@ class Prompt(NamedTuple):
     name: str
     version: str
     template: str
+    system: str = ""
+    """What stands in a turn of its own before the user's; empty leaves it to the model's chat template."""
 
     @property
     def label(self) -> str:
         """What `Origin.prompt` keeps, e.g. `reflective/v1`."""
         return f"{self.name}/{self.version}"
+
+    def around(self, problem: str) -> str:
+        """The user's turn about a problem; braces that are not `{problem}` are text."""
+        return self.template.replace("{problem}", problem)
+
+    def turns(self, problem: str) -> list[tuple[str, str]]:
+        """The conversation that opens with a problem, as (role, text)."""
+        system = [("system", self.system)] if self.system else []
+        return [*system, ("user", self.around(problem))]
 
 
 REFLECTIVE = Prompt(
@@ -142,7 +154,29 @@ def problem_text(problem: Problem) -> str:
 
 def user_text(problem: Problem, prompt_name: str) -> str:
     """What the user says to the policy: the problem in the prompt called `prompt_name`."""
-    return prompt_named(prompt_name).template.format(problem=problem_text(problem))
+    return prompt_named(prompt_name).around(problem_text(problem))
+
+
+def as_prompt(prompt: str | Prompt) -> Prompt:
+    """The prompt that is meant; ValueError lists the known names."""
+    return prompt if isinstance(prompt, Prompt) else prompt_named(prompt)
+
+
+def own_prompt(name: str, template: str, system: str = "") -> Prompt:
+    """A prompt of the user's own, whose version is a hash of its words; ValueError where the problem has no place.
+
+    >>> own_prompt("short", "Solve: {problem}").label
+    'short/6a0c1a43'
+    """
+    if (count := template.count("{problem}")) != 1:
+        raise ValueError(f"prompt {name!r} has {{problem}} {count} times; write it once, where the question goes")
+    digest = hashlib.sha256(f"{template}\0{system}".encode()).hexdigest()
+    return Prompt(name, digest[:8], template, system)
+
+
+def with_system(prompt: Prompt, system: str) -> Prompt:
+    """The prompt with another system turn; one without any is left as it is."""
+    return own_prompt(prompt.name, prompt.template, system) if system and system != prompt.system else prompt
 
 
 def prompt_named(name: str) -> Prompt:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from srpo.core.records import Problem
+from srpo.core.records import Problem, Rejected
 from srpo.data.sources import ProblemSet
 from srpo.runs.progress import note
 from srpo.runs.rejects import REJECTED
@@ -19,6 +19,12 @@ def check_usable(problems: ProblemSet, label: str) -> None:
     if not problems.problems:
         raise ValueError(f"no usable problem: {text}; `srpo data check` lists them")
     note(f"srpo: {text} (all in {REJECTED})")
+
+
+def too_long(problem: Problem, num_tokens: int, most: int) -> Rejected:
+    """What is said of a problem whose prompt is longer than a config allows."""
+    detail = f"{num_tokens:,} tokens with its pictures, at most {most:,}"
+    return Rejected.about(problem, "prompt", "longer than max_prompt_tokens", detail)
 
 
 def split_batches(problems: Sequence[Problem], size: int) -> list[Sequence[Problem]]:

@@ -11,11 +11,11 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from srpo.config.fields import Positional, Spelling
-from srpo.core.prompts import PromptName
 from srpo.core.records import MarkStyle, Record, Sampling
 from srpo.data.config import SourceConfig
 from srpo.eval.benchmarks.named import BenchmarkName
 from srpo.models.config import MAY_CHANGE, BudgetConfig, Model, ServerConfig, check_local
+from srpo.policy.config import PromptChoice
 from srpo.policy.precision import AutoDtype
 
 EVAL_MAY_CHANGE = tuple(name for name in MAY_CHANGE if not name.startswith("teacher."))
@@ -68,8 +68,13 @@ class EvalConfig(Record):
     style: MarkStyle = "reflective"
     """`reflective`: five blocks, both answers are graded; `single`: one attempt, also for plain models; `auto`: each
     response as what it is."""
-    prompt: PromptName = "reflective"
-    """Prompt around the question; `bare` for models that were trained on bare questions, as the tiny one."""
+    prompt: PromptChoice | None = None
+    """Prompt around the question: a name, or `{file: PATH}` for one of your own; null takes the one that the checkpoint
+    was trained with, and `reflective` where none is saved in it."""
+    system: str = ""
+    """System turn before the question; empty takes the one that the checkpoint was trained with, if any."""
+    max_prompt_tokens: Annotated[int, Field(ge=1)] | None = None
+    """Problems whose prompt, pictures included, has more tokens are left out, and counted in `rejected.jsonl`."""
     num_samples: Annotated[int, Field(ge=1)] = 1
     """Responses per problem."""
     majority: bool = False
@@ -120,6 +125,11 @@ class EvalConfig(Record):
     def sampling(self) -> Sampling:
         """How responses are sampled."""
         return Sampling(temperature=self.temperature, top_p=self.top_p, max_tokens=self.max_tokens, seed=self.seed)
+
+    @property
+    def checkpoint(self) -> str | None:
+        """The checkpoint that is evaluated, unless a server is."""
+        return self.model if isinstance(self.model, str) else None
 
     @property
     def model_name(self) -> str:

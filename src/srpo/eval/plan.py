@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterator
 
 from srpo.core.budget import CostEstimate
-from srpo.core.prompts import prompt_named
 from srpo.core.records import Problem, Record
 from srpo.data.usable import check_usable, spread
 from srpo.eval.config import EvalConfig
@@ -13,6 +12,7 @@ from srpo.eval.rubrics import RULING_PROMPT
 from srpo.models.config import ServerConfig
 from srpo.models.estimate import Load, Share, cost_lines, forecast, prompt_tokens, sampling_load
 from srpo.models.remote_request import count_tokens
+from srpo.policy.prompts import read_prompt
 
 _SAMPLE = 50
 """Problems, from everywhere in the data, whose prompts are measured."""
@@ -71,7 +71,8 @@ def render_eval_plan(plan: EvalPlan) -> str:
 
 
 def _prompt(config: EvalConfig, dataset: Dataset, problem: Problem) -> str:
-    return prompt_named(config.prompt).template.format(problem=dataset.question(problem))
+    prompt = read_prompt(config.prompt, config.system, config.checkpoint)
+    return "\n\n".join(text for _, text in prompt.turns(dataset.question(problem)))
 
 
 def _loads(config: EvalConfig, dataset: Dataset, problems: list[Problem]) -> Iterator[Load]:

@@ -32,6 +32,7 @@ from srpo.models.meter import Spend
 from srpo.models.pool import ModelPool, open_pool
 from srpo.models.protocol import Generator, InspectingGenerator
 from srpo.models.spending import PoolSpending
+from srpo.policy.prompts import identity_of
 from srpo.runs.batched import Batch, BatchedRun, BatchRecord
 from srpo.runs.directory import RunDir
 from srpo.runs.origin import check_same_data
@@ -80,7 +81,7 @@ def _work(config: EvalConfig, run_dir: RunDir, dataset: Dataset, worker: Worker,
     spending = PoolSpending(pool, config.budget, run_dir.path, len(problems))
     ledgers = dict.fromkeys((REJECTED, ROWS) if dataset.benchmark else (REJECTED,), 0)
     batched = BatchedRun(run_dir, len(problems), config.batch_size, ledgers=ledgers, spending=spending)
-    digest = fingerprint(problems)
+    digest = identity_of(fingerprint(problems), worker.prompt)
     check_same_data(batched.state, digest, dataset.label)
     with batched:
         if not batched.num_batches:

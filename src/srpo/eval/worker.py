@@ -15,6 +15,7 @@ from srpo.grading import Grader
 from srpo.models import asking
 from srpo.models.pool import turn_of
 from srpo.models.protocol import Completion, InspectingGenerator
+from srpo.policy.prompts import read_prompt
 from srpo.runs.batched import Passed
 from srpo.runs.directory import RunDir
 from srpo.runs.origin import make_origin
@@ -53,7 +54,8 @@ class Worker:
         self._model = model
         self._judge = judge
         self._grader = grader
-        self._origin = make_origin(run_dir, "eval", config.model_name, config.prompt, config.sampling)
+        self.prompt = read_prompt(config.prompt, config.system, config.checkpoint)
+        self._origin = make_origin(run_dir, "eval", config.model_name, self.prompt, config.sampling)
 
     def work(self, problems: Sequence[Problem]) -> EvaluatedBatch:
         """Everything about these problems.
@@ -64,7 +66,12 @@ class Worker:
         config, model = self._config, self._model
         with turn_of(model):
             taken, rejected = asking.prepare_requests(
-                model, problems, config.prompt, config.num_samples, self._dataset.question
+                model,
+                problems,
+                self.prompt,
+                config.num_samples,
+                self._dataset.question,
+                config.max_prompt_tokens,
             )
             groups = model.generate([one.request for one in taken], config.sampling) if taken else []
         errors = [one.error for group in groups for one in group if one.error is not None]

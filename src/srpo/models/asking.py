@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from srpo.core.prompts import problem_text, prompt_named
+from srpo.core.prompts import Prompt, as_prompt, problem_text
 from srpo.core.records import Problem, Rejected
+from srpo.data.usable import too_long
 from srpo.models.protocol import InspectingGenerator, Message, Request
 
 Wording = Callable[[Problem], str]
@@ -23,30 +24,40 @@ class PreparedRequest(NamedTuple):
 
 
 def prepare_request(
-    generator: InspectingGenerator, problem: Problem, prompt: str, num_samples: int, question: Wording = problem_text
+    generator: InspectingGenerator,
+    problem: Problem,
+    prompt: str | Prompt,
+    num_samples: int,
+    question: Wording = problem_text,
+    max_prompt_tokens: int | None = None,
 ) -> PreparedRequest | Rejected:
     """Ask the generator whether it can take `problem`."""
     try:
-        text = prompt_named(prompt).template.format(problem=question(problem))
+        turns = as_prompt(prompt).turns(question(problem))
     except ValueError as error:
         return _refused(problem, str(error))
-    messages = (Message(role="user", text=text),)
+    messages = tuple(Message.model_validate({"role": role, "text": text}) for role, text in turns)
     request = Request(problem=problem, messages=messages, num_samples=num_samples)
     info = generator.inspect(request)
     if info.reason is not None:
         return _refused(problem, info.reason)
+    if max_prompt_tokens is not None and info.num_tokens > max_prompt_tokens:
+        return too_long(problem, info.num_tokens, max_prompt_tokens)
     return PreparedRequest(request, info.num_tokens, info.notes)
 
 
 def prepare_requests(
     generator: InspectingGenerator,
     problems: Iterable[Problem],
-    prompt: str,
+    prompt: str | Prompt,
     num_samples: int,
     question: Wording = problem_text,
+    max_prompt_tokens: int | None = None,
 ) -> tuple[list[PreparedRequest], list[Rejected]]:
     """`prepare_request` for each problem: those that can be asked, and those that cannot."""
-    found = [prepare_request(generator, problem, prompt, num_samples, question) for problem in problems]
+    found = [
+        prepare_request(generator, problem, prompt, num_samples, question, max_prompt_tokens) for problem in problems
+    ]
     return [one for one in found if isinstance(one, PreparedRequest)], [
         one for one in found if isinstance(one, Rejected)
     ]

@@ -1,13 +1,25 @@
-"""Settings that `sft` and `rl` share: adapters, and the optimizer with its learning-rate schedule."""
+"""Settings that stages share: prompts, adapters, and the optimizer with its learning-rate schedule."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
+from srpo.core.prompts import PromptName
 from srpo.core.records import Record
 
 TrainedDtype = Literal["auto", "float32", "bfloat16"]
 """`auto` is bfloat16 on a GPU that has it, and float32 elsewhere."""
+
+
+class PromptFile(Record):
+    """A prompt of one's own."""
+
+    file: Path
+    """Text in which `{problem}` stands once, where the question goes; all other braces are text."""
+
+
+PromptChoice = PromptName | PromptFile
 
 
 class LoraConfig(Record):

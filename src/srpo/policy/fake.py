@@ -23,7 +23,8 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from srpo.policy.config import LoraConfig
-from srpo.policy.load import MODEL_FAMILIES, Quantize, choose_trained, quiet_transformers
+from srpo.policy.families import MODEL_FAMILIES
+from srpo.policy.load import Quantize, choose_trained, quiet_transformers
 from srpo.policy.policy import Policy
 from srpo.policy.precision import Dtype
 from srpo.policy.processor import CHANNELS, EncodedPrompt, Processor
@@ -171,6 +172,11 @@ def fake_policy(
     import transformers
 
     quiet_transformers()
+    family = MODEL_FAMILIES[config.model_type]
+    if family.tiles:
+        raise ValueError(
+            f"no memory plan for {config.model_type!r}, whose pictures are cut into squares; Qwen's families have one"
+        )
     config = copy.deepcopy(config)
     text = config.get_text_config()
     whole, text.num_hidden_layers = text.num_hidden_layers, num_layers
@@ -180,7 +186,7 @@ def fake_policy(
         # Attention by windows takes the same bytes in hundreds of calls.
         config.vision_config.fullatt_block_indexes = list(range(config.vision_config.depth))
     with _META:
-        model_class = getattr(transformers, MODEL_FAMILIES[config.model_type])
+        model_class = getattr(transformers, family.model_class)
         model = model_class._from_config(config, dtype=getattr(torch, dtype), attn_implementation="sdpa")  # noqa: SLF001
         if quantize is not None:
             _to_four_bits(model.model.language_model.layers)

@@ -180,7 +180,7 @@ def _decode_ends(policy: Policy, prompts: Sequence[Any], rows: int, room: Sampli
         for layer in decoder.layers:
             layer.length += sampling.max_tokens - 1
         decoder._advance(decoder._choose())  # noqa: SLF001 - one step of many
-        pixels = prefix.batch.pixel_values
+        pixels = prefix.batch.pictures.get("pixel_values")
         return 0 if pixels is None else pixels.nbytes
 
 

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from srpo.policy.load import MODEL_FAMILIES, TINY_BASE, quiet_transformers, shipped_base
+from srpo.policy.families import MODEL_FAMILIES
+from srpo.policy.load import TINY_BASE, quiet_transformers, shipped_base
 from srpo.policy.lora import adapter_base
 
 USUAL_PIXELS = 12_845_056

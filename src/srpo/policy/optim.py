@@ -49,6 +49,24 @@ def lr_scale(step: int, total_steps: int | None, config: OptimConfig, progress: 
     return 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
 
 
+def describe_longer(config: OptimConfig, before: int, now: int, unit: str, next_lr: float) -> str:
+    """What becomes of the learning rate when a run that was made for `before` steps (or tokens) goes on to `now`.
+
+    >>> describe_longer(OptimConfig(schedule="constant", warmup_steps=5), 20, 40, "steps", 1e-5)
+    'the learning rate stays as it is, and the result is that of one run of 40 steps'
+    >>> describe_longer(OptimConfig(warmup_steps=5), 20, 40, "steps", 5e-6)[:79]
+    'the cosine was made for 20 steps and is that of 40 from here on: the rate is 5e'
+    """
+    same_warmup = config.warmup_steps is not None or config.warmup_share == 0
+    if config.schedule == "constant" and same_warmup:
+        return f"the learning rate stays as it is, and the result is that of one run of {now:,} {unit}"
+    name, fall = ("cosine", " and falls to 0 at the new end") if config.schedule == "cosine" else ("warm-up", "")
+    return (
+        f"the {name} was made for {before:,} {unit} and is that of {now:,} from here on: the rate is {next_lr:.3g} next"
+        f"{fall}. One run of {now:,} {unit} would have had other rates until now, so the result is not the same"
+    )
+
+
 class Optimizer:
     """One or two torch optimizers over the trainable weights of a model, stepped as one.
 

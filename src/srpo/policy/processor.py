@@ -101,6 +101,17 @@ class Processor:
         cut = iter(self.cut(pictures))
         return [self._assemble(messages, [next(cut) for _ in images]) for messages, images in conversations]
 
+    def num_tokens(self, messages: Sequence[tuple[str, str]], sizes: Sequence[tuple[int, int]]) -> int:
+        """Tokens that `encode` makes of a conversation with pictures of these sizes (width, height), none processed."""
+        ids = self._token_ids(messages, len(sizes))
+        return len(ids) - len(sizes) + sum(map(self.picture_tokens, sizes))
+
+    def picture_tokens(self, size: tuple[int, int]) -> int:
+        """Tokens that a picture of this width and height becomes."""
+        cell: int = self.image_processor.patch_size * self.image_processor.merge_size
+        width, height = self._size(size)
+        return (height // cell) * (width // cell)
+
     def render(self, messages: Sequence[tuple[str, str]], num_images: int) -> str:
         """Apply the checkpoint's chat template, one image placeholder per picture, and open the assistant's turn."""
         first_user = next((i for i, (role, _) in enumerate(messages) if role == "user"), None)
@@ -189,20 +200,25 @@ class Processor:
 
     def resized(self, image: Image.Image) -> npt.NDArray[np.uint8]:
         """The picture as the model sees it, shape (height, width, channels)."""
+        image = image if image.mode == "RGB" else image.convert("RGB")
+        if (size := self._size(image.size)) != image.size:
+            image = image.resize(size, resample=Image.Resampling(self.image_processor.resample))
+        return np.asarray(image, dtype=np.uint8)
+
+    def _size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Width and height to which a picture of `size` is brought."""
         from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
-        image = image if image.mode == "RGB" else image.convert("RGB")
         settings = self.image_processor
+        width, height = size
         height, width = smart_resize(
-            image.height,
-            image.width,
+            height,
+            width,
             factor=settings.patch_size * settings.merge_size,
             min_pixels=settings.size["shortest_edge"],
             max_pixels=settings.size["longest_edge"],
         )
-        if (width, height) != image.size:
-            image = image.resize((width, height), resample=Image.Resampling(settings.resample))
-        return np.asarray(image, dtype=np.uint8)
+        return width, height
 
     def _patchify(self, images_nhwc: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Cut N pictures of one size, shape (N, patches, channels, patch * patch), in the vision tower's order."""

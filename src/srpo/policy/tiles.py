@@ -52,6 +52,12 @@ class TiledProcessor(Processor):
         first, last = (vocabulary[token] for token in self._EDGES)
         return [self._cut(image, first, last) for image in images]
 
+    def picture_tokens(self, size: tuple[int, int]) -> int:
+        """Tokens that a picture of this width and height becomes, its edges included."""
+        width, height = size
+        tiles: int = self.image_processor.get_number_of_image_patches(height, width, {"crop_to_patches": True})
+        return tiles * self.tokens_per_tile + len(self._EDGES)
+
     def _cut(self, image: Image.Image, first: int, last: int) -> CutPicture:
         image = image if image.mode == "RGB" else image.convert("RGB")
         # The family's own processor crops whatever the settings' file says.

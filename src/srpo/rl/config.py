@@ -7,14 +7,20 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from srpo.config.fields import Spelling
 from srpo.core.advantages import Credit
-from srpo.core.prompts import PromptName
 from srpo.core.records import Record, Style
 from srpo.core.rewards import Preset, weights_of
 from srpo.data.config import SourceConfig
-from srpo.policy.config import LoraConfig, OptimConfig, TrainedDtype
+from srpo.policy.config import LoraConfig, OptimConfig, PromptChoice, TrainedDtype
+from srpo.rl.alarms import AlarmConfig
 from srpo.rl.vllm.config import SamplerConfig
+from srpo.runs.best import check_best
 from srpo.runs.progress import note
+from srpo.runs.trackers import TrackerName
 
+RL_MAY_GROW = ("steps", "token_budget", "patience")
+"""With more of these a run goes on, a finished one too."""
+RL_MAY_CHANGE = ("alarms", "trackers", "tracker_project", "cards_every")
+"""These decide nothing about what is learned: a stopped run may go on with others."""
 LossVariant = Literal["grpo", "dr_grpo", "dapo", "gspo", "cispo"]
 OnlineFilter = Literal["off", "final", "outcome"]
 
@@ -68,8 +74,13 @@ class RlConfig(Record):
     """Problems to train on."""
     style: Style = "reflective"
     """`reflective` for the five blocks, `single` for plain GRPO on one attempt."""
-    prompt: PromptName = "reflective"
-    """Name of the prompt text; the one that `sft` used."""
+    prompt: PromptChoice | None = None
+    """Prompt around the question: a name, or `{file: PATH}` for one of your own; null takes the one that `sft` trained
+    the model with, and `reflective` where none is saved in it."""
+    system: str = ""
+    """System turn before the question; empty takes the one that `sft` trained the model with, if any."""
+    max_prompt_tokens: int | None = Field(default=None, ge=1)
+    """Problems whose prompt, pictures included, has more tokens are left out, and counted in `rejected.jsonl`."""
     preset: Preset = "paper"
     """Reward: `paper` (eq. 4-8), `release-openrlhf` (the released code's ordering), `answer` (format and final answer:
     plain GRPO with style `single`; with style `reflective` five blocks, paid by their last answer alone)."""
@@ -148,6 +159,20 @@ class RlConfig(Record):
     """Traces of each step's rollout that are written to `traces.jsonl`."""
     eval: RlEvalConfig | None = None
     """Held-out evaluation inside the run."""
+    keep_best: str | None = None
+    """Metric by which the best model is kept in `best/`, beside the last one in `model/`: any that is logged, for
+    instance `rl/eval/final_accuracy`; with a minus before it, `-rl/kl`, less is better."""
+    patience: int | None = Field(default=None, ge=1)
+    """The run ends when this many values of `keep_best` in a row were not better than the best one."""
+    trackers: tuple[TrackerName, ...] = ()
+    """Who else is told, beside `metrics.jsonl`: tensorboard (files in the run directory), wandb, trackio, mlflow. Each
+    must be installed; one that fails is told once and never ends the run."""
+    tracker_project: str = "srpo"
+    """Project or experiment under which trackers file the run."""
+    cards_every: int = Field(default=20, ge=1)
+    """Steps between responses with their pictures that trackers are shown; `traces_per_step` says how many."""
+    alarms: AlarmConfig = AlarmConfig()
+    """What is told at once when it begins: nothing to learn from, no format, reflection that does harm."""
     freeze_vision: bool = True
     """Leave the vision tower as it is, as the paper does."""
     lora: LoraConfig | None = None
@@ -192,6 +217,13 @@ class RlConfig(Record):
         if sampler is None or sampler.kind == "local" or "importance_cap" in value.model_fields_set:
             return value
         return value.model_copy(update={"importance_cap": _IMPORTANCE_CAP})
+
+    @model_validator(mode="after")
+    def _best(self) -> Self:
+        check_best(self.keep_best, self.patience)
+        if self.keep_best is not None and self.keep_best.lstrip("-").startswith("rl/eval/") and self.eval is None:
+            raise ValueError(f"keep_best: {self.keep_best!r} is logged by held-out evaluation; add an eval block")
+        return self
 
     @model_validator(mode="after")
     def _four_bits(self) -> Self:

@@ -10,26 +10,36 @@ generator state.
 """
 
 from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+from pydantic import Field
 
 from srpo.core.records import Record, Sampling
 from srpo.grading import Grader
-from srpo.policy.load import load_policy, save_policy
-from srpo.policy.optim import Optimizer
+from srpo.policy.load import load_policy
+from srpo.policy.optim import Optimizer, describe_longer
 from srpo.policy.policy import Policy
-from srpo.policy.prompts import PromptEncoder
+from srpo.policy.prompts import PromptEncoder, identity_of, read_prompt, save_model
 from srpo.policy.trained import load_trained
+from srpo.rl.alarms import find_alarms
 from srpo.rl.checks import without_signal
 from srpo.rl.config import RlConfig
 from srpo.rl.metrics import PhaseTimer
-from srpo.rl.problems import ProblemStream, RlProblems, load_rl_problems
+from srpo.rl.problems import ProblemStream, RlProblems, leave_out_long, load_rl_problems, write_rejected
 from srpo.rl.reward import reward_function
 from srpo.rl.roll_ins import AttemptBuffer
 from srpo.rl.sampler import LocalSampler, PolicySampler
-from srpo.rl.train import Progress, RlTrainer, train
+from srpo.rl.train import train
+from srpo.rl.trainer import Progress, RlTrainer
+from srpo.runs.best import BestModel
 from srpo.runs.checkpoint import Checkpoint
 from srpo.runs.directory import RunDir
 from srpo.runs.origin import check_same_data, make_origin
 from srpo.runs.progress import note
+from srpo.runs.rejects import count_rejected
+from srpo.runs.trackers import check_trackers
+from srpo.runs.watch import Alarms, watching
 
 
 class RlSummary(Record):
@@ -50,6 +60,12 @@ class RlSummary(Record):
     """Problems that were left out because their gold answer cannot be graded."""
     metrics: dict[str, float]
     """The last step's row."""
+    rejected: dict[str, dict[str, int]] = Field(default_factory=dict)
+    """What was left out of the data: {where: {reason: number}}."""
+    best: BestModel | None = None
+    """The best model, where `keep_best` asks for it."""
+    ended: str = ""
+    """Why the run ended before its steps did, if it did."""
 
 
 def run(config: RlConfig, run_dir: RunDir) -> RlSummary:
@@ -61,15 +77,20 @@ def run(config: RlConfig, run_dir: RunDir) -> RlSummary:
     """
     if run_dir.finished:
         return RlSummary.model_validate(run_dir.summary())
+    check_trackers(config.trackers)
     problems = load_rl_problems(config)
     checkpoint = run_dir.latest_checkpoint()
     run_dir.total_steps = config.steps
     with Grader(symbolic=config.symbolic, rounded=config.rounded) as grader:
         trainer = open_trainer(config, run_dir, problems, checkpoint, grader)
         start = Progress(checkpoint.step, checkpoint.extra["tokens"]) if checkpoint else Progress(0, 0)
-        with closing(trainer.sampler):
-            reached = train(trainer, run_dir, start)
-    run_dir.save_model(lambda path: save_policy(trainer.policy, path))
+
+        def save(path: Path) -> None:
+            save_model(trainer.policy, trainer.encoder.prompt, path)
+
+        with closing(trainer.sampler), watching(run_dir, config, save, rl_alarms(config, run_dir)) as watch:
+            reached = train(trainer, run_dir, start, watch)
+    run_dir.save_model(save)
     rows = list(run_dir.metrics())
     if (said := without_signal(rows)) is not None:
         note(f"rl: {said}")
@@ -80,9 +101,12 @@ def run(config: RlConfig, run_dir: RunDir) -> RlSummary:
         tokens=reached.tokens,
         seconds=row.pop("time_s"),
         seconds_by_part={part: round(seconds, 3) for part, seconds in trainer.timer.seconds.items()},
-        num_problems=len(problems.train),
+        num_problems=len(trainer.problems.train),
         num_ungradable=problems.num_ungradable,
         metrics=row,
+        rejected=count_rejected(trainer.problems.rejected),
+        best=watch.best,
+        ended=watch.ended or "",
     )
     run_dir.finish(summary.model_dump())
     return summary
@@ -93,8 +117,12 @@ def open_trainer(
 ) -> RlTrainer:
     """Load models and optimizer, at the checkpoint if there is one."""
     extra = checkpoint.extra if checkpoint else {}
-    check_same_data(extra, problems.digest, config.data.label)
+    prompt = read_prompt(config.prompt, config.system, config.model)
+    check_same_data(extra, identity_of(problems.digest, prompt), config.data.label)
     policy = load_trained(config, checkpoint.path if checkpoint else None)
+    encoder = PromptEncoder(policy, prompt, size=config.prompt_cache, max_pixels=config.max_pixels)
+    problems = leave_out_long(problems, encoder, config.max_prompt_tokens)
+    write_rejected(problems, run_dir.path)
     reference = None
     if config.loss.kl_coef > 0 and config.lora is not None:
         reference = policy  # with its adapters off it is the model that the run began with
@@ -107,6 +135,7 @@ def open_trainer(
     optimizer = Optimizer(policy.model, config.optim, config.steps and config.steps * updates)
     if checkpoint:
         optimizer.load(checkpoint.path)
+        _say_longer(config, run_dir, optimizer, Progress(checkpoint.step, extra["tokens"]))
     earlier = AttemptBuffer(config.roll_in_buffer, problems.train)
     if checkpoint:
         earlier.load(checkpoint.path)
@@ -117,13 +146,13 @@ def open_trainer(
         reference=reference,
         sampler=make_sampler(config, policy, run_dir),
         optimizer=optimizer,
-        encoder=PromptEncoder(policy, config.prompt, size=config.prompt_cache, max_pixels=config.max_pixels),
+        encoder=encoder,
         grader=grader,
         reward=reward_function(config),
         problems=problems,
         stream=ProblemStream(problems.train, config.seed, extra.get("position", 0)),
         earlier=earlier,
-        origin=make_origin(run_dir, "rl", config.model, config.prompt, sampling),
+        origin=make_origin(run_dir, "rl", config.model, prompt, sampling),
         timer=PhaseTimer(),
     )
 
@@ -135,3 +164,19 @@ def make_sampler(config: RlConfig, policy: Policy, run_dir: RunDir) -> PolicySam
     from srpo.rl.vllm.sampler import VllmSampler
 
     return VllmSampler(config.sampler, policy, base=config.model, max_pixels=config.max_pixels, run=run_dir.path)
+
+
+def rl_alarms(config: RlConfig, run_dir: RunDir) -> Alarms:
+    """The alarms of a run that begins or goes on."""
+    steps = [row for row in run_dir.metrics() if "rl/groups/sampled" in row]
+    num_responses = config.num_prompts * config.group_size
+    found = partial(find_alarms, responses_per_step=num_responses)
+    return Alarms("rl", config.alarms.window, found, steps, config.alarms.stop)
+
+
+def _say_longer(config: RlConfig, run_dir: RunDir, optimizer: Optimizer, start: Progress) -> None:
+    """What becomes of the learning rate where a run was given more steps or tokens."""
+    optimizer.progress = start.share(config)
+    for field, growth in run_dir.grown.items():
+        if (unit := {"steps": "steps", "token_budget": "tokens"}.get(field)) is not None:
+            note(f"rl: goes on: {describe_longer(config.optim, *growth, unit, optimizer.lr)}")

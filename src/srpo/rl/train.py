@@ -12,28 +12,27 @@ G responses of a group share one pass over prompt and picture; metrics are about
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from srpo.core.records import Origin, Sampling, Trace
+from srpo.core.records import Origin, Trace
 from srpo.policy.lora import adapters_off
-from srpo.policy.optim import Optimizer
 from srpo.policy.prefix import Logprobs
-from srpo.policy.prompts import PromptEncoder, split
+from srpo.policy.prompts import split
 from srpo.policy.recompute import logprobs_in_pieces
-from srpo.policy.trained import save_trained
+from srpo.rl.cards import cards_of
 from srpo.rl.checks import check_mismatch, check_start
 from srpo.rl.config import RlConfig
+from srpo.rl.held_out import evaluate_if_due
 from srpo.rl.losses import Normalizer, policy_loss
-from srpo.rl.metrics import MinibatchStats, PhaseTimer, PieceStats, accuracy_metrics, rollout_metrics, update_metrics
-from srpo.rl.problems import ProblemStream, RlProblems, readable
+from srpo.rl.metrics import MinibatchStats, PieceStats, rollout_metrics, update_metrics
+from srpo.rl.problems import readable
 from srpo.rl.recombine import as_recombined, recombined_groups
-from srpo.rl.reward import RewardFunction
-from srpo.rl.roll_ins import AttemptBuffer, wrong_first_attempts
+from srpo.rl.roll_ins import wrong_first_attempts
 from srpo.rl.rollout import (
     Rollout,
     Trajectory,
@@ -44,82 +43,25 @@ from srpo.rl.rollout import (
     reward_group,
     sample_groups,
     sample_onward,
-    sampling_seed,
 )
-from srpo.rl.sampler import PolicySampler
+from srpo.rl.trainer import Progress, RlTrainer
 from srpo.runs.directory import RunDir
 from srpo.runs.interrupt import Stopped, stop_signal
 from srpo.runs.progress import Bar, progress
+from srpo.runs.watch import Watch
 
 if TYPE_CHECKING:
-    from srpo.grading import Grader
     from srpo.policy.policy import Policy
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RlTrainer:
-    """Everything that a step works with."""
-
-    config: RlConfig
-    policy: "Policy"
-    reference: "Policy | None"
-    """The frozen start model, where KL is paid for."""
-    sampler: PolicySampler
-    """Where responses come from: the policy itself, or a server that follows it."""
-    optimizer: Optimizer
-    encoder: PromptEncoder
-    grader: "Grader"
-    reward: RewardFunction
-    """`core.rewards.reward` with the preset and weights of the config, or a function of the user's own."""
-    problems: RlProblems
-    stream: ProblemStream
-    """Deals out the problems to train on. Beside policy and optimizer a step moves this on, and `earlier`."""
-    earlier: AttemptBuffer
-    """Wrong first attempts of earlier steps, for roll-ins."""
-    origin: Origin
-    """Where the traces come from, apart from the step."""
-    timer: PhaseTimer
-
-    def sampling(self, *place: object) -> Sampling:
-        """Settings of the sampling call that happens at `place` in the run."""
-        seed = sampling_seed(self.config.seed, *place)
-        return Sampling(temperature=self.config.temperature, max_tokens=self.config.max_tokens, seed=seed)
-
-    def save(self, path: Path) -> None:
-        """Write what a resumed run loads."""
-        save_trained(self.policy, path)
-        self.optimizer.save(path)
-        self.earlier.save(path)
-
-
-class Progress(NamedTuple):
-    """How far a run is."""
-
-    step: int
-    tokens: int
-    """Generated tokens, dropped groups included, evaluation left out."""
-
-    def is_over(self, config: RlConfig) -> bool:
-        """Whether steps or tokens are used up."""
-        steps_left = config.steps is None or self.step < config.steps
-        tokens_left = config.token_budget is None or self.tokens < config.token_budget
-        return not (steps_left and tokens_left)
-
-    def share(self, config: RlConfig) -> float:
-        """How much of the run is over, between 0 and 1: of its steps or its tokens, whichever end sooner."""
-        by_steps = self.step / config.steps if config.steps else 0.0
-        by_tokens = self.tokens / config.token_budget if config.token_budget else 0.0
-        return max(by_steps, by_tokens)
-
-
-def train(trainer: RlTrainer, run_dir: RunDir, reached: Progress) -> Progress:
-    """Go on from `reached` until steps or tokens are used up."""
+def train(trainer: RlTrainer, run_dir: RunDir, reached: Progress, watch: Watch) -> Progress:
+    """Go on from `reached` until steps, tokens or patience are used up."""
     config, optimizer = trainer.config, trainer.optimizer
     total, done = (config.steps, reached.step) if config.steps is not None else (config.token_budget, reached.tokens)
     with stop_signal() as stop, progress(total, "rl", done=done) as bar:
         if reached.step == 0 and (held_out := evaluate_if_due(trainer, 0)):
-            run_dir.log(0, held_out)
-        while not reached.is_over(config):
+            watch.log(0, held_out, complete=False)
+        while not (reached.is_over(config) or watch.ended):
             step = reached.step + 1
             optimizer.progress = reached.share(config)
             lr = optimizer.lr
@@ -129,18 +71,24 @@ def train(trainer: RlTrainer, run_dir: RunDir, reached: Progress) -> Progress:
                 check_start(config, trainer.policy, rollout)
             rollout = add_advantages(rollout, config)
             minibatches = update(trainer, rollout.kept, step)  # loss, backward, step
-            run_dir.append_traces(choose_traces(rollout, step, config.traces_per_step))
+            traces = choose_traces(rollout, step, config.traces_per_step)
+            run_dir.append_traces(traces)
             held_out = evaluate_if_due(trainer, step)
 
             reached = Progress(step, reached.tokens + rollout.num_tokens)
             weighs = config.loss.importance_cap is not None
             learned = rollout_metrics(rollout) | {"rl/lr": lr} | update_metrics(minibatches, weighs=weighs)
-            run_dir.log(step, learned | {"rl/tokens": reached.tokens} | held_out)
+            watch.log(step, learned | {"rl/tokens": reached.tokens} | held_out)
+            if step % config.cards_every == 0:
+                watch.show(step, partial(cards_of, traces))
             _show(bar, config, learned, rollout.num_tokens)
 
-            if stop.requested or (step % config.checkpoint_every == 0 and not reached.is_over(config)):
+            is_over = reached.is_over(config) or watch.ended
+            if is_over or stop.requested or watch.stops or step % config.checkpoint_every == 0:
                 extra = {"position": trainer.stream.position, "tokens": reached.tokens, "data": trainer.problems.digest}
                 run_dir.checkpoint(step, trainer.save, extra)
+            if watch.stops:
+                raise ValueError(f"stopped after step {step}, the state is saved; {watch.stops}. --alarms.stop decides")
             if stop.requested:
                 raise Stopped(f"after step {step}")
     return reached
@@ -315,27 +263,6 @@ def with_checked_logprobs(
     if gap <= config.mismatch_tolerance and config.loss.importance_cap is None:
         return groups_P
     return [first, *(_with_own_logprobs(policy, group, config) for group in groups_P[1:])]
-
-
-def evaluate_if_due(trainer: RlTrainer, step: int) -> dict[str, float]:
-    """Accuracy on held-out problems, sampled with the same random numbers every time; nothing between evaluations."""
-    config, timer = trainer.config, trainer.timer
-    if config.eval is None or step % config.eval.every:
-        return {}
-    held_out = trainer.problems.held_out
-    size = min(config.prompt_cache, len(held_out))
-    encoder = PromptEncoder(trainer.policy, config.prompt, size=size, max_pixels=config.max_pixels)
-    traces: list[Trace] = []
-    for place in range(0, len(held_out), config.num_prompts):
-        sampling = trainer.sampling("eval", place)
-        problems_P = readable(encoder, held_out[place : place + config.num_prompts])
-        with timer("sample"):
-            sampled_P = sample_groups(trainer.sampler, encoder, problems_P, config.eval.num_samples, sampling)
-        with timer("grade"):
-            for sampled in sampled_P:
-                group = grade_group(trainer.policy, trainer.grader, sampled, config.style, trainer.origin)
-                traces += group.traces if group.is_graded else []
-    return accuracy_metrics(traces, "rl/eval")
 
 
 def choose_traces(rollout: Rollout, step: int, count: int) -> list[Trace]:

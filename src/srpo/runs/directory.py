@@ -28,7 +28,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, SupportsFloat
+from typing import Any, NamedTuple, Self, SupportsFloat
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError
@@ -42,6 +42,13 @@ from srpo.runs.provenance import provenance
 from srpo.runs.reader import CONFIG, METRICS, STATE, SUMMARY, TRACES, RunConfig, RunReader, State, read_run_config
 
 
+class Growth(NamedTuple):
+    """A length that a run has more of than it began with."""
+
+    before: int
+    now: int
+
+
 class RunDir(RunReader):
     """A run directory that this process writes."""
 
@@ -53,6 +60,8 @@ class RunDir(RunReader):
         self._lock = lock
         self.finished = (path / SUMMARY).exists()
         """True when the run was already complete when it was opened; nothing more can be written then."""
+        self.grown: dict[str, Growth] = {}
+        """Lengths that the run was given more of when it was opened, by field."""
         checkpoint = None if self.finished else self.latest_checkpoint()
         if not self.finished:
             self._cut_back(checkpoint)
@@ -75,6 +84,7 @@ class RunDir(RunReader):
         total_steps: int | None = None,
         keep: int = 2,
         may_change: Collection[str] = (),
+        may_grow: Collection[str] = (),
     ) -> Self:
         """Start a run in `path`, go on with one that was stopped there, or open one that is finished.
 
@@ -86,6 +96,8 @@ class RunDir(RunReader):
             keep: How many of the newest checkpoints stay on disk, at least 1.
             may_change: Dotted fields of the configuration that decide nothing about the results; a run goes on with
                 other values, and keeps the first ones in its `config.json`.
+            may_grow: Dotted fields that say how long a run is. With more, a run goes on from its newest checkpoint, a
+                finished one too, and `config.json` has the new number; `grown` tells.
 
         Raises:
             ValueError: the directory holds something that is not a run, a run of another stage, or results of another
@@ -102,15 +114,21 @@ class RunDir(RunReader):
             files.remove_leftovers(path)
             wanted = json.loads(config.model_dump_json())
             stored = read_run_config(path) if (path / CONFIG).exists() else None
+            grown: dict[str, Growth] = {}
             if stored is not None and (stored.stage != stage or _has_results(path)):
-                _check_same(path, stored, stage, config, may_change)
+                _check_same(path, stored, stage, config, {*may_change, *may_grow})
+                grown = _growth(path, stored.config, wanted, may_grow)
+                if grown:
+                    stored = _reopen(path, stored, wanted, grown)
             elif stored is None or stored.config != wanted:
                 stored = RunConfig(stage=stage, config=wanted, provenance=provenance())
                 files.write_atomic(path / CONFIG, stored.model_dump_json(indent=1) + "\n")
             (path / "checkpoints").mkdir(exist_ok=True)
             files.remove_leftovers(path / "checkpoints")
             prune(path / "checkpoints", keep)
-            return cls(path, stored, total_steps=total_steps, keep=keep, lock=lock)
+            run = cls(path, stored, total_steps=total_steps, keep=keep, lock=lock)
+            run.grown = grown
+            return run
         except BaseException:
             lock.release()
             raise
@@ -271,6 +289,39 @@ def _as_of_today(stored: dict[str, Any], kind: type[BaseModel]) -> dict[str, Any
     except ValidationError:  # it has fields or values that are no more: the difference names one of them
         return stored
     return found
+
+
+def _growth(path: Path, old: Mapping[str, Any], new: Mapping[str, Any], may_grow: Collection[str]) -> dict[str, Growth]:
+    """Which lengths became longer; ValueError where one became shorter, appeared or went away."""
+    grown: dict[str, Growth] = {}
+    for field in may_grow:
+        before, now = old.get(field), new.get(field)
+        if before == now:
+            continue
+        if before is None or now is None or now < before:
+            raise ValueError(
+                f"{str(path)!r} holds a run with another configuration: {field} is {before} there and {now} now. A run "
+                "goes on with more, never with less; set it back, or choose another --out"
+            )
+        grown[field] = Growth(before, now)
+    return grown
+
+
+def _reopen(path: Path, stored: RunConfig, wanted: dict[str, Any], grown: Mapping[str, Growth]) -> RunConfig:
+    """Make a run that may have finished one that is to go on."""
+    if not list_checkpoints(path / "checkpoints"):
+        more = ", ".join(f"{field} {growth.now}" for field, growth in grown.items())
+        raise ValueError(
+            f"{str(path)!r} has no checkpoint from which it could go on to {more}; choose another --out, or start from "
+            "its model"
+        )
+    longer = stored.config | {name: wanted[name] for name in grown}
+    stored = stored.model_copy(update={"config": longer})
+    # In this order a kill in between leaves a run that is not finished, and the same command goes on.
+    (path / SUMMARY).unlink(missing_ok=True)
+    files.sync_directory(path)
+    files.write_atomic(path / CONFIG, stored.model_dump_json(indent=1) + "\n")
+    return stored
 
 
 def _first_difference(old: object, new: object, field: str, may_change: Collection[str]) -> tuple[str, str, str] | None:

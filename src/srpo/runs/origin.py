@@ -4,18 +4,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from srpo import __version__
-from srpo.core.prompts import prompt_named
+from srpo.core.prompts import Prompt, as_prompt
 from srpo.core.records import Origin, Sampling, Stage
 from srpo.runs.directory import RunDir
 
 
-def make_origin(run: RunDir, stage: Stage, model: str, prompt: str, sampling: Sampling) -> Origin:
+def make_origin(run: RunDir, stage: Stage, model: str, prompt: str | Prompt, sampling: Sampling) -> Origin:
     """The origin that all traces of a run share."""
     return Origin(
         stage=stage,
         model=model,
         sampling=sampling,
-        prompt=prompt_named(prompt).label,
+        prompt=as_prompt(prompt).label,
         srpo_version=__version__,
         # Of the process that began the run: a resumed one must write the same traces.
         commit=run.config.provenance.commit,
@@ -23,8 +23,9 @@ def make_origin(run: RunDir, stage: Stage, model: str, prompt: str, sampling: Sa
 
 
 def check_same_data(extra: Mapping[str, Any], digest: str, label: str) -> None:
-    """Raise ValueError when a resumed run would go on with other problems than it began with."""
+    """Raise ValueError when a resumed run would go on with other problems or another prompt than it began with."""
     if extra and extra["data"] != digest:
         raise ValueError(
-            f"{label}: the problems are not those that this run began with; choose another --out, or restore the data"
+            f"{label}: the problems, or the prompt around them, are not those that this run began with; choose another "
+            "--out, or restore them"
         )

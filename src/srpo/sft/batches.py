@@ -8,11 +8,12 @@ import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from srpo.policy.prompts import identity_of
 from srpo.runs.progress import note
 from srpo.runs.reader import TORN, has_torn_trace, load_traces, trace_file
 from srpo.runs.rejects import fingerprint
 from srpo.sft.config import SftConfig
-from srpo.sft.examples import Examples, make_examples
+from srpo.sft.examples import Examples, make_examples, prompt_of
 from srpo.sft.first_answers import HELD_BACK, HeldOut, hold_out
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class SftPlan(NamedTuple):
     batches: list[list[int]]
     """Indices of the examples of every optimizer step."""
     digest: str
-    """Hash of the targets, by which a resumed run notices that its traces changed."""
+    """Hash of the targets, and its prompt, by which a resumed run notices that they changed."""
     held_out: HeldOut | None = None
     """What is asked before and after, where the config wants that."""
 
@@ -53,7 +54,8 @@ def plan_sft(config: SftConfig, policy: "Policy") -> SftPlan:
     digest = hashlib.sha256(repr([example.tokens for example in examples.kept]).encode())
     if held_out:
         digest.update(fingerprint(held_out.problems).encode())
-    return SftPlan(examples, batches[: config.max_steps], digest.hexdigest(), held_out)
+    identity = identity_of(digest.hexdigest(), prompt_of(config))
+    return SftPlan(examples, batches[: config.max_steps], identity, held_out)
 
 
 def plan_batches(

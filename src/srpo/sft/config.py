@@ -8,8 +8,14 @@ from srpo.config.fields import Spelling
 from srpo.core.prompts import PromptName
 from srpo.core.records import Record, Style
 from srpo.data.config import SourceConfig
-from srpo.policy.config import LoraConfig, OptimConfig, TrainedDtype
+from srpo.policy.config import LoraConfig, OptimConfig, PromptChoice, TrainedDtype
+from srpo.runs.best import check_best
+from srpo.runs.trackers import TrackerName
 
+SFT_MAY_GROW = ("epochs", "max_steps", "patience")
+"""With more of these a run goes on, a finished one too."""
+SFT_MAY_CHANGE = ("trackers", "tracker_project")
+"""These decide nothing about what is learned: a stopped run may go on with others."""
 FirstAttemptLoss = Literal["all", "right", "none"]
 
 
@@ -50,8 +56,13 @@ class SftConfig(Record):
     style: Style = "reflective"
     """`reflective` learns the five blocks, `single` learns one think and one answer. Traces of the other style are
     left out and counted."""
-    prompt: PromptName = "reflective"
-    """Name of the prompt text; use the same one for `rl` and `eval`."""
+    prompt: PromptChoice = "reflective"
+    """Prompt around the question: a name, or `{file: PATH}` for one of your own. It is saved with the model, and `rl`
+    and `eval` take it from there."""
+    system: str = ""
+    """System turn before the question; empty leaves it to the model's chat template."""
+    max_prompt_tokens: int | None = Field(default=None, ge=1)
+    """Traces whose prompt, pictures included, has more tokens are left out and counted."""
     first_attempt_loss: FirstAttemptLoss = "all"
     """Which first attempts are imitated: `all` is the paper's way and keeps the policy's own distribution of first
     answers; `right` imitates only those that are right, which lifts the first answer; `none` lets the first answer
@@ -96,8 +107,23 @@ class SftConfig(Record):
     """Type of the weights; `auto` is bfloat16 on a GPU that has it. The optimizer keeps float32 masters of them."""
     autocast: Literal["bfloat16"] | None = None
     """Type that forward passes compute in, where it is not that of the weights."""
+    keep_best: str | None = None
+    """Metric by which the best model is kept in `best/`, beside the last one in `model/` (any that
+    is logged); with a minus before it, `-sft/loss`, less is better."""
+    patience: int | None = Field(default=None, ge=1)
+    """The run ends when this many values of `keep_best` in a row were not better than the best one."""
+    trackers: tuple[TrackerName, ...] = ()
+    """Who else is told, beside `metrics.jsonl`: tensorboard (files in the run directory), wandb, trackio, mlflow. Each
+    must be installed; one that fails is told once and never ends the run."""
+    tracker_project: str = "srpo"
+    """Project or experiment under which trackers file the run."""
     seed: int = 0
     """Seeds the order of the traces."""
+
+    @model_validator(mode="after")
+    def _best(self) -> Self:
+        check_best(self.keep_best, self.patience)
+        return self
 
     @model_validator(mode="after")
     def _four_bits(self) -> Self:

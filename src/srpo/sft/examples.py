@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from srpo.core.prompts import Prompt
 from srpo.core.records import Attempt, Problem, Response, Trace
 from srpo.core.response import render, render_attempt
 from srpo.policy.policy import first_attempt_tokens
+from srpo.policy.prompts import PromptEncoder, read_prompt
 from srpo.sft.config import FirstAttemptLoss, SftConfig
 
 if TYPE_CHECKING:
@@ -48,7 +50,10 @@ def make_examples(traces: Sequence[Trace], policy: "Policy", config: SftConfig) 
     """Turn traces into examples for `policy`'s tokenizer; raises ValueError when none is left."""
     kept: list[Example] = []
     dropped: Counter[str] = Counter()
-    for trace in traces:
+    asked = _askable(traces, policy, config)
+    if num_long := len(traces) - len(asked):
+        dropped[f"longer than max_prompt_tokens {config.max_prompt_tokens}"] = num_long
+    for trace in asked:
         target = _target(trace, config)
         if target is None:
             dropped[f"not of style {config.style!r}" if trace.has_format else "format does not parse"] += 1
@@ -71,6 +76,27 @@ def make_examples(traces: Sequence[Trace], policy: "Policy", config: SftConfig) 
             f"({_describe(dropped)}); check style and max_tokens, or run `srpo reflect` again"
         )
     return Examples(tuple(kept), dict(dropped))
+
+
+def _askable(traces: Sequence[Trace], policy: "Policy", config: SftConfig) -> Sequence[Trace]:
+    """The traces whose prompts are not too long."""
+    if config.max_prompt_tokens is None:
+        return traces
+    encoder = PromptEncoder(policy, prompt_of(config), size=0, max_pixels=config.max_pixels)
+    # Several traces are of one problem, whose picture need not be opened for each.
+    problems = {
+        (trace.problem.question, trace.problem.choices, trace.problem.images): trace.problem for trace in traces
+    }
+    short, _ = encoder.within(list(problems.values()), config.max_prompt_tokens)
+    allowed = {(problem.question, problem.choices, problem.images) for problem in short}
+    return [
+        trace for trace in traces if (trace.problem.question, trace.problem.choices, trace.problem.images) in allowed
+    ]
+
+
+def prompt_of(config: SftConfig) -> Prompt:
+    """The prompt around every question of the run."""
+    return read_prompt(config.prompt, config.system, None)
 
 
 def _target(trace: Trace, config: SftConfig) -> str | None:

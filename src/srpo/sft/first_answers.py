@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from srpo.core.prompts import PROMPTS, PromptName
+from srpo.core.prompts import PROMPTS, Prompt, PromptName
 from srpo.core.records import Problem, Record, Sampling, Trace
 from srpo.core.response import style_of
 from srpo.core.statistics import Estimate, mean, paired_difference
@@ -99,7 +99,7 @@ def hold_out(traces: Sequence[Trace], check: FirstAnswerCheck, config: SftConfig
 
 
 def answer_first(
-    policy: "Policy", problems: Sequence[Problem], prompt: PromptName, check: FirstAnswerCheck, config: SftConfig
+    policy: "Policy", problems: Sequence[Problem], prompt: str | Prompt, check: FirstAnswerCheck, config: SftConfig
 ) -> Answers:
     """Ask `policy` every problem once, and grade its first answers."""
     generator = LocalGenerator(policy, max_pixels=config.max_pixels)

@@ -7,7 +7,7 @@ from srpo.policy.plan import Job
 from srpo.policy.policy import Policy
 from srpo.policy.prompts import PromptEncoder
 from srpo.sft.config import SftConfig
-from srpo.sft.examples import Example
+from srpo.sft.examples import Example, prompt_of
 from srpo.sft.train import accumulate_sft_gradients
 
 
@@ -30,7 +30,7 @@ def _learn(config: SftConfig) -> Learn:
             )
             for number in range(size)
         ]
-        encoder = PromptEncoder(policy, config.prompt, size=0, max_pixels=None)
+        encoder = PromptEncoder(policy, prompt_of(config), size=0, max_pixels=None)
         accumulate_sft_gradients(policy, encoder, batch, size)
         return size
 

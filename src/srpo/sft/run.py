@@ -6,20 +6,24 @@
 A stopped or killed run goes on from its last checkpoint and ends with the same metrics and weights.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srpo.core.records import Record
 from srpo.core.statistics import mean
-from srpo.policy.load import save_policy
-from srpo.policy.optim import Optimizer
-from srpo.policy.prompts import PromptEncoder
+from srpo.policy.optim import Optimizer, describe_longer
+from srpo.policy.prompts import PromptEncoder, save_model
 from srpo.policy.trained import load_trained
+from srpo.runs.best import BestModel
 from srpo.runs.checkpoint import Checkpoint
 from srpo.runs.directory import RunDir
 from srpo.runs.origin import check_same_data
 from srpo.runs.progress import note
+from srpo.runs.trackers import check_trackers
+from srpo.runs.watch import watching
 from srpo.sft.batches import SftPlan, plan_sft
 from srpo.sft.config import SftConfig
+from srpo.sft.examples import prompt_of
 from srpo.sft.first_answers import Answers, FirstAnswers, answer_first, compare_answers
 from srpo.sft.train import SftTrainer, train
 
@@ -53,6 +57,10 @@ class SftSummary(Record):
     """The last step's row."""
     first_answers: FirstAnswers | None = None
     """The first answer before and after, with `check_first_answer`."""
+    best: BestModel | None = None
+    """The best model, where `keep_best` asks for it."""
+    ended: str = ""
+    """Why the run ended before its steps did, if it did."""
 
 
 def run(config: SftConfig, run_dir: RunDir) -> SftSummary:
@@ -64,6 +72,7 @@ def run(config: SftConfig, run_dir: RunDir) -> SftSummary:
     """
     if run_dir.finished:
         return SftSummary.model_validate(run_dir.summary())
+    check_trackers(config.trackers)
     checkpoint = run_dir.latest_checkpoint()
     policy = load_trained(config, checkpoint.path if checkpoint else None)
     plan = plan_sft(config, policy)
@@ -79,27 +88,37 @@ def run(config: SftConfig, run_dir: RunDir) -> SftSummary:
         config=config,
         policy=policy,
         optimizer=optimizer,
-        encoder=PromptEncoder(policy, config.prompt, size=config.prompt_cache, max_pixels=config.max_pixels),
+        encoder=PromptEncoder(policy, prompt_of(config), size=config.prompt_cache, max_pixels=config.max_pixels),
         plan=plan,
-        state={"data": plan.digest} | ({_BEFORE: before} if before is not None else {}),
+        state={"data": plan.digest, "total": len(plan.batches)} | ({_BEFORE: before} if before is not None else {}),
     )
     run_dir.total_steps = len(plan.batches)
-    tokens = train(trainer, run_dir, checkpoint.step if checkpoint else 0)
-    run_dir.save_model(lambda path: save_policy(policy, path))
+    if checkpoint and run_dir.grown:
+        lengths = checkpoint.extra.get("total", checkpoint.step), len(plan.batches)
+        note(f"sft: goes on: {describe_longer(config.optim, *lengths, 'steps', optimizer.lr)}")
+
+    def save(path: Path) -> None:
+        save_model(policy, trainer.encoder.prompt, path)
+
+    with watching(run_dir, config, save) as watch:
+        reached = train(trainer, run_dir, checkpoint.step if checkpoint else 0, watch)
+    run_dir.save_model(save)
     row = list(run_dir.metrics())[-1]
     first_answers = None
     if before is not None:
         first_answers = compare_with(before, config, policy, plan)
-        run_dir.log(len(plan.batches), {_HELD_OUT: first_answers.after})
+        run_dir.log(reached.step, {_HELD_OUT: first_answers.after})
     summary = SftSummary(
         model=str(run_dir.model_path),
-        steps=len(plan.batches),
-        tokens=tokens,
+        steps=reached.step,
+        tokens=reached.tokens,
         seconds=row.pop("time_s"),
         num_examples=len(plan.examples.kept),
         dropped=plan.examples.dropped,
         metrics=row,
         first_answers=first_answers,
+        best=watch.best,
+        ended=watch.ended or "",
     )
     run_dir.finish(summary.model_dump())
     return summary
@@ -122,7 +141,7 @@ def compare_with(before: Answers, config: SftConfig, policy: "Policy", plan: Sft
     check, held_out = config.check_first_answer, plan.held_out
     assert check is not None
     assert held_out is not None
-    after = answer_first(policy, held_out.problems, config.prompt, check, config)
+    after = answer_first(policy, held_out.problems, prompt_of(config), check, config)
     found = compare_answers(held_out.problems, before, after, held_out.prompt_before)
     if found.harmed:
         note(f"sft: warning: the cold start harms what the model could do: {found.tell()}; {_ADVICE}")

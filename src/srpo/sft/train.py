@@ -19,6 +19,7 @@ from srpo.policy.trained import save_trained
 from srpo.runs.directory import RunDir
 from srpo.runs.interrupt import Stopped, stop_signal
 from srpo.runs.progress import progress
+from srpo.runs.watch import Watch
 from srpo.sft.batches import SftPlan
 from srpo.sft.config import SftConfig
 from srpo.sft.examples import Example
@@ -45,6 +46,14 @@ class SftTrainer:
         self.optimizer.save(path)
 
 
+class Reached(NamedTuple):
+    """How far a run got."""
+
+    step: int
+    tokens: int
+    """Target tokens that carried loss."""
+
+
 class SegmentLoss(NamedTuple):
     """What one forward and backward pass found out: sums over tokens, of first attempt and rest, loss or not."""
 
@@ -57,15 +66,17 @@ class SegmentLoss(NamedTuple):
     num_rest: int
 
 
-def train(trainer: SftTrainer, run_dir: RunDir, start: int) -> int:
-    """Run the batches after step `start`; returns the loss tokens of the whole run."""
+def train(trainer: SftTrainer, run_dir: RunDir, start: int, watch: Watch) -> Reached:
+    """Run the batches after step `start`, unless patience ends the run before."""
     config, optimizer = trainer.config, trainer.optimizer
     kept, batches = trainer.plan.examples.kept, trainer.plan.batches
     total = len(batches)
     seen = sum(map(len, batches[:start]))
     tokens = sum(kept[index].num_loss_tokens for batch in batches[:start] for index in batch)
     with stop_signal() as stop, progress(total, "sft", done=start) as bar:
-        for step in range(start + 1, total + 1):
+        step = start
+        while step < total and not watch.ended:
+            step += 1
             batch = [kept[index] for index in batches[step - 1]]
             lr = optimizer.lr
             # Loss and backward, in pieces that fit into memory.
@@ -75,14 +86,14 @@ def train(trainer: SftTrainer, run_dir: RunDir, start: int) -> int:
             seen += len(batch)
             tokens += sum(example.num_loss_tokens for example in batch)
             learned = loss_metrics(pieces) | {"sft/grad_norm": grad_norm, "sft/lr": lr}
-            run_dir.log(step, learned | {"sft/tokens": tokens, "sft/epoch": seen / len(kept)})
+            watch.log(step, learned | {"sft/tokens": tokens, "sft/epoch": seen / len(kept)})
             bar.advance(1, loss=learned["sft/loss"])
 
-            if stop.requested or (step % config.checkpoint_every == 0 and step < total):
+            if stop.requested or step % config.checkpoint_every == 0 or step == total or watch.ended:
                 run_dir.checkpoint(step, trainer.save, trainer.state)
             if stop.requested:
                 raise Stopped(f"after step {step} of {total}")
-    return tokens
+    return Reached(step, tokens)
 
 
 def accumulate_sft_gradients(

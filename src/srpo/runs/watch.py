@@ -1,0 +1,140 @@
+"""Somebody who looks at a run while it works: logs its rows, sounds alarms, keeps the best model, tells trackers.
+
+with watching(run_dir, config, save=..) as watch:
+    while not (over or watch.ended):
+        ...
+        watch.log(step, row)
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from srpo.runs.best import BestKeeper, BestModel
+from srpo.runs.directory import RunDir
+from srpo.runs.progress import note
+from srpo.runs.trackers import SampleCard, TrackerName, Trackers, check_trackers, open_trackers
+
+MetricsRow = Mapping[str, float]
+
+
+class Sounding(Protocol):
+    """An alarm."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in metrics and configs."""
+
+    @property
+    def text(self) -> str:
+        """What it means, and what to do."""
+
+
+class WatchConfig(Protocol):
+    """What the configs of training say about watching."""
+
+    @property
+    def keep_best(self) -> str | None:
+        """Metric by which the best model is kept."""
+
+    @property
+    def patience(self) -> int | None:
+        """Values of it without a better one after which the run ends."""
+
+    @property
+    def trackers(self) -> tuple[TrackerName, ...]:
+        """Who else is told."""
+
+    @property
+    def tracker_project(self) -> str:
+        """Under which project."""
+
+
+class Alarms:
+    """Looks at the last rows of a stage's steps, and tells what begins to sound."""
+
+    def __init__(
+        self,
+        stage: str,
+        window: int,
+        find: Callable[[Sequence[MetricsRow]], Sequence[Sounding]],
+        before: Sequence[MetricsRow],
+        stop: Sequence[str] = (),
+    ) -> None:
+        self._stage, self._find, self._stop = stage, find, stop
+        self._rows: deque[MetricsRow] = deque(before[-window:], maxlen=window)
+        self._sounding = {one.name for one in self._now()}
+        self.stops: str | None = None
+        """Why the run is to stop, if it is."""
+
+    def take(self, row: MetricsRow) -> dict[str, float]:
+        """What the metrics say of the alarms that sound after this row."""
+        self._rows.append(row)
+        now = self._now()
+        for one in now:
+            if one.name not in self._sounding:
+                note(f"{self._stage}: ALARM {one.name}: {one.text}")
+            if one.name in self._stop:
+                self.stops = f"alarm {one.name}: {one.text}"
+        self._sounding = {one.name for one in now}
+        return {f"{self._stage}/alarms/{one.name}": 1.0 for one in now}
+
+    def _now(self) -> Sequence[Sounding]:
+        return self._find(list(self._rows)) if len(self._rows) == self._rows.maxlen else []
+
+
+class Watch:
+    """See the module."""
+
+    def __init__(self, run_dir: RunDir, keeper: BestKeeper | None, trackers: Trackers, alarms: Alarms | None) -> None:
+        self._run_dir, self._keeper, self._trackers, self._alarms = run_dir, keeper, trackers, alarms
+
+    def log(self, step: int, row: MetricsRow, *, complete: bool = True) -> None:
+        """Write down what a step came to; a row that is not `complete` holds an evaluation alone."""
+        told = self._alarms.take(row) if self._alarms is not None and complete else {}
+        row = {**row, **told}
+        self._run_dir.log(step, row)
+        if self._trackers.are_open:
+            self._trackers.log(step, row)
+        if self._keeper is not None:
+            self._keeper.take(step, row, complete=complete)
+
+    def show(self, step: int, cards: Callable[[], Sequence[SampleCard]]) -> None:
+        """Show responses to whoever looks; they are only made where somebody does."""
+        if self._trackers.are_open:
+            self._trackers.show(step, cards())
+
+    @property
+    def ended(self) -> str | None:
+        """Why the run is over before its steps are."""
+        return self._keeper.ended if self._keeper is not None else None
+
+    @property
+    def stops(self) -> str | None:
+        """Why the run is to stop and be looked at."""
+        return self._alarms.stops if self._alarms is not None else None
+
+    @property
+    def best(self) -> BestModel | None:
+        """The best model so far."""
+        return self._keeper.best if self._keeper is not None else None
+
+
+@contextmanager
+def watching(
+    run_dir: RunDir, config: WatchConfig, save: Callable[[Path], object], alarms: Alarms | None = None
+) -> Iterator[Watch]:
+    """Watch a run that begins or goes on; `save` writes its model.
+
+    Raises:
+        ValueError: a tracker is not installed.
+    """
+    check_trackers(config.trackers)
+    keeper = BestKeeper(run_dir, config.keep_best, config.patience, save) if config.keep_best else None
+    trackers = open_trackers(config.trackers, run_dir, project=config.tracker_project)
+    try:
+        yield Watch(run_dir, keeper, trackers, alarms)
+    finally:
+        trackers.close()
