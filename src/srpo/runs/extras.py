@@ -1,6 +1,7 @@
 """Which extra brings a module that a light installation does not have.
 
-`pip install srpo` is enough for grades and rewards, so that it fits into the environments of other trainers. All else is in extras, and what misses one says so.
+`pip install srpo` is enough for grades, rewards and the shims of `srpo.engines`, so that it fits into the environments
+of other trainers. All else is in extras, and what misses one says so.
 """
 
 EXTRAS = {
