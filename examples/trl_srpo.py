@@ -46,3 +46,5 @@ trainer = GRPOTrainer(
 )
 trainer.train()
 trainer.save_state()
+if trainer.accelerator.is_main_process:
+    print(f"{trainer.accelerator.num_processes} processes")
