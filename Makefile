@@ -7,7 +7,7 @@ STAMP := .venv/.installed
 PYTEST := $(BIN)/pytest -q -n 2 --dist loadfile
 # Each test process gets one thread: two processes that share two cores must not spin against each other.
 ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
-CODE := src tests benchmarks scripts recipes .ci
+CODE := src tests benchmarks scripts recipes examples .ci
 
 .PHONY: install demo test unit real-shapes examples check evidence storm soak base vllm-reflect vllm-rl clean
 .DEFAULT_GOAL := install

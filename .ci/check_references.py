@@ -17,7 +17,7 @@ from inspect import cleandoc
 from pathlib import Path
 from typing import NamedTuple
 
-ROOMS = ("src", "tests", "docs", "benchmarks", "scripts", "recipes", ".ci", ".github")
+ROOMS = ("src", "tests", "docs", "benchmarks", "scripts", "recipes", "examples", ".ci", ".github")
 THEIRS = frozenset({
     "calculate_score.py", "eval_utils.py", "auto_scoring_judge.py", "my_rewards.py", "datasets", "lmms_eval",
 })  # fmt: skip

@@ -11,8 +11,10 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+DISTRIBUTIONS = {"swift": "ms-swift"}
 FIVE_BLOCKS = ("<think>", "<answer>", "<reflection>")
 
 
@@ -120,11 +122,46 @@ def check_datasets(out: Path, _: str) -> dict[str, Any]:
     return {"rows": len(rows), "pictures": len(pictures), "through": "load_dataset"}
 
 
+def check_openrlhf(out: Path, model: str) -> dict[str, Any]:
+    """Its prompt dataset and its reader of pictures."""
+    import datasets
+    import transformers
+    from openrlhf.datasets.prompts_dataset import PromptDataset
+    from openrlhf.utils.vlm_utils import load_images
+
+    file = str(out / "openrlhf" / "train.parquet")
+    rows = datasets.load_dataset("parquet", data_files=file, split="train")
+    keys = SimpleNamespace(input_key="prompt", label_key="label", image_key="images", apply_chat_template=True)
+    strategy = SimpleNamespace(args=SimpleNamespace(data=keys), is_rank_0=lambda: False)
+    problems = PromptDataset(rows, transformers.AutoTokenizer.from_pretrained(model), strategy)
+    pictures = 0
+    for _, prompt, label, images in (problems[index] for index in range(len(problems))):
+        found = load_images(images)
+        assert len(found) == prompt.count("<|image_pad|>"), f"{len(found)} pictures for {prompt!r}"
+        assert json.loads(label)["gold"], label
+        pictures += len(found)
+    return {"rows": len(problems), "pictures": pictures, "through": "PromptDataset and load_images"}
+
+
+def check_swift(out: Path, _: str) -> dict[str, Any]:
+    """Its loader of data sets, as `swift rlhf` calls it."""
+    from swift.dataset import load_dataset
+
+    file = str(out / "ms-swift" / "train.parquet")
+    rows, _nothing = load_dataset([file], split_dataset_ratio=0.0, remove_unused_columns=False)
+    for row in rows:
+        assert json.loads(row["solution"])["gold"], "the reward gets no gold"
+        assert len(row["images"]) == row["messages"][0]["content"].count("<image>"), row["messages"]
+    return {"rows": len(rows), "pictures": sum(len(row["images"]) for row in rows), "through": "load_dataset"}
+
+
 CHECKS: dict[str, Callable[[Path, str], dict[str, Any]]] = {
     "llamafactory": check_llamafactory,
     "trl": check_trl,
     "verl": check_verl,
     "datasets": check_datasets,
+    "openrlhf": check_openrlhf,
+    "swift": check_swift,
 }
 
 
@@ -139,4 +176,4 @@ def _check_targets(tokenizer: Any, labels: list[list[int]]) -> None:
 
 if __name__ == "__main__":
     report = CHECKS[sys.argv[1]](Path(sys.argv[2]), sys.argv[3])
-    print(json.dumps({"version": version(sys.argv[1]), **report}))
+    print(json.dumps({"version": version(DISTRIBUTIONS.get(sys.argv[1], sys.argv[1])), **report}))

@@ -17,7 +17,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from benchmarks.export_consumers import CHECKS
-from srpo.export.run import export
+from srpo.export.run import WRITERS, export
 from tests.support.export_run import make_run
 
 HERE = Path(__file__).parent
@@ -45,7 +45,7 @@ def main() -> int:
     pythons = dict(entry.split("=", 1) for entry in arguments.python)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
-        result = export([str(make_run(Path(folder)))], out)
+        result = export([str(make_run(Path(folder)))], out, formats=list(WRITERS))
         print(f"exported {result.num_samples} samples with {result.num_pictures} different pictures")
         results = {name: check(name, pythons.get(name, sys.executable), out) for name in CHECKS}
     for name, (state, text) in results.items():

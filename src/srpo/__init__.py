@@ -102,7 +102,14 @@ if not TYPE_CHECKING:  # a checker must see that other names are not there
         home = next((module for module, names in _HOMES.items() if name in names), None)
         if home is None:
             raise AttributeError(f"module 'srpo' has no attribute {name!r}")
-        value = globals()[name] = getattr(import_module(home), name)
+        try:
+            value = globals()[name] = getattr(import_module(home), name)
+        except ModuleNotFoundError as error:
+            from srpo.runs.extras import what_is_missing
+
+            if (missing := what_is_missing(error)) is None:
+                raise
+            raise ModuleNotFoundError(missing, name=error.name) from error
         return value
 
     def __dir__() -> list[str]:

@@ -95,7 +95,7 @@ def failing(error: BaseException) -> Callable[[list[str]], int]:
             2,
             "error: 'x.jsonl': No such file or directory\n",
         ),
-        (ModuleNotFoundError("no", name="torch"), 2, "install the extra: pip install 'srpo[train]'\n"),
+        (ModuleNotFoundError("no", name="torch"), 2, "install the extra: pip install 'srpo[train]' (or 'srpo[all]')\n"),
     ],
 )
 def test_exit_codes(

@@ -22,8 +22,11 @@ class ExportOptions(Record):
     """Run directories of `srpo reflect`, or `traces.jsonl` files."""
     out: Path
     """A new directory."""
-    format: tuple[Literal["llamafactory", "trl", "verl", "hf", "vlmevalkit"], ...] = ()
-    """What to write (default: the four for trainers); vlmevalkit is predictions for VLMEvalKit to mark."""
+    format: tuple[
+        Literal["llamafactory", "trl", "verl", "hf", "trl-rl", "easyr1", "openrlhf", "ms-swift", "vlmevalkit"], ...
+    ] = ()
+    """What to write (default: the first four); trl-rl, easyr1, openrlhf and ms-swift are problems for GRPO there, and
+    vlmevalkit is predictions for VLMEvalKit to mark."""
     tsv: Path | None = None
     """For vlmevalkit: its own file of the data set."""
     model_name: str = ""
@@ -51,10 +54,10 @@ def export_runs(options: ExportOptions) -> int:
 
 
 def _export_traces(options: ExportOptions) -> int:
-    from srpo.export.run import FORMATS, export
+    from srpo.export.run import USUAL, WRITERS, export
     from srpo.runs.progress import progress
 
-    formats = [name for name in FORMATS if name in (options.format or FORMATS)]
+    formats = [name for name in WRITERS if name in (options.format or USUAL)]
     with progress(None, "export") as bar:
         result = export(options.runs, options.out, formats=formats, prompt=options.prompt, advance=bar.advance)
     if options.as_json:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from importlib import import_module
 
+from srpo.runs.extras import what_is_missing
 from srpo.runs.interrupt import Stopped, resume_command, signals_interrupt
 from srpo.runs.secrets import hiding_stderr
 
@@ -37,8 +38,6 @@ TRAINING = frozenset({"demo", "reflect", "sft", "rl", "eval", "plan"})
 """Commands that compute with torch, whose threads have to be configured before it is imported."""
 GO_ON = TRAINING | {"score"}
 """Commands that use what an interrupted one left: its checkpoints, and answers that it paid for."""
-TRAIN_EXTRA = frozenset({"torch", "transformers", "safetensors"})
-"""Modules that a light installation does not have."""
 
 OK, BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 0, 2, 130, 141
 
@@ -62,9 +61,9 @@ def _main(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except ModuleNotFoundError as error:
-        if error.name not in TRAIN_EXTRA:
+        if (missing := what_is_missing(error)) is None:
             raise
-        return _fail(f"this needs {error.name}, which is not installed; install the extra: pip install 'srpo[train]'")
+        return _fail(missing)
     except (ValueError, OSError) as error:
         if os.environ.get("SRPO_TRACEBACK"):
             raise

@@ -13,8 +13,8 @@ only their ratio matters.
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Any, NamedTuple, Self
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -23,9 +23,7 @@ from srpo.config.fields import Positional, Spelling
 from srpo.core.records import (
     OUTCOMES,
     FormatError,
-    GradedText,
     Outcome,
-    Problem,
     Record,
     Response,
     Reward,
@@ -34,11 +32,12 @@ from srpo.core.records import (
     outcome_of,
 )
 from srpo.core.response import first_attempt_end, parse
-from srpo.core.rewards import Preset, reward
+from srpo.core.rewards import Preset, pay
 from srpo.data.jsonl import GoldRow, Located, PlainText, read_jsonl
 from srpo.rl.config import current_preset
 
-Score = Callable[[Problem, str, Style], GradedText]
+if TYPE_CHECKING:
+    from srpo.grading import Score
 
 _CJK = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _TOKEN = re.compile(rf"</?(?:think|answer|reflection)>|[{_CJK}]|[^\W{_CJK}]+|[^\w\s]")
@@ -117,10 +116,7 @@ class Result(NamedTuple):
 def reward_file(options: RewardOptions) -> int:
     """Print what each row earns, ungradable golds included. ValueError names file and line of a bad row."""
     rows = list(read_jsonl(options.file, RewardRow))
-    # Graders are loaded when they are needed; a bad row does not need them.
-    from srpo.grading import RULES_ONLY
-
-    results = [reward_row(row, options.preset, options.style, RULES_ONLY.grade_response) for row in rows]
+    results = [reward_row(row, options.preset, options.style) for row in rows]
     if options.as_json:
         for result in results:
             print(json.dumps(result.as_json(), ensure_ascii=False))
@@ -129,29 +125,24 @@ def reward_file(options: RewardOptions) -> int:
     return 0
 
 
-def reward_row(found: Located[RewardRow], preset: Preset, style: Style | None, score: Score) -> Result:
-    """Grade and reward one row; `score(problem, text, style)` parses and grades."""
+def reward_row(found: Located[RewardRow], preset: Preset, style: Style | None, score: "Score | None" = None) -> Result:
+    """Grade and reward one row; by the rules alone, unless `score(problem, text, style)` is given."""
+    # Graders are loaded when they are needed; a bad row does not need them.
+    from srpo.grading import RULES_ONLY, case_of
+
     row = found.row
     if style is None:
         plain = preset == "answer" and not isinstance(parse(row.response), Response)
         style = "single" if plain else "reflective"
-    scored = score(row.problem(found.place), row.response, style)
-    earned = reward(
-        preset,
-        text=row.response,
-        parsed=scored.parsed,
-        first=scored.first_grade,
-        final=scored.final_grade,
-        tokens=row.tokens,
-        style=style,
-    )
+    case = case_of(row.problem(found.place), row.response, row.tokens, style, score or RULES_ONLY.grade_response)
+    earned = pay(case, preset)
     note = None
     if earned is None:
-        grade = scored.final_grade if scored.first_grade.counts else scored.first_grade
+        grade = case.final if case.first.counts else case.first
         note = f"{grade.verdict}: {grade.reason}"
-    elif isinstance(scored.parsed, FormatError):
-        note = f"format: at character {scored.parsed.where}, {scored.parsed.what}"
-    return Result(row.id, earned, outcome_of(scored.first_grade, scored.final_grade), note)
+    elif isinstance(case.parsed, FormatError):
+        note = f"format: at character {case.parsed.where}, {case.parsed.what}"
+    return Result(row.id, earned, outcome_of(case.first, case.final), note)
 
 
 def rough_length(text: str) -> int:

@@ -22,6 +22,8 @@ Verdict = Literal["correct", "incorrect", "ungradable", "undecided"]
 """`ungradable`: the gold is of no use; `undecided`: computer algebra ran out of its CPU time. Neither counts."""
 Outcome = Literal["right→right", "wrong→right", "right→wrong", "wrong→wrong"]
 OUTCOMES: tuple[Outcome, ...] = ("right→right", "wrong→right", "right→wrong", "wrong→wrong")
+OUTCOME_KEYS: dict[Outcome, str] = dict(zip(OUTCOMES, ("r2r", "w2r", "r2w", "w2w"), strict=True))
+"""Names of the transitions in metrics."""
 Stage = Literal["base", "reflect", "sft", "rl", "eval"]
 Style = Literal["reflective", "single"]
 """`reflective`: the five blocks of docs/design.md#the-response; `single`: one think and one answer, for plain GRPO."""

@@ -16,7 +16,7 @@ Unlike the authors' regular expressions, the scanner never goes back: a text of 
 in it, and `<answer>7</answer>` needs no blanks around the 7.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from srpo.core.cleaning import clean_response, tags_of, without_end_token
@@ -81,6 +81,22 @@ def first_attempt_end(text: str) -> int | None:
     is none.
     """
     return next((tag.end for tag in tags_of(text) if tag.name == "answer" and tag.closing), None)
+
+
+def leading_tokens(decode: Callable[[Sequence[int]], str], token_ids: Sequence[int], num_chars: int) -> int:
+    """Smallest number of leading tokens whose text has at least `num_chars` characters.
+
+    >>> leading_tokens(lambda ids: "ab" * len(ids), [1, 2, 3], 3)
+    2
+    """
+    low, high = 0, len(token_ids)
+    while low < high:
+        middle = (low + high) // 2
+        if len(decode(token_ids[:middle])) >= num_chars:
+            high = middle
+        else:
+            low = middle + 1
+    return low
 
 
 def pieces(text: str) -> Pieces:

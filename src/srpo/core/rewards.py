@@ -78,6 +78,26 @@ class RewardCase(NamedTuple):
     style: Style
 
 
+def pay(
+    case: RewardCase, preset: Preset, *, weights: Mapping[str, float] | None = None, length_floor: int = 0
+) -> Reward | None:
+    """What a graded response earns: `reward` of a `RewardCase`; None when it has no grade.
+
+    Local RL, `srpo reward` and the shims of `srpo.engines` all take their numbers from here.
+    """
+    return reward(
+        preset,
+        text=case.text,
+        parsed=case.parsed,
+        first=case.first,
+        final=case.final,
+        tokens=case.tokens,
+        style=case.style,
+        weights=weights,
+        length_floor=length_floor,
+    )
+
+
 def reward(
     preset: Preset,
     *,

@@ -19,6 +19,10 @@ _LOAD = {
     "llamafactory": f"`--dataset_dir llamafactory --dataset {llamafactory.NAME}`",
     "trl": '`load_dataset("parquet", data_files="trl/train.parquet")`, as it is, into `SFTTrainer`',
     "verl": "`data.train_files=verl/sft.parquet` (multi-turn SFT), `verl/rl.parquet` (one row per problem)",
+    "trl-rl": '`load_dataset("parquet", data_files="trl-rl/train.parquet")` into `GRPOTrainer`, one row per problem',
+    "easyr1": "`data.train_files=easyr1/train.parquet data.prompt_key=prompt data.answer_key=answer`",
+    "openrlhf": "`--data.prompt_dataset openrlhf/train.parquet --data.input_key prompt --data.label_key label`",
+    "ms-swift": "`--dataset ms-swift/train.parquet`, with the reward `srpo` of `examples/ms_swift_srpo.py`",
     "hf": f'`load_dataset(".")`, one row per trace (`data/{hf.DATA_FILE}`)',
 }
 

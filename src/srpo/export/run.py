@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from srpo.core.records import Record
+from srpo.export import problems
 from srpo.export.card import Counts, card
 from srpo.export.hf import HuggingFace
 from srpo.export.llamafactory import LlamaFactory
@@ -21,9 +22,12 @@ from srpo.export.verl import Verl
 from srpo.runs.files import make_directory_atomic
 from srpo.runs.reader import trace_file
 
-Format = Literal["llamafactory", "trl", "verl", "hf"]
-FORMATS: tuple[Format, ...] = ("llamafactory", "trl", "verl", "hf")
+Format = Literal["llamafactory", "trl", "verl", "hf", "trl-rl", "easyr1", "openrlhf", "ms-swift"]
+USUAL: tuple[Format, ...] = ("llamafactory", "trl", "verl", "hf")
+"""What is written unless one asks for others."""
 CARD = "README.md"
+_FOLDERS: dict[Format, str] = {"hf": "data"}
+"""The place in which the hub looks for data."""
 
 
 class Export(Protocol):
@@ -32,6 +36,18 @@ class Export(Protocol):
     def add(self, sample: Sample) -> None:
         """Append one sample."""
         ...
+
+
+WRITERS: dict[Format, Callable[[Path], AbstractContextManager[Export]]] = {
+    "llamafactory": LlamaFactory,
+    "trl": Trl,
+    "verl": Verl,
+    "hf": HuggingFace,
+    "trl-rl": problems.trl_rl,
+    "easyr1": problems.easyr1,
+    "openrlhf": problems.openrlhf,
+    "ms-swift": problems.ms_swift,
+}
 
 
 class ExportResult(Record):
@@ -53,7 +69,7 @@ def export(
     places: Iterable[str],
     out: Path,
     *,
-    formats: Sequence[Format] = FORMATS,
+    formats: Sequence[Format] = USUAL,
     prompt: str | None = None,
     advance: Callable[[], object] = lambda: None,
 ) -> ExportResult:
@@ -79,7 +95,7 @@ def export(
     def fill(folder: Path) -> None:
         nonlocal pictures
         with ExitStack() as stack:
-            writers = [stack.enter_context(_open(name, folder)) for name in formats]
+            writers = [stack.enter_context(WRITERS[name](folder / _FOLDERS.get(name, name))) for name in formats]
             manifest = stack.enter_context(Manifest(folder))
             for item in iter_samples(files, prompt):
                 counts.take(item)
@@ -104,16 +120,3 @@ def export(
         left_out=dict(counts.left_out),
         examples=tuple(counts.examples),
     )
-
-
-def _open(name: Format, folder: Path) -> AbstractContextManager[Export]:
-    match name:
-        case "llamafactory":
-            return LlamaFactory(folder / name)
-        case "trl":
-            return Trl(folder / name)
-        case "verl":
-            return Verl(folder / name)
-        case "hf":
-            # The place in which the hub looks for data.
-            return HuggingFace(folder / "data")

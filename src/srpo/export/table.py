@@ -15,6 +15,7 @@ _ROWS, _BYTES = 256, 32 << 20
 TEXT: Any = {"dtype": "string", "_type": "Value"}
 TURNS: Any = [{"role": TEXT, "content": TEXT}]
 IMAGES: Any = [{"_type": "Image"}]
+BYTES: Any = [{"dtype": "binary", "_type": "Value"}]
 """Types as `datasets.Features` writes them; a list of one stands for a list."""
 
 
@@ -31,9 +32,11 @@ class ParquetTable:
         self._num_bytes = 0
 
     def write(self, row: Mapping[str, Any]) -> None:
-        """Append one row; pictures are `{"bytes": ..}`."""
+        """Append one row; pictures are `{"bytes": ..}`, or bytes."""
         self._rows.append(row)
-        self._num_bytes += sum(len(picture["bytes"]) for picture in row.get("images", ()))
+        self._num_bytes += sum(
+            len(picture if isinstance(picture, bytes) else picture["bytes"]) for picture in row.get("images", ())
+        )
         if len(self._rows) >= _ROWS or self._num_bytes >= _BYTES:
             self._flush()
 

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from srpo.data.seen import Seen
+from srpo.export.problems import is_new
 from srpo.export.samples import Sample, without_placeholders
 from srpo.export.table import IMAGES, TEXT, TURNS, ParquetTable
 
@@ -52,8 +53,7 @@ class Verl:
         prompt = {"role": "user", "content": sample.placed_prompt}
         self._sft.write({"messages": [prompt, {"role": "assistant", "content": sample.target}], "images": images})
         problem = sample.problem
-        # Two data sets may use the same id.
-        if self._seen.first("problem", f"{problem.id}\n{problem.question}", problem.id) is not None:
+        if not is_new(self._seen, problem):
             return
         extra = {
             "split": "train",

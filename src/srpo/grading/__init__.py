@@ -5,7 +5,7 @@ What other rooms use is here; `prose` and `formulas` are for benchmarks with rul
 
 from srpo.grading.answers import extract_answer
 from srpo.grading.bare import bare_answer, folded_answer, is_plain_number
-from srpo.grading.grader import RULES_ONLY, Grader, grade, grade_with
+from srpo.grading.grader import RULES_ONLY, Grader, Score, case_of, grade, grade_with
 from srpo.grading.rules.choices import chosen_letters
 from srpo.grading.rules.compare import says_the_same
 from srpo.grading.rules.golds import classify_gold, grade_gold
@@ -15,7 +15,9 @@ __all__ = [
     "RULES_ONLY",
     "Grader",
     "OutOfTime",
+    "Score",
     "bare_answer",
+    "case_of",
     "chosen_letters",
     "classify_gold",
     "extract_answer",

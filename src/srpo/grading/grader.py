@@ -14,8 +14,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
-from srpo.core.records import FormatError, Grade, GradedText, Problem, Style
+from srpo.core.records import FormatError, Grade, GradedText, Problem, Style, TokenCounts
 from srpo.core.response import parse, parse_attempt, pieces
+from srpo.core.rewards import RewardCase
 from srpo.grading.rules.choices import names_another
 from srpo.grading.rules.route import Aids, SymbolicVerifier, grade_answer
 from srpo.grading.symbolic import SymbolicPool
@@ -92,6 +93,27 @@ RULES_ONLY: Final = Grader(symbolic=False)
 def grade(problem: Problem, text: str) -> Grade:
     """Grade by the rules alone; see `Grader.grade`."""
     return RULES_ONLY.grade(problem, text)
+
+
+Score = Callable[[Problem, str, Style], GradedText]
+"""`Grader.grade_response`, or a rule of somebody else's."""
+
+
+def case_of(
+    problem: Problem, text: str, tokens: TokenCounts, style: Style, score: Score = RULES_ONLY.grade_response
+) -> RewardCase:
+    """Parse and grade a text: all that `core.rewards.pay` needs to know of it.
+
+    It stands here and not beside `pay` because core grades nothing.
+
+        >>> from srpo.core.rewards import pay
+        >>> problem, tokens = Problem(id="1", question="3+4?", answer="7"), TokenCounts(prompt=9, total=7)
+        >>> case = case_of(problem, "<think>3+4</think><answer>7</answer>", tokens, "single")
+        >>> {term.name: term.value for term in pay(case, "answer").terms}
+        {'format': 0.5, 'accuracy': 1.0}
+    """
+    graded = score(problem, text, style)
+    return RewardCase(problem, text, graded.parsed, graded.first_grade, graded.final_grade, tokens, style)
 
 
 def grade_with(rule: Rule, text: str, style: Style) -> GradedText:

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from srpo.core.response import first_attempt_end
+from srpo.core.response import first_attempt_end, leading_tokens
 from srpo.policy.families import family_of
 from srpo.policy.processor import EncodedPrompt, Processor
 
@@ -145,14 +145,7 @@ class Policy:
 
     def token_index(self, token_ids: Sequence[int], char_offset: int) -> int:
         """Smallest number of leading tokens whose text has at least `char_offset` characters."""
-        low, high = 0, len(token_ids)
-        while low < high:
-            middle = (low + high) // 2
-            if len(self.decode(token_ids[:middle])) >= char_offset:
-                high = middle
-            else:
-                low = middle + 1
-        return low
+        return leading_tokens(self.decode, token_ids, char_offset)
 
 
 def first_attempt_tokens(policy: "Policy", token_ids: Sequence[int], text: str) -> int | None:

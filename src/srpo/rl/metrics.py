@@ -14,13 +14,10 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from srpo.core.looking import looks_again
-from srpo.core.records import OUTCOMES, Outcome, Response, Trace
+from srpo.core.records import OUTCOME_KEYS, Response, Trace
 from srpo.core.statistics import mean
 from srpo.rl.losses import LossStats
 from srpo.rl.rollout import Rollout
-
-OUTCOME_KEYS: dict[Outcome, str] = dict(zip(OUTCOMES, ("r2r", "w2r", "r2w", "w2w"), strict=True))
-"""Names of the transitions in metrics."""
 
 
 class PhaseTimer:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from srpo.core.records import Reward, Term, outcome_of
-from srpo.core.rewards import RewardCase, reward
+from srpo.core.rewards import RewardCase, pay
 from srpo.rl.config import RlConfig
 
 RewardFunction = Callable[[RewardCase], Reward | None]
@@ -29,17 +29,7 @@ def reward_function(config: RlConfig) -> RewardFunction:
         ValueError: `config.reward` names nothing that can be called.
     """
     if config.reward is None:
-        return lambda case: reward(
-            config.preset,
-            text=case.text,
-            parsed=case.parsed,
-            first=case.first,
-            final=case.final,
-            tokens=case.tokens,
-            style=case.style,
-            weights=config.weights,
-            length_floor=config.length_floor,
-        )
+        return lambda case: pay(case, config.preset, weights=config.weights, length_floor=config.length_floor)
     name, function = config.reward, _load(config.reward)
     return lambda case: _own_reward(name, function, config.weights, case)
 

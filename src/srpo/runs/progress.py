@@ -1,4 +1,4 @@
-"""Progress with time left: a bar on a terminal, plain lines elsewhere, always on stderr.
+"""Progress with time left: a bar on a terminal, plain lines elsewhere or without rich, always on stderr.
 
     with progress(500, "rl") as bar:
         for step in range(500):
@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def progress(total: int | None, description: str, *, done: int = 0) -> Iterator[
         description: What is being done, one or two words.
         done: Items that an earlier process has done already; they do not count for the rate.
     """
-    if not _is_terminal():
+    if not _has_bars():
         lines = _LineBar(total, description, done)
         yield lines
         lines.end()
@@ -126,8 +127,8 @@ def note(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def _is_terminal() -> bool:
-    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+def _has_bars() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and find_spec("rich") is not None
 
 
 class _LineBar:
