@@ -43,7 +43,7 @@ def test_the_base_asks_for_no_other_version_than_the_engine_has(engine: str) -> 
 
 
 def test_extras_bring_what_the_hints_say() -> None:
-    assert set(EXTRAS) | {"all", "dev"} == set(PROJECT["optional-dependencies"])
+    assert set(EXTRAS) | {"all", "dev", "real-shapes"} == set(PROJECT["optional-dependencies"])
     brought = {
         extra: {Requirement(one).name.lower() for one in PROJECT["optional-dependencies"][extra]} for extra in EXTRAS
     }
