@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 from torch import Tensor
 
@@ -45,6 +46,18 @@ class TiledProcessor(Processor):
     def values(self, pixels: Tensor) -> Tensor:
         """Squares as the vision tower reads them, shape (squares, channels, height, width)."""
         return self.looked_up(pixels)
+
+    def resized(self, image: Image.Image) -> npt.NDArray[np.uint8]:
+        """Squares have no common picture that a server could be sent.
+
+        Raises:
+            ValueError: always.
+
+        """
+        raise ValueError(
+            f"a picture of {image.width}x{image.height} is cut into squares by this family and cannot be handed to a "
+            "server as the model sees it; sample with the policy itself"
+        )
 
     def cut(self, images: Sequence[Image.Image]) -> list[CutPicture]:
         """The squares of each picture, and a small copy of the whole where they are several."""
