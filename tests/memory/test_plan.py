@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from srpo.cli.main import main
+from srpo.cli.stage import StageCommand
 from srpo.policy import measure
 from srpo.policy.model_file import read_model_file
 from srpo.policy.plan import Job, MemoryPlan, Target, parse_gpu, plan_memory
 from srpo.rl.config import RlConfig
 from srpo.rl.memory import rl_job
+from srpo.runs.directory import RunDir
 from srpo.sft.config import SftConfig
 from srpo.sft.memory import sft_job
 
@@ -113,6 +116,20 @@ def test_a_run_that_does_not_fit_is_told_what_to_lower(tmp_path: Path, capsys: p
     text = capsys.readouterr().out
     assert "it fits" in text
     assert "largest that fit: micro_prompts 8" in text
+
+
+def test_a_run_that_is_out_of_memory_ends_with_its_plan(tmp_path: Path) -> None:
+    path = write_model(tmp_path, 192, 6)
+
+    def work(_: SftConfig, __: RunDir) -> None:
+        torch.empty(2**50)
+
+    words = ["--model", str(path), "--traces", "x", "--device", "cpu", "--out", str(tmp_path / "run")]
+    words += ["--max_pixels", "80000", "--max_tokens", "64", "--batch_size", "2", "--micro_batch_size", "1"]
+    with pytest.raises(ValueError, match="out of memory") as error:
+        StageCommand("sft", SftConfig, work).run("srpo sft", words)
+    assert "memory of `srpo sft` with model: prompts of" in str(error.value)
+    assert " -> " in str(error.value), "it says what to lower"
 
 
 def test_an_amount_of_memory_is_read_or_refused() -> None:

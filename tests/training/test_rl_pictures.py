@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from srpo.core.records import Problem
+from srpo.policy import prompts
 from srpo.policy.policy import Policy
 from srpo.policy.prompts import PromptEncoder
 from srpo.rl.problems import readable
@@ -38,3 +39,17 @@ def test_prompts_are_kept_up_to_a_bound_and_told_apart_by_content(tiny_policy: P
     assert not torch.equal(one.pixel_values, other.pixel_values), "equal ids must not be taken for equal problems"
     assert encoder.encode_all([second])[0] is other
     assert encoder.encode_all([first])[0] is not one, "only one prompt is kept"
+
+
+def test_prompts_are_kept_up_to_a_number_of_bytes(
+    tiny_policy: Policy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = [problem(name, tmp_path / f"{name}.png") for name in "abc"]
+    for number, one in enumerate(few):
+        Image.new("RGB", (60, 60), (number, 0, 0)).save(one.images[0])
+    encoder = PromptEncoder(tiny_policy, "bare", size=100, max_pixels=None)
+    first, *_ = encoder.encode_all(few)
+    assert encoder.encode_all(few[:1])[0] is first
+    monkeypatch.setattr(prompts, "MOST_KEPT_BYTES", 2 * first.num_bytes)
+    encoder.encode_all(few[1:])
+    assert encoder.encode_all(few[:1])[0] is not first, "two others have its place"

@@ -121,9 +121,10 @@ class Measured:
                 rows = min(most, room.num_prompts * room.num_samples)
                 base = shapes.now
                 with _segments(shapes, policy) as peaks:
-                    pixels = _decode_ends(policy, prompts[: -(-rows // room.num_samples)], rows, room)
+                    own = prompts[: -(-rows // room.num_samples)]
+                    pixels = _decode_ends(policy, own, rows, room, partial(_mark, shapes, peaks))
                 found.append([peak - base for peak in peaks])
-                del prompts
+                del prompts, own
         cache = rows * capacity * cache_bytes_per_token(policy)
         return Moment(self._worst(found), cache, pixels, num_tokens), rows
 
@@ -158,14 +159,17 @@ class _Stand:
             shorten_tower(self.policy)
 
 
-def _decode_ends(policy: Policy, prompts: Sequence[Any], rows: int, room: SamplingRoom) -> int:
+def _decode_ends(
+    policy: Policy, prompts: Sequence[Any], rows: int, room: SamplingRoom, mark: Callable[[], None]
+) -> int:
     """Compute the prompts, and choose and run the last token of every row, for the others take less.
 
-    The bytes of pictures that are kept meanwhile are returned.
+    `mark` is called between the two. The bytes of pictures that are kept meanwhile are returned.
     """
     sampling = room.sampling
     with torch.inference_mode(), policy.autocast():
         prefix = _compute_prompts(policy, prompts, (1 - CACHE_SHARE) * room.free)
+        mark()
         prompt_B = torch.tensor([row // room.num_samples for row in range(rows)])
         uniform_B_T = torch.zeros((rows, sampling.max_tokens), dtype=torch.float64)
         decoder = _Decoder(
@@ -209,12 +213,16 @@ def _make_gradients(policy: Policy) -> None:
             weight.sum().backward()
 
 
+def _mark(shapes: Shapes, peaks: list[int]) -> None:
+    peaks.append(shapes.restart())
+
+
 @contextmanager
 def _segments(shapes: Shapes, policy: Policy) -> Iterator[list[int]]:
     """The peaks before, between and after the entries into the language model."""
     peaks: list[int] = []
     shapes.restart()
-    hook = policy.model.model.language_model.register_forward_pre_hook(lambda *_: peaks.append(shapes.restart()))
+    hook = policy.model.model.language_model.register_forward_pre_hook(lambda *_: _mark(shapes, peaks))
     try:
         yield peaks
         peaks.append(shapes.peak)

@@ -51,6 +51,11 @@ class EncodedPrompt:
         """Length L of the prompt in tokens."""
         return int(self.input_ids.shape[0])
 
+    @property
+    def num_bytes(self) -> int:
+        """What tokens and pictures take."""
+        return self.input_ids.nbytes + (0 if self.pixel_values is None else self.pixel_values.nbytes)
+
 
 class CutPicture(NamedTuple):
     """A picture as a model takes it."""

@@ -66,11 +66,12 @@ def saved_prompt(model: str | Path) -> Prompt | None:
         raise ValueError(f"{str(file)!r} does not hold a prompt ({error}); name one with `prompt`") from error
 
 
-class PromptEncoder:
-    """Encodes problems for one policy and keeps the most recently used ones.
+MOST_KEPT_BYTES = 2**31
+"""Of this machine's memory, for prompts that are kept: a picture of a megapixel takes 3 million."""
 
-    Only the number of kept prompts is bounded: pictures of one data set have similar sizes.
-    """
+
+class PromptEncoder:
+    """Encodes problems for one policy and keeps the most recently used ones: so many, and so many bytes of them."""
 
     def __init__(self, policy: "Policy", prompt: str | Prompt, *, size: int, max_pixels: int | None) -> None:
         self._policy = policy
@@ -78,6 +79,7 @@ class PromptEncoder:
         self._size = size
         self._max_pixels = max_pixels
         self._kept: OrderedDict[tuple[str, tuple[str, ...]], EncodedPrompt] = OrderedDict()
+        self._num_bytes = 0
 
     def of_size(self, size: int) -> "PromptEncoder":
         """Another one for the same prompt, that keeps `size` of them."""
@@ -92,12 +94,14 @@ class PromptEncoder:
             (self.prompt.turns(text), [load_image(ref, max_pixels=self._max_pixels) for ref in images])
             for text, images in missing
         ]
-        self._kept.update(zip(missing, self._policy.processor.encode_many(items), strict=True))
+        made = self._policy.processor.encode_many(items)
+        self._kept.update(zip(missing, made, strict=True))
+        self._num_bytes += sum(one.num_bytes for one in made)
         for key in keys:
             self._kept.move_to_end(key)
         encoded = [self._kept[key] for key in keys]
-        while len(self._kept) > self._size:
-            self._kept.popitem(last=False)
+        while len(self._kept) > self._size or self._num_bytes > MOST_KEPT_BYTES:
+            self._num_bytes -= self._kept.popitem(last=False)[1].num_bytes
         return encoded
 
     def within(self, problems: Sequence[Problem], most: int | None) -> tuple[list[Problem], list[Rejected]]:

@@ -188,7 +188,7 @@ class RlConfig(Record):
     max_pixels: int | None = Field(default=None, ge=1)
     """Scale pictures of a larger area down to this many pixels; None leaves it to the model's own image processor."""
     prompt_cache: int = Field(default=256, ge=0)
-    """Prompts with their processed pictures that are kept in memory."""
+    """Prompts with their processed pictures that are kept in this machine's memory, 2 GiB of them at most."""
     device: str = "auto"
     """Torch device; `auto` takes a GPU where there is one."""
     dtype: TrainedDtype = "auto"
