@@ -166,7 +166,7 @@ def own_prompt(name: str, template: str, system: str = "") -> Prompt:
     """A prompt of the user's own, whose version is a hash of its words; ValueError where the problem has no place.
 
     >>> own_prompt("short", "Solve: {problem}").label
-    'short/6a0c1a43'
+    'short/53ad4d93'
     """
     if (count := template.count("{problem}")) != 1:
         raise ValueError(f"prompt {name!r} has {{problem}} {count} times; write it once, where the question goes")
