@@ -1,6 +1,7 @@
 """Fixtures that several rings share. Torch is imported only by the tests that ask for a tiny model."""
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 # `device: auto` must mean the CPU on every machine; tests of a GPU set the variable themselves.
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+
+# Under nohup, and under many a CI, SIGHUP is ignored, and children inherit that; tests send it.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # A busy machine must not fail a property, and a failure must be the same on every machine.
 settings.register_profile("srpo", deadline=None, derandomize=True)
