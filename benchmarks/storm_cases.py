@@ -20,7 +20,9 @@ from srpo.sft.config import SftConfig
 ROOT = Path(__file__).resolve().parents[1]
 FAMILIES = ("bars", "count")
 _NOT_COMPARED = re.compile(r"\.lock|state\.json|.*\.sqlite(-.*)?|.*\.log")
-_TIMES = frozenset({"time_s", "seconds", "created", "rl/time/sample_s", "rl/time/learn_s", "metrics.jsonl"})
+_TIMES = frozenset(
+    {"time_s", "seconds", "seconds_by_part", "created", "rl/time/sample_s", "rl/time/learn_s", "metrics.jsonl"}
+)
 """What may differ between two runs that are the same; the last is the length of a file whose lines hold such times."""
 
 
