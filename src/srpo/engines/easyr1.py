@@ -7,12 +7,10 @@ The rows are those of `srpo export --format easyr1`: the gold and what belongs t
 EasyR1 hands over no token ids: it counts the whole response, and the tokenizer the first attempt.
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
-from srpo.engines.payer import Payer, unpacked
+from srpo.engines.payer import payer_of, unpacked
 
 REWARD_NAME = "srpo"
 REWARD_TYPE = "batch"
@@ -24,14 +22,9 @@ def easyr1_reward(reward_inputs: Sequence[Mapping[str, Any]], **settings: Any) -
     Raises:
         ValueError: a setting is unknown, or a gold is missing or ungradable.
     """
-    payer = _payer(json.dumps(settings, sort_keys=True))
+    payer = payer_of(settings)
     rewards = []
     for given in reward_inputs:
         paid = payer.pay(unpacked(given["ground_truth"]), given["response"], num_tokens=given["response_length"])
         rewards.append({"overall": paid.total, **paid.metrics})
     return rewards
-
-
-@lru_cache(maxsize=4)
-def _payer(settings: str) -> Payer:
-    return Payer.of(json.loads(settings))

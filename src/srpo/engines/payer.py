@@ -147,6 +147,16 @@ class Payer:
         return self._tokenizer.decode(list(token_ids), skip_special_tokens=True)
 
 
+def payer_of(settings: Mapping[str, Any]) -> Payer:
+    """The payer of a trainer that hands its settings over at every call: made once, and kept."""
+    return _kept_payer(json.dumps(settings, sort_keys=True))
+
+
+@lru_cache(maxsize=4)
+def _kept_payer(settings: str) -> Payer:
+    return Payer.of(json.loads(settings))
+
+
 @lru_cache(maxsize=8)
 def load_tokenizer(place: str) -> Tokenizer:
     """The tokenizer of a checkpoint directory, by the `tokenizers` package: no torch.

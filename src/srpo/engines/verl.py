@@ -10,13 +10,12 @@ The rows are those of `srpo export --format verl`. `compute_score` has the text 
 """
 
 import asyncio
-import json
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 from srpo.core.records import Problem
-from srpo.engines.payer import Earned, Payer, problem_of
+from srpo.engines.payer import Earned, Payer, payer_of, problem_of
 
 
 def compute_score(
@@ -31,7 +30,7 @@ def compute_score(
     Raises:
         ValueError: a setting is unknown, or the gold is missing or ungradable.
     """
-    paid = _payer(json.dumps(settings, sort_keys=True)).pay(_problem(ground_truth, extra_info), solution_str)
+    paid = payer_of(settings).pay(_problem(ground_truth, extra_info), solution_str)
     return {"score": paid.total, **paid.metrics}
 
 
@@ -82,8 +81,3 @@ def _problem(ground_truth: str, extra_info: Mapping[str, Any] | None) -> Problem
 def _plain(settings: Any) -> dict[str, Any]:
     """A node of verl's config as plain values."""
     return {name: _plain(value) if hasattr(value, "items") else value for name, value in settings.items()}
-
-
-@lru_cache(maxsize=4)
-def _payer(settings: str) -> Payer:
-    return Payer.of(json.loads(settings))

@@ -127,18 +127,27 @@ def policy_loss(
         surrogate_B_T, clipped_B_T = weighted_logprobs(log_ratio_B_T, logprobs_B_T, advantages_B_T, clip_low, clip_high)
     else:
         surrogate_B_T, clipped_B_T = clipped_surrogate(log_ratio_B_T.exp(), advantages_B_T, clip_low, clip_high)
-    importance_B_T = torch.ones_like(old_B_T)
-    if sampler_logprobs_B_T is not None and importance_cap is not None:
-        importance_B_T = truncated_importance(old_B_T, torch.where(mask_B_T, sampler_logprobs_B_T, 0.0), importance_cap)
+    importance_B_T = _importance(old_B_T, sampler_logprobs_B_T, mask_B_T, importance_cap)
     objective_B_T = surrogate_B_T * importance_B_T
     reference_kl_B_T = torch.zeros_like(logprobs_B_T)
     if reference_logprobs_B_T is not None:
         reference_kl_B_T = k3(logprobs_B_T, torch.where(mask_B_T, reference_logprobs_B_T, 0.0))
-        paid_B_T = reference_kl_B_T if kl_mask_B_T is None else torch.where(kl_mask_B_T, reference_kl_B_T, 0.0)
-        objective_B_T = objective_B_T - kl_coef * paid_B_T
+        objective_B_T = objective_B_T - kl_coef * _where(kl_mask_B_T, reference_kl_B_T)
     objective = _mean_of(variant, objective_B_T, mask_B_T, batch, max_tokens)
     stats = _stats(log_ratio_B_T, clipped_B_T, k3(old_B_T, logprobs_B_T), reference_kl_B_T, mask_B_T)
     return Loss(-objective, _with_importance(stats, importance_B_T, mask_B_T, importance_cap))
+
+
+def _importance(old_B_T: Tensor, sampler_B_T: Tensor | None, mask_B_T: Tensor, cap: float | None) -> Tensor:
+    """Weight of each token by old policy and sampler; 1 everywhere without a cap."""
+    if sampler_B_T is None or cap is None:
+        return torch.ones_like(old_B_T)
+    return truncated_importance(old_B_T, torch.where(mask_B_T, sampler_B_T, 0.0), cap)
+
+
+def _where(mask_B_T: Tensor | None, values_B_T: Tensor) -> Tensor:
+    """The values, 0 outside of a mask if there is one."""
+    return values_B_T if mask_B_T is None else torch.where(mask_B_T, values_B_T, 0.0)
 
 
 def _check_complete(
