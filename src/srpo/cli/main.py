@@ -28,6 +28,7 @@ COMMANDS = {
     "reward": "what recorded responses earn under a reward preset, term by term",
     "data check": "gold answers that do not grade themselves, broken pictures, duplicates, test problems",
     "show": "print the traces of a run: question, first attempt, reflection, second attempt, reward",
+    "regrade": "grade and reward the traces of a run again, by today's rules or another preset; nothing is overwritten",
     "report": "write one self-contained HTML report from run directories or a demo directory",
     "leaderboard": "rank the benchmark results of runs among published ones: one HTML file, Markdown or JSON",
     "export": "write traces for other trainers: LLaMA-Factory, TRL, verl, plain datasets; predictions for VLMEvalKit",
