@@ -1,7 +1,8 @@
 """Traces graded and rewarded again: by today's rules, under another preset. What a run has written stays as it is.
 
-    from srpo.report.regrade import regraded, summary_of
-    for one in regraded(RunDir.read(path).traces(), grader, Pricing("release-openrlhf")): tally.add(one)
+    from srpo.report.regrade import Pricing, regraded
+    for one in regraded(RunDir.read(path).traces(), grader, Pricing("release-openrlhf")):
+        print(one.as_json())
 
 Traces keep their text, so what a run would have earned under another reward needs no model. What it would have learned
 under it is another question, which only another run answers.
