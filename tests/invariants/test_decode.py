@@ -12,7 +12,8 @@ import torch
 from srpo.core.records import Sampling
 from srpo.policy import decode
 from srpo.policy.config import LoraConfig
-from srpo.policy.decode import SampledCompletion, draw, sample
+from srpo.policy.decode import SampledCompletion, sample
+from srpo.policy.draw import draw
 from srpo.policy.lean import lean_step
 from srpo.policy.load import load_policy
 from srpo.policy.policy import Policy
@@ -20,7 +21,9 @@ from srpo.policy.prefix import batch_prompts, completion_logprobs
 from srpo.policy.processor import EncodedPrompt
 from tests.support.pictures import picture
 
-FAMILIES = ["qwen2_5_vl", "qwen3_vl", "internvl"]
+FAMILIES = ["qwen2_5_vl", "qwen3_vl", "internvl", "qwen3_5", "windows"]
+MEMORIES = ["qwen2_5_vl", "qwen3_5", "windows"]
+"""A prompt that is shared, and models that cannot share one."""
 
 
 def prompts_of(policy: Policy) -> list[EncodedPrompt]:
@@ -108,8 +111,11 @@ def test_nothing_follows_the_end_and_truncation_is_told(tiny_policy: Policy) -> 
             assert len(completion.token_ids) == 12
 
 
-def test_results_do_not_depend_on_batching(tiny_policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
-    policy = likely_to_end(tiny_policy)
+@pytest.mark.parametrize("family", MEMORIES)
+def test_results_do_not_depend_on_batching(
+    tiny_checkpoint: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, family: str
+) -> None:
+    policy = likely_to_end(load_policy(tiny_checkpoint(family)))
     prompts = prompts_of(policy)
     sampling = Sampling(max_tokens=40)
 
@@ -185,10 +191,11 @@ def test_samples_follow_the_distribution(tiny_policy: Policy) -> None:
         assert abs(seen[token] / count - probability) < 5 * deviation + 1e-3
 
 
+@pytest.mark.parametrize("family", MEMORIES)
 def test_forced_tokens_begin_the_completion_and_sampling_goes_on_as_if_they_had_been_sampled(
-    tiny_policy: Policy,
+    tiny_checkpoint: Callable[[str], Path], family: str
 ) -> None:
-    policy = likely_to_end(tiny_policy)
+    policy = likely_to_end(load_policy(tiny_checkpoint(family)))
     prompts = prompts_of(policy)
     sampling = Sampling(max_tokens=30)
     free = sample(policy, prompts, num_samples=12, sampling=sampling, generator=seeded())
@@ -259,7 +266,7 @@ def test_drawing_by_blocks_is_drawing_from_all(monkeypatch: pytest.MonkeyPatch) 
     uniform[:3] = torch.tensor([0.0, 1 - 2**-53, 0.5], dtype=torch.float64)
     whole = draw(probs, uniform)
     for size in (7, 64, 333):
-        monkeypatch.setattr(decode, "DRAW_BLOCK", size)
+        monkeypatch.setattr("srpo.policy.draw.DRAW_BLOCK", size)
         by_blocks = draw(probs, uniform)
         assert torch.equal(by_blocks, whole)
         assert bool((probs[torch.arange(200), by_blocks] > 0).all())

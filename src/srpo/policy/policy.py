@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from srpo.core.response import first_attempt_end, leading_tokens
-from srpo.policy.families import family_of
+from srpo.policy.families import family_of, why_unshared
 from srpo.policy.processor import EncodedPrompt, Processor
 
 CONTROL_TOKENS = (
@@ -59,6 +59,8 @@ class Policy:
         """
         self.model = model
         self.family = family_of(model)
+        self.unshared = why_unshared(model.config)
+        """Why a prompt is computed again for each of its responses; None where one computation is enough."""
         self.processor = processor
         self.name = name
         self.autocast_dtype: torch.dtype | None = getattr(torch, autocast) if autocast else None
@@ -107,6 +109,7 @@ class Policy:
             f"weights of type {str(self.model.dtype).removeprefix('torch.')}",
             *([f"computing in {str(self.autocast_dtype).removeprefix('torch.')}"] if self.autocast_dtype else []),
             *([f"{trained / 1e6:,.1f} million of them train"] if trained else []),
+            *([f"each response computes its own prompt: {self.unshared}"] if self.unshared else []),
         ]
         return ", ".join(parts)
 

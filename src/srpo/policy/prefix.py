@@ -133,7 +133,7 @@ def completion_logprobs(
     """
     rows = flatten(policy, prompts, completions, temperature)
     with policy.autocast():
-        if len(rows.tokens) == len(prompts):
+        if policy.unshared or len(rows.tokens) == len(prompts):
             hidden_N_D = _joint_hidden(policy, prompts, rows)
         else:
             hidden_N_D = continued_hidden(policy, compute_prefix(policy, batch_prompts(policy, prompts)), rows)
@@ -274,7 +274,7 @@ def flatten(policy: Policy, prompts: Sequence[EncodedPrompt], completions: Compl
 
 
 def _joint_hidden(policy: Policy, prompts: Sequence[EncodedPrompt], rows: Rows) -> Tensor:
-    """Hidden states that predict each token when no prompt is shared: one pass over prompt and completion."""
+    """Hidden states that predict each token where no prompt is shared: one pass over prompt and completion."""
     joined = [
         EncodedPrompt(
             input_ids=torch.cat([prompts[p].input_ids, torch.tensor(tokens[:-1], dtype=torch.int64)]),

@@ -72,7 +72,7 @@ def logprobs_in_pieces(
     rows = flatten(policy, prompts, completions, temperature)
     num_rows = len(rows.tokens)
     size = micro_responses or num_rows
-    if size >= num_rows or num_rows == len(prompts):
+    if policy.unshared or size >= num_rows or num_rows == len(prompts):
         # Where no prompt is shared, a piece is computed together with its prompts.
         for begin in range(0, num_rows, size):
             part = slice(begin, begin + size)
