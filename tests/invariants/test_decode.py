@@ -11,6 +11,7 @@ import torch
 
 from srpo.core.records import Sampling
 from srpo.policy import decode
+from srpo.policy.caches import SharedLayer
 from srpo.policy.config import LoraConfig
 from srpo.policy.decode import SampledCompletion, sample
 from srpo.policy.draw import draw
@@ -137,6 +138,7 @@ def test_results_do_not_depend_on_batching(
 def test_keys_and_values_stay_below_their_share_of_the_bytes(
     tiny_policy: Policy, monkeypatch: pytest.MonkeyPatch, max_bytes: int
 ) -> None:
+    monkeypatch.setattr(decode, "SHARED_FROM", 10**9)  # what is allowed is enough for copies
     sizes: list[tuple[int, int]] = []
     run = decode._Decoder.run
 
@@ -309,3 +311,34 @@ def test_errors_name_the_value(tiny_policy: Policy, settings: Settings, message:
             tiny_policy, prompts_of(tiny_policy), num_samples=1, sampling=Sampling(), generator=seeded(),
             forced=[[[tiny_policy.end_id]]] * 3,
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("family", ["qwen2_vl", "qwen2_5_vl", "qwen3_vl"])
+def test_a_prompt_that_its_rows_share_gives_the_completions_of_copies(
+    tiny_checkpoint: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, family: str
+) -> None:
+    policy = likely_to_end(load_policy(tiny_checkpoint(family)), 0.05)
+    made: list[SharedLayer] = []
+
+    class Counted(SharedLayer):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            made.append(self)
+
+    monkeypatch.setattr(decode, "SharedLayer", Counted)
+
+    def completions(shared_from: int, num_samples: list[int]) -> list[SampledCompletion]:
+        monkeypatch.setattr(decode, "SHARED_FROM", shared_from)
+        arguments: Any = {"num_samples": num_samples, "sampling": Sampling(max_tokens=40)}
+        return rows(sample(policy, prompts_of(policy), generator=seeded(3), **arguments))
+
+    for num_samples in ([8, 8, 8], [1, 0, 9], [12, 1, 1]):
+        made.clear()
+        copies = completions(10**9, num_samples)
+        assert not made
+        shared = completions(0, num_samples)
+        assert made, "nothing was shared"
+        assert len({len(one.token_ids) for one in shared}) > 3, "no row was dropped before others"
+        assert [one.token_ids for one in shared] == [one.token_ids for one in copies]
+        for ours, theirs in zip(shared, copies, strict=True):
+            assert ours.logprobs == pytest.approx(theirs.logprobs, abs=1e-5)

@@ -13,22 +13,26 @@ from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that everyone knows it by
 from torch import Tensor
-from transformers.cache_utils import Cache, DynamicLayer
+from transformers.cache_utils import Cache
 
 from srpo.core.records import Sampling
+from srpo.policy.caches import PreallocatedLayer, Seats, SharedLayer, take_seats
 from srpo.policy.draw import draw
 from srpo.policy.lean import LeanStep, lean_step
 from srpo.policy.limits import CACHE_SHARE, free_bytes, num_rows, parts_that_fit, prompt_bytes
+from srpo.policy.packed import can_pack
 from srpo.policy.plain import PlainRows
 from srpo.policy.policy import Policy
 from srpo.policy.prefix import CACHE_NAME, Prefix, PromptBatch, batch_prompts, compute_prefix, suffix_hidden
 from srpo.policy.processor import EncodedPrompt
 
+SHARED_FROM = 48
+"""Tokens of a prompt from which its rows read it together; two looks at fewer cost more than they save."""
 MIN_FINISHED_SHARE = 0.1
 """Share of finished rows from which dropping them pays for moving the others."""
 
@@ -163,37 +167,6 @@ def _check(policy: Policy, num_prompts: int, counts: list[int], sampling: Sampli
             raise ValueError(f"forced tokens hold {names}, which may not stand within a completion")
 
 
-class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
-    """Cache layer with room for the longest completion: writes in place, returns views, drops rows in place."""
-
-    def __init__(self, keys_P: Tensor, values_P: Tensor, rows_R: Tensor, capacity: int) -> None:
-        super().__init__()
-        self.length = keys_P.shape[-2]
-        self.keys, self.values = (
-            prefix_P.new_empty((len(rows_R), prefix_P.shape[1], capacity, prefix_P.shape[-1]))
-            for prefix_P in (keys_P, values_P)
-        )
-        self.keys[:, :, : self.length] = keys_P.index_select(0, rows_R)
-        self.values[:, :, : self.length] = values_P.index_select(0, rows_R)
-
-    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        """Append the new tokens' keys and values and return all that there are."""
-        begin, self.length = self.length, self.length + key_states.shape[-2]
-        self.keys[:, :, begin : self.length] = key_states
-        self.values[:, :, begin : self.length] = value_states
-        return self.keys[:, :, : self.length], self.values[:, :, : self.length]
-
-    def get_seq_length(self) -> int:
-        """Columns in use."""
-        return self.length
-
-    def move_rows(self, to: Tensor, source: Tensor, num_rows: int) -> None:
-        """Copy rows `source` over rows `to`, then keep the first `num_rows`."""
-        for states in (self.keys, self.values):
-            states[to, :, : self.length] = states[source, :, : self.length]
-        self.keys, self.values = self.keys[:num_rows], self.values[:num_rows]
-
-
 class _Rows(ABC):
     """The state of one batch of rows while it is decoded; R of its B rows have not been dropped yet."""
 
@@ -304,10 +277,17 @@ class _Decoder(_Rows):
         self.step = step
         batch, prefix_size, start_size = prefix.batch, prefix.batch.input_ids_P_L.shape[1], self.forced_B_F.shape[1]
         capacity = prefix_size + start_size + sampling.max_tokens
-        self.layers = [
-            PreallocatedLayer(k, v, prompt_B, capacity) for k, v in zip(prefix.keys, prefix.values, strict=True)
-        ]
-        self.cache = Cache(layers=self.layers)
+        self.prompt_R, self.prompt_lengths, self.prefix_size = prompt_B, batch.lengths_P, prefix_size
+        self.seats: Seats | None = None
+        self.layers: list[SharedLayer] | list[PreallocatedLayer]
+        states = list(zip(prefix.keys, prefix.values, strict=True))
+        is_shared = prefix_size >= SHARED_FROM and len(starts) > len(batch.lengths_P) and not start_size
+        if is_shared and step is not None and can_pack(policy):
+            self.layers = [SharedLayer(keys, values, len(starts), sampling.max_tokens) for keys, values in states]
+            self._seat()
+        else:
+            self.layers = [PreallocatedLayer(keys, values, prompt_B, capacity) for keys, values in states]
+            self.cache = Cache(layers=self.layers)
         self.base_position_R = batch.next_position_P[prompt_B]
         columns = torch.arange(capacity, device=policy.device)
         self.visible_R_S = (columns < batch.lengths_P[prompt_B][:, None]) | (columns >= prefix_size)
@@ -324,7 +304,20 @@ class _Decoder(_Rows):
     def _move_rows(self, to: Tensor, source: Tensor, keep: Tensor) -> None:
         for layer in self.layers:
             layer.move_rows(to, source, len(keep))
-        self.visible_R_S = self.visible_R_S[keep]
+        self.prompt_R, self.visible_R_S = self.prompt_R[keep], self.visible_R_S[keep]
+        if self.seats is not None:
+            self._seat()
+
+    def _seat(self) -> None:
+        """Say which rows look at which prompts, and let go of prompts that no row looks at."""
+        seats = take_seats(self.prompt_R, self.prompt_lengths, self.prefix_size, self.policy.compute_dtype)
+        if seats.prompts is not None:
+            for layer in self.layers:
+                assert isinstance(layer, SharedLayer)
+                layer.keep_prompts(seats.prompts)
+            self.prompt_lengths = self.prompt_lengths[seats.prompts]
+            self.prompt_R = torch.searchsorted(seats.prompts, self.prompt_R)
+        self.seats = seats
 
     def _advance(self, chosen_R: Tensor) -> None:
         # `count_R` includes the chosen token, whose position is one less.
@@ -333,7 +326,8 @@ class _Decoder(_Rows):
         mask = self.visible_R_S[:, None, None, :columns] if self.needs_mask else None
         embeds_R_D = self.policy.model.get_input_embeddings()(chosen_R)
         if self.step is not None:
-            self.hidden_R_D = self.step(embeds_R_D, position_R, self.layers, mask)
+            looks = mask if self.seats is None else self.seats
+            self.hidden_R_D = self.step(embeds_R_D, position_R, self.layers, looks)
             return
         self.hidden_R_D = self.policy.model.model.language_model(
             inputs_embeds=embeds_R_D[:, None],
