@@ -27,7 +27,7 @@ from srpo.policy.families import MODEL_FAMILIES, why_unshared
 from srpo.policy.load import Quantize, choose_trained, quiet_transformers
 from srpo.policy.policy import Policy
 from srpo.policy.precision import Dtype
-from srpo.policy.processor import CHANNELS, EncodedPrompt, Processor
+from srpo.policy.processor import CHANNELS, CutPicture, EncodedPrompt, Processor
 from srpo.policy.tiles import tokens_per_tile
 
 _LARGEST = 2**22
@@ -250,6 +250,14 @@ class FakeProcessor:
     def encode_many(self, conversations: Sequence[object]) -> list[EncodedPrompt]:
         """One prompt for each."""
         return [self._encode() for _ in conversations]
+
+    def cut(self, images: object) -> list[CutPicture]:  # noqa: ARG002 - as in Processor
+        """No picture: the prompt has those of its shape."""
+        return []
+
+    def assemble(self, messages: object, pictures: object) -> EncodedPrompt:  # noqa: ARG002 - as in Processor
+        """The prompt."""
+        return self._encode()
 
     def _encode(self) -> EncodedPrompt:
         shape = self.shape

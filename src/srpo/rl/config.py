@@ -19,7 +19,7 @@ from srpo.runs.trackers import TrackerName
 
 RL_MAY_GROW = ("steps", "token_budget", "patience")
 """With more of these a run goes on, a finished one too."""
-RL_MAY_CHANGE = ("alarms", "trackers", "tracker_project", "cards_every")
+RL_MAY_CHANGE = ("alarms", "trackers", "tracker_project", "cards_every", "picture_workers")
 """These decide nothing about what is learned: a stopped run may go on with others."""
 LossVariant = Literal["grpo", "dr_grpo", "dapo", "gspo", "cispo"]
 OnlineFilter = Literal["off", "final", "outcome"]
@@ -189,6 +189,9 @@ class RlConfig(Record):
     """Scale pictures of a larger area down to this many pixels; None leaves it to the model's own image processor."""
     prompt_cache: int = Field(default=256, ge=0)
     """Prompts with their processed pictures that are kept in this machine's memory, 2 GiB of them at most."""
+    picture_workers: int = Field(default=0, ge=0)
+    """Threads that read and cut pictures one step ahead, while this one is sampled and learned from; 0 does it in line,
+    when they are needed. It changes time, not the result."""
     device: str = "auto"
     """Torch device; `auto` takes a GPU where there is one."""
     dtype: TrainedDtype = "auto"
