@@ -9,7 +9,7 @@ PYTEST := $(BIN)/pytest -q -n 2 --dist loadfile
 ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 CODE := src tests benchmarks scripts recipes examples .ci
 
-.PHONY: install demo test unit real-shapes examples check evidence storm soak base vllm-reflect vllm-rl test-verl clean
+.PHONY: install demo test unit real-shapes examples check evidence storm soak base vllm-reflect vllm-rl test-verl verl-smoke clean
 .DEFAULT_GOAL := install
 
 install: $(STAMP)
@@ -86,6 +86,10 @@ test-verl: install
 		|| echo "no environment of verl can be made here: its tests are left out"
 	if [ -x $(VERL)/bin/python ]; then export SRPO_VERL_PYTHON=$(abspath $(VERL))/bin/python; fi; \
 		$(ONE_THREAD) $(BIN)/pytest -q -rs tests/recipes/test_verl.py
+
+# Three steps of GRPO on verl, on the CPU: docs/clusters.md says how to get a python for SRPO_VERL_SMOKE_PYTHON.
+verl-smoke: install
+	$(BIN)/python -m benchmarks.verl_smoke $(ARGS)
 
 clean:
 	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +156,8 @@ def logits(model: str, ids: list[int]) -> list[float]:
 
 if __name__ == "__main__":
     sys.path.remove(str(Path(__file__).parent))  # it has an html.py
-    checks = {"problems": problems, "targets": targets, "rewards": rewards, "advantages": advantages, "frozen": frozen,
+    checks: dict[str, Callable[..., Any]] = {
+        "problems": problems, "targets": targets, "rewards": rewards, "advantages": advantages, "frozen": frozen,
               "logits": logits}  # fmt: skip
     asked = json.loads(Path(sys.argv[1]).read_text())
     with contextlib.redirect_stdout(sys.stderr):

@@ -14,6 +14,7 @@ from srpo.engines.verl.gaps import refuse, rl_differences, rl_gaps, sft_gaps
 from srpo.engines.verl.hydra import names, overrides
 from srpo.engines.verl.rl_settings import rl_settings
 from srpo.engines.verl.sft_settings import num_steps, sft_settings
+from srpo.policy.engine import EngineConfig
 from srpo.rl.config import RlConfig
 from srpo.sft.config import SftConfig
 
@@ -152,6 +153,8 @@ def test_the_engine_is_named_alone_or_with_its_settings(tmp_path: Path) -> None:
     assert found is not None
     assert found.num_gpus == 4
     assert load_config(RlConfig, file, ["--engine", "null"]).engine is None
+    alone = ["--model", "m", "--data", "drawn", "--steps", "3", "--engine", "verl", "--engine.gpus", "2"]
+    assert load_config(RlConfig, None, alone).engine == EngineConfig(gpus=2)
     with pytest.raises(ValueError, match=r"tensor_parallel 3 does not divide 8 GPUs"):
         load_config(RlConfig, file, ["--engine.tensor_parallel", "3"])
     with pytest.raises(ValueError, match="is no setting; they look like"):

@@ -146,9 +146,6 @@ def put(root: Node, flag: Flag) -> Node:
 
 def _put(node: Node, keys: Sequence[str], new: Node) -> Node:
     if not keys:
-        # `--engine verl` says which kind, and leaves the rest of `engine: {kind: verl, gpus: 4}` as the file has it.
-        if isinstance(new.value, str) and isinstance(node.value, dict) and "kind" in node.value:
-            return replace(node, value={**node.value, "kind": new})
         return new
     key, rest = keys[0], keys[1:]
     if isinstance(node.value, list) and key.isdigit() and int(key) < len(node.value):

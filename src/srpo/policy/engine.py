@@ -23,6 +23,8 @@ class EngineConfig(Record):
     """An engine that trains on many GPUs; the name alone, or its settings."""
 
     short_form: ClassVar = "verl"
+    named_by: ClassVar = "kind"
+    """The field that a flag with the name alone sets."""
 
     kind: Literal["verl"] = "verl"
     """`verl` 0.9.1 (FSDP2, Ray, vLLM), in an environment of its own: `srpo engines install verl`."""

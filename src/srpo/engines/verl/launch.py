@@ -76,8 +76,9 @@ def verl_environment(engine: EngineConfig, package: Path, settings: Path, launch
         "TOKENIZERS_PARALLELISM": "false",
         **engine.environment,
         "PYTHONPATH": os.pathsep.join([str(package), *([further] if further else [])]),
+        # Behind those of the user: a platform has to be there before our plugin loads verl's workers.
         "VERL_USE_EXTERNAL_MODULES": ",".join(
-            [PLUGIN, *filter(None, engine.environment.get("VERL_USE_EXTERNAL_MODULES", "").split(","))]
+            [*filter(None, engine.environment.get("VERL_USE_EXTERNAL_MODULES", "").split(",")), PLUGIN]
         ),
         SETTINGS_VARIABLE: str(settings),
         **({"VERL_FILE_LOGGER_PATH": str(launch / METRICS)} if launch else {}),
