@@ -11,6 +11,7 @@ from srpo.eval.benchmarks.grade import grade_item
 from srpo.eval.config import EvalConfig
 from srpo.eval.dataset import Dataset
 from srpo.eval.judge import EvalJudge, JudgedTrace
+from srpo.eval.probe import Prober
 from srpo.grading import Grader
 from srpo.models import asking
 from srpo.models.pool import turn_of
@@ -28,12 +29,20 @@ class EvaluatedBatch(NamedTuple):
     rejected: list[Rejected]
     num_adjusted: int
     judging: Judging
+    probed: list[Trace]
+    """The same problems with disturbed pictures; empty without a probe."""
 
     @property
     def passed(self) -> Passed:
         """Of the responses: those that came, right or wrong."""
         reasons = Counter(one.reason for one in self.rejected)
         return Passed(len(self.decided) + len(self.rejected), len(self.decided), reasons)
+
+
+class _Answers(NamedTuple):
+    traces: list[Trace]
+    rejected: list[Rejected]
+    num_adjusted: int
 
 
 class Worker:
@@ -54,6 +63,8 @@ class Worker:
         self._model = model
         self._judge = judge
         self._grader = grader
+        everything = dataset.problems.problems
+        self._prober = None if config.probe is None else Prober(config.probe, config.seed, everything)
         self.prompt = read_prompt(config.prompt, config.system, config.checkpoint)
         self._origin = make_origin(run_dir, "eval", config.model_name, self.prompt, config.sampling)
 
@@ -63,6 +74,25 @@ class Worker:
         Raises:
             ValueError: all requests about them failed.
         """
+        found = self._answer(problems)
+        decided, judging = self._decide(found.traces)
+        probed, lost = self._probe(problems, found.traces)
+        return EvaluatedBatch(decided, [*found.rejected, *lost], found.num_adjusted, judging, probed)
+
+    def _probe(self, problems: Sequence[Problem], plain: Sequence[Trace]) -> tuple[list[Trace], list[Rejected]]:
+        """Answers with disturbed pictures to what was answered, and those that could not be had."""
+        if self._prober is None:
+            return [], []
+        answered = {(trace.problem.id, trace.sample) for trace in plain}
+        ids = {key for key, _ in answered}
+        disturbed = [self._prober.disturb(problem) for problem in problems if problem.id in ids]
+        found = self._answer([problem for problem in disturbed if problem is not None])
+        return (
+            [trace for trace in found.traces if (trace.problem.id, trace.sample) in answered],
+            [one.model_copy(update={"where": "probe"}) for one in found.rejected],
+        )
+
+    def _answer(self, problems: Sequence[Problem]) -> _Answers:
         config, model = self._config, self._model
         with turn_of(model):
             taken, rejected = asking.prepare_requests(
@@ -85,8 +115,7 @@ class Worker:
                 else:
                     problem, error = one.request.problem, completion.error
                     rejected.append(Rejected.about(problem, "response", "request failed", error, sample=sample))
-        decided, judging = self._decide(traces)
-        return EvaluatedBatch(decided, rejected, sum(bool(one.notes) for one in taken), judging)
+        return _Answers(traces, rejected, sum(bool(one.notes) for one in taken))
 
     def _decide(self, traces: Sequence[Trace]) -> tuple[list[JudgedTrace], Judging]:
         if self._judge is None:
