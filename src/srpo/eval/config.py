@@ -6,7 +6,7 @@ benchmark: mathvista
 data: data/mathvista                                                            # without it, from the hub
 """
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -17,6 +17,9 @@ from srpo.eval.benchmarks.named import BenchmarkName
 from srpo.models.config import MAY_CHANGE, BudgetConfig, Engine, Model, RayConfig, ServerConfig, check_local
 from srpo.policy.config import PromptChoice
 from srpo.policy.precision import AutoDtype
+
+Probe = Literal["blank", "swap", "noise"]
+"""What is done to the pictures for a second answer: grey ones, another problem's, noisy ones."""
 
 EVAL_MAY_CHANGE = tuple(name for name in MAY_CHANGE if not name.startswith("teacher."))
 """Settings that decide how a run gets on, not what comes out: a stopped run may go on with others."""
@@ -92,6 +95,9 @@ class EvalConfig(Record):
     responses stay the same)."""
     max_pixels: Annotated[int, Field(ge=1)] | None = None
     """Scale larger pictures down to this area before the model's own processor sees them."""
+    probe: Probe | None = None
+    """Answer everything a second time with a disturbed picture (`blank`: grey, `swap`: another problem's, `noise`) and
+    tell what changes: how much first answer, reflection and final answer rely on it. Twice the work."""
     judge: EvalJudgeConfig | None = None
     """A model that decides what the rules cannot."""
     budget: BudgetConfig = BudgetConfig()
@@ -124,6 +130,12 @@ class EvalConfig(Record):
             raise ValueError("no problems named: give data (a file or folder), or benchmark")
         if self.judge is not None and self.benchmark is None:
             raise ValueError("a judge goes by the rubric of a benchmark; set benchmark (custom for your own data)")
+        return self
+
+    @model_validator(mode="after")
+    def _probes_by_rule(self) -> Self:
+        if self.probe is not None and self.judge is not None:
+            raise ValueError(f"probe {self.probe} compares what the rules say; leave judge out, or evaluate twice")
         return self
 
     @property

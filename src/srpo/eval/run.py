@@ -7,7 +7,8 @@
 Problems are worked through in batches, and the run is saved after each: a run that was killed goes on where it was and
 ends with the same traces. With servers several batches are under way, and they are committed in order; what servers had
 answered is in `responses.sqlite` and is not asked again. Every problem ends up in the traces or, with id and reason, in
-`rejected.jsonl`; for benchmarks `rows.jsonl` says how each response was graded and by whom.
+`rejected.jsonl`; for benchmarks `rows.jsonl` says how each response was graded and by whom. The answers of a probe,
+with disturbed pictures, are in `probe.jsonl`.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -27,6 +28,7 @@ from srpo.eval.config import EvalConfig
 from srpo.eval.dataset import Dataset, load_dataset
 from srpo.eval.judge import JudgedTrace
 from srpo.eval.metrics.voting import RIGHT
+from srpo.eval.probe import PROBED, read_probe
 from srpo.eval.result import BenchmarkResult, EvalResult
 from srpo.eval.worker import EvaluatedBatch, EvalWork
 from srpo.models.meter import Spend
@@ -95,7 +97,8 @@ def _work(
     """Answer what is not answered yet, batch by batch."""
     problems = dataset.problems.problems
     spending = PoolSpending(pool, config.budget, run_dir.path, len(problems))
-    ledgers = dict.fromkeys((REJECTED, ROWS) if dataset.benchmark else (REJECTED,), 0)
+    wanted = {REJECTED: True, ROWS: dataset.benchmark is not None, PROBED: config.probe is not None}
+    ledgers = {name: 0 for name, is_wanted in wanted.items() if is_wanted}
     batched = BatchedRun(run_dir, len(problems), config.batch_size, ledgers=ledgers, spending=spending)
     digest = identity_of(fingerprint(problems), prompt)
     check_same_data(batched.state, digest, dataset.label)
@@ -125,6 +128,8 @@ class _Recorder:
         self._ledgers[REJECTED].append(found.rejected)
         if ROWS in self._ledgers:
             self._ledgers[ROWS].append_lines(self._row(one).line() for one in found.decided)
+        if PROBED in self._ledgers:
+            self._ledgers[PROBED].append(found.probed)
         self._run.append_traces(traces)
         final = mean([trace.final_grade.is_correct for trace in traces])
         return BatchRecord(metrics(traces, "eval"), {"data": self._digest, **_extra_of(self.state)}, {"final": final})
@@ -204,6 +209,7 @@ def _result(
         majority_accuracy=mean(votes) if votes else None,
         majority_interval=wilson(sum(votes), len(votes)) if votes else None,
         benchmark=_benchmark_result(config, run_dir, dataset, lost, facts),
+        probe=read_probe(run_dir.path, run_dir.traces(), config.probe, seed=config.seed) if config.probe else None,
         spend=spend,
     )
 

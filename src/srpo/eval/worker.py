@@ -14,6 +14,7 @@ from srpo.eval.benchmarks.grade import grade_item
 from srpo.eval.config import EvalConfig
 from srpo.eval.dataset import Dataset
 from srpo.eval.judge import EvalJudge, JudgedTrace, open_judge
+from srpo.eval.probe import Prober
 from srpo.grading import Grader
 from srpo.models import asking
 from srpo.models.pool import turn_of
@@ -29,6 +30,8 @@ class EvaluatedBatch(NamedTuple):
     rejected: list[Rejected]
     num_adjusted: int
     judging: Judging
+    probed: list[Trace]
+    """The same problems with disturbed pictures; empty without a probe."""
 
     @property
     def passed(self) -> Passed:
@@ -59,6 +62,12 @@ class EvalWork:
             yield Worker(self, model=model, judge=judge, grader=grader).work
 
 
+class _Answers(NamedTuple):
+    traces: list[Trace]
+    rejected: list[Rejected]
+    num_adjusted: int
+
+
 class Worker:
     """Answers, grades and judges one batch; writes nothing, so that batches may be under way together."""
 
@@ -70,6 +79,8 @@ class Worker:
         self._model = model
         self._judge = judge
         self._grader = grader
+        everything, probe = work.dataset.problems.problems, work.config.probe
+        self._prober = None if probe is None else Prober(probe, work.config.seed, everything)
 
     def work(self, problems: Sequence[Problem]) -> EvaluatedBatch:
         """Everything about these problems.
@@ -77,6 +88,25 @@ class Worker:
         Raises:
             ValueError: all requests about them failed.
         """
+        found = self._answer(problems)
+        decided, judging = self._decide(found.traces)
+        probed, lost = self._probe(problems, found.traces)
+        return EvaluatedBatch(decided, [*found.rejected, *lost], found.num_adjusted, judging, probed)
+
+    def _probe(self, problems: Sequence[Problem], plain: Sequence[Trace]) -> tuple[list[Trace], list[Rejected]]:
+        """Answers with disturbed pictures to what was answered, and those that could not be had."""
+        if self._prober is None:
+            return [], []
+        answered = {(trace.problem.id, trace.sample) for trace in plain}
+        ids = {key for key, _ in answered}
+        disturbed = [self._prober.disturb(problem) for problem in problems if problem.id in ids]
+        found = self._answer([problem for problem in disturbed if problem is not None])
+        return (
+            [trace for trace in found.traces if (trace.problem.id, trace.sample) in answered],
+            [one.model_copy(update={"where": "probe"}) for one in found.rejected],
+        )
+
+    def _answer(self, problems: Sequence[Problem]) -> _Answers:
         config, model = self._config, self._model
         with turn_of(model):
             taken, rejected = asking.prepare_requests(
@@ -99,8 +129,7 @@ class Worker:
                 else:
                     problem, error = one.request.problem, completion.error
                     rejected.append(Rejected.about(problem, "response", "request failed", error, sample=sample))
-        decided, judging = self._decide(traces)
-        return EvaluatedBatch(decided, rejected, sum(bool(one.notes) for one in taken), judging)
+        return _Answers(traces, rejected, sum(bool(one.notes) for one in taken))
 
     def _decide(self, traces: Sequence[Trace]) -> tuple[list[JudgedTrace], Judging]:
         if self._judge is None:

@@ -155,6 +155,9 @@ class RlConfig(Record):
     """Relative tolerance for decimals that answer an exact gold: 0.01 lets 8.66 answer 5√3."""
     check_images: bool = True
     """Before the first step, check that exchanging the pictures changes the log-probabilities, and stop if not."""
+    probe_every: int | None = Field(default=None, ge=1)
+    """Steps between measurements of what other pictures do to the step's own responses: how far the log-probabilities
+    of first attempt, reflection and second attempt move. Two passes over one response of each group; None: none."""
     mismatch_tolerance: float = Field(default=1e-3, gt=0)
     """Largest difference of sampler and trainer log-probabilities (nats, over all tokens) up to which the sampler's
     count as the old policy's; above it they are computed again, at the cost of one more forward pass."""
@@ -240,11 +243,11 @@ class RlConfig(Record):
 
     @model_validator(mode="after")
     def _after_a_first_attempt(self) -> Self:
-        levers = self.roll_ins or self.recombine or self.mask_first or self.loss.kl_on == "first"
+        levers = self.roll_ins or self.recombine or self.mask_first or self.probe_every or self.loss.kl_on == "first"
         if self.style == "single" and levers:
             raise ValueError(
-                "roll_ins, recombine, mask_first and loss.kl_on: first are about what follows a first attempt, which "
-                "style 'single' lacks; leave them out"
+                "roll_ins, recombine, mask_first, probe_every and loss.kl_on: first are about what follows a first "
+                "attempt, which style 'single' lacks; leave them out"
             )
         if self.roll_in_buffer and not self.roll_ins:
             raise ValueError(
