@@ -5,12 +5,12 @@ Exit codes: 0 fine, 1 problems were found, 2 bad input or configuration, 130 int
 traceback behind an error message.
 """
 
-import difflib
 import os
 import sys
 from collections.abc import Iterable, Sequence
 from importlib import import_module
 
+from srpo.config.hints import suggest
 from srpo.runs.extras import what_is_missing
 from srpo.runs.interrupt import Stopped, resume_command, signals_interrupt
 from srpo.runs.secrets import hiding_stderr
@@ -100,8 +100,7 @@ def _no_command(name: str, rest: Sequence[str]) -> int:
     if begun := [command for command in COMMANDS if command.startswith(f"{name} ")]:
         print(_usage(begun))
         return BAD_INPUT if {"-h", "--help"}.isdisjoint(rest) else OK
-    meant = difflib.get_close_matches(name, COMMANDS, n=1)
-    return _fail(f"unknown command {name!r}; " + (f"did you mean {meant[0]!r}?" if meant else "see `srpo --help`"))
+    return _fail(f"unknown command {name!r}; {suggest(name, COMMANDS, otherwise='see `srpo --help`')}")
 
 
 def _usage(names: Iterable[str]) -> str:

@@ -14,7 +14,6 @@ Why not tyro: a parser generated from the tree knows neither places in a file no
 sources; with both written here, it would only be left to print the help, which `config/help.py` does.
 """
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -26,6 +25,7 @@ from pydantic_core import ErrorDetails
 
 from srpo.config.fields import fields_of, first_sentence, model_at, model_of, unknown_text
 from srpo.config.flags import Flag, parse_arguments, put
+from srpo.config.hints import suggest
 from srpo.config.nodes import COMMAND_LINE, ConfigError, Node, dump_yaml, problems_text, read_yaml
 
 __all__ = ["ConfigError", "fill_config", "load_config", "to_yaml"]
@@ -205,5 +205,4 @@ def _meant_value(node: Node, detail: ErrorDetails) -> str:
     if detail["type"] != "literal_error" or not isinstance(node.value, str):
         return ""
     allowed = re.findall(r"'([^']*)'", str(detail.get("ctx", {}).get("expected", "")))
-    meant = difflib.get_close_matches(node.value, allowed, n=1)
-    return f"; did you mean {meant[0]!r}?" if meant else ""
+    return suggest(node.value, allowed, before="; ")
