@@ -24,7 +24,7 @@ from srpo.core.records import Sampling
 from srpo.policy.decode import sample
 from srpo.policy.load import load_policy
 from srpo.policy.policy import Policy
-from srpo.policy.prefix import pixel_values
+from srpo.policy.vision import pixel_values
 from srpo.policy.processor import EncodedPrompt
 from srpo.tiny.model import TinyConfig, build_tiny
 

@@ -64,7 +64,7 @@ def batch_of(policy: Any, prompts: Sequence[Any], completions: Sequence[Sequence
 
 def pictures_of(policy: Any, prompts: Sequence[Any]) -> dict[str, Any]:
     """Pixels and grids, a picture for every row."""
-    from srpo.policy.prefix import pixel_values
+    from srpo.policy.vision import pixel_values
 
     return {
         "pixel_values": torch.cat([pixel_values(policy, prompt) for prompt in prompts]),

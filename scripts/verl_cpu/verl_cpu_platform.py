@@ -41,7 +41,7 @@ class _Device(types.ModuleType):
         return answers.get(name, lambda *_, **__: None)
 
 
-@platform_manager.PlatformRegistry.register(platform="cpu")  # type: ignore[untyped-decorator]
+@platform_manager.PlatformRegistry.register(platform="cpu")
 class PlatformCPU(PlatformCUDA):  # type: ignore[misc]
     """One device, which is none."""
 
@@ -140,7 +140,7 @@ def _keep_plain_weights() -> None:
         with suppress(ImportError):
             module = importlib.import_module(f"vllm.model_executor.layers.{name}")
             if hasattr(module, "dispatch_cpu_unquantized_gemm"):
-                module.dispatch_cpu_unquantized_gemm = plain
+                vars(module)["dispatch_cpu_unquantized_gemm"] = plain
 
 
 platform_manager._current_platform = None  # noqa: SLF001 - chosen before this module was there
