@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from srpo.tiny import settings
+from srpo.tiny.demo import Demo
 
 
 def test_sizes_follow_the_minutes_and_nothing_else() -> None:
@@ -52,6 +53,14 @@ def test_a_foreign_directory_is_left_alone(tmp_path: Path) -> None:
     assert result.returncode == 2
     assert "not a demo" in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_what_the_background_stage_died_of_is_said_and_not_only_where_to_look(tmp_path: Path) -> None:
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "grpo").write_text("in the way")
+    demo = Demo(tmp_path, settings.sizes_for(1), seed=0)
+    with demo.in_background("grpo") as wait, pytest.raises(ValueError, match=r"exit code 2: .*grpo.*; see .*grpo\.log"):
+        wait()
 
 
 @pytest.mark.slow

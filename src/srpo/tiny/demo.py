@@ -35,6 +35,10 @@ from srpo.tiny.curriculum import PROMPT
 
 _T = TypeVar("_T", bound=BaseModel)
 REPORT = "report.html"
+_ERROR = "srpo: error: "
+"""What the last line of a command begins with that ends with an error."""
+_TAIL_BYTES = 64 * 1024
+"""Of a log, in which that line is looked for."""
 
 
 class Cost(NamedTuple):
@@ -175,9 +179,20 @@ def _in_background(out: Path, name: str, config: BaseModel) -> Iterator[Callable
 
 
 def _wait(child: "subprocess.Popen[bytes]", run: Path) -> Cost:
-    """Show the background stage's progress until it ends."""
+    """Show the background stage's progress until it ends; ValueError with what it said when it ended badly."""
     while not (run / "config.json").exists() and child.poll() is None:
         time.sleep(0.2)
+    if child.poll() is None or not child.returncode:
+        _show_progress(child, run)
+    if child.returncode:
+        log = run.with_suffix(".log")
+        raise ValueError(f"stage {run.name!r} ended with exit code {child.returncode}: {_last_error(log)}; see {log}")
+    summary = RunDir.read(run).summary()
+    assert summary is not None, f"{run} ended well without a summary"
+    return Cost(int(summary["tokens"]), float(summary["seconds"]))
+
+
+def _show_progress(child: "subprocess.Popen[bytes]", run: Path) -> None:
     budget = int(RunDir.read(run).config.config["token_budget"])
     with progress(budget, f"{run.name} (in the background)") as bar:
         shown = 0
@@ -188,12 +203,15 @@ def _wait(child: "subprocess.Popen[bytes]", run: Path) -> Cost:
                 done = min(budget, _tokens_so_far(run))
                 bar.advance(done - shown)
                 shown = done
-        bar.advance(budget - shown)
-    if child.returncode:
-        raise ValueError(f"stage {run.name!r} ended with exit code {child.returncode}; see {run}.log")
-    summary = RunDir.read(run).summary()
-    assert summary is not None, f"{run} ended well without a summary"
-    return Cost(int(summary["tokens"]), float(summary["seconds"]))
+        if not child.returncode:
+            bar.advance(budget - shown)
+
+
+def _last_error(log: Path) -> str:
+    """What the stage said last of what was wrong."""
+    tail = log.read_bytes()[-_TAIL_BYTES:].decode(errors="replace")
+    said = [line.removeprefix(_ERROR) for line in tail.splitlines() if line.startswith(_ERROR)]
+    return said[-1] if said else "it said no reason"
 
 
 def _tokens_so_far(run: Path) -> int:
