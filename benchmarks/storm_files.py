@@ -110,8 +110,9 @@ def _tear(calm: Path, torn: Path, checkpoint: Checkpoint, rng: random.Random) ->
     for name, least in lengths.items():
         whole = (calm / name).read_bytes()
         kept = (torn / name).read_bytes()[:least]
-        # Metrics hold times, so that a journal's future is another one's by its length alone.
-        tail = whole[least : rng.randint(least, max(least, len(whole)))].rstrip(b"\n")
+        # Lines hold times, so that a journal's future begins elsewhere in the calm run's: at the next whole line.
+        future = whole[whole.find(b"\n", max(least - 1, 0)) + 1 :] if least else whole
+        tail = future[: rng.randint(0, len(future))].rstrip(b"\n")
         (torn / name).write_bytes(kept + tail + '{"text": "½€'.encode()[: rng.randint(0, 16)])
     return len(lengths)
 
