@@ -181,7 +181,7 @@ def fake_policy(
     text = config.get_text_config()
     whole, text.num_hidden_layers = text.num_hidden_layers, num_layers
     if getattr(text, "layer_types", None):
-        text.layer_types = text.layer_types[:num_layers]
+        text.layer_types = [*text.layer_types, *text.layer_types[-1:] * num_layers][:num_layers]
     if hasattr(config.vision_config, "fullatt_block_indexes"):
         # Attention by windows takes the same bytes in hundreds of calls.
         config.vision_config.fullatt_block_indexes = list(range(config.vision_config.depth))

@@ -20,6 +20,8 @@ class ModelFile(NamedTuple):
     """Hugging Face config."""
     max_pixels: int
     """Largest picture that its image processor leaves as it is."""
+    directory: Path | None = None
+    """Where its tokenizer could be; None where the config stands alone."""
 
 
 def read_model_file(model: str | Path) -> ModelFile:
@@ -47,7 +49,8 @@ def read_model_file(model: str | Path) -> ModelFile:
         config = CONFIG_MAPPING[family].from_dict(values)
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{str(file)!r} is no config of a {family} model: {error}") from error
-    return ModelFile(path.stem, config, _largest_picture(file.parent / "preprocessor_config.json"))
+    largest = _largest_picture(file.parent / "preprocessor_config.json")
+    return ModelFile(path.stem, config, largest, path if path.is_dir() else None)
 
 
 def _largest_picture(file: Path) -> int:
