@@ -7,8 +7,10 @@ NEVER RUN ON CUDA: only the second form has run. The first session with a GPU co
 
 What stands beside ours is what trainers do without a server: `generate` of transformers with prompt and picture once
 per response (TRL's sampler when vLLM is off), and one full forward pass per response in learning (TRL with one row per
-pass). Both get the same adapters, the same recomputation of layers and the same numbers of tokens. `planned_bytes` is
-the place of the memory plan's figure for a row; nothing fills it yet.
+pass). Both get the same adapters, the same recomputation of layers and the same numbers of tokens. `step` is a whole
+step, all prompts sampled and learned from; where trl can be imported, TRL's own trainer does the same in `step/trl`.
+`planned_bytes` is what the memory plan says of the row's work, and `plan_error` how far it is from the peak; the peers
+have no plan, and a CPU no peak.
 """
 
 import argparse
@@ -22,10 +24,13 @@ from typing import Any, NamedTuple
 
 import torch
 
+from benchmarks.gpu.planned import planned_bytes
 from benchmarks.gpu.shapes import QWEN_IDS, Size, image_settings, random_model, shape_config
+from benchmarks.gpu.trl_step import trl_step
 from srpo.core.records import Sampling
 from srpo.policy.config import LoraConfig, OptimConfig
 from srpo.policy.decode import sample
+from srpo.policy.limits import free_bytes
 from srpo.policy.load import shipped_base
 from srpo.policy.lora import add_adapters
 from srpo.policy.optim import Optimizer
@@ -33,6 +38,7 @@ from srpo.policy.policy import Policy
 from srpo.policy.prefix import batch_prompts, plain_logprobs
 from srpo.policy.processor import EncodedPrompt, load_processor, make_processor
 from srpo.policy.recompute import logprobs_in_pieces, recompute_layers
+from srpo.policy.vision import see
 from tests.support.pictures import picture
 
 
@@ -50,6 +56,7 @@ class Load(NamedTuple):
 
 GPU = Load((1200, 900), 4, 8, 128, 512)
 TINY = Load((112, 84), 2, 4, 8, 16)
+QUESTION = "3+4="
 
 
 def load_random(size: Size, device: str, dtype: torch.dtype) -> Policy:
@@ -96,12 +103,26 @@ def generated(policy: Policy, prompts: list[EncodedPrompt], load: Load) -> int:
 
 def learned(policy: Policy, prompts: list[EncodedPrompt], load: Load) -> int:
     """Tokens of one group that one step of ours learns from, two responses at a time."""
-    return _step(policy, load, lambda group: _ours(policy, prompts[0], group))
+    return _step(policy, _ours(policy, prompts[0], _group(policy, load)), load.group * load.learned_tokens)
 
 
 def learned_repeated(policy: Policy, prompts: list[EncodedPrompt], load: Load) -> int:
     """The same with prompt and picture computed for every response."""
-    return _step(policy, load, lambda group: (plain_logprobs(policy, prompts[:1], [[one]])[0].sum() for one in group))
+    group = _group(policy, load)
+    losses = (plain_logprobs(policy, prompts[:1], [[one]])[0].sum() for one in group)
+    return _step(policy, losses, load.group * load.learned_tokens)
+
+
+def stepped(policy: Policy, prompts: list[EncodedPrompt], load: Load) -> int:
+    """Tokens of a whole step of ours: the tower is asked once, all prompts are sampled and learned from."""
+    seen = see(policy, prompts)
+    generator = torch.Generator(device=policy.device).manual_seed(0)
+    groups = sample(
+        policy, seen, num_samples=load.group, sampling=Sampling(max_tokens=load.tokens), generator=generator
+    )
+    texts = [[list(one.token_ids) for one in group] for group in groups]
+    losses = (loss for prompt, group in zip(seen, texts, strict=True) for loss in _ours(policy, prompt, group))
+    return _step(policy, losses, sum(len(one) for group in texts for one in group))
 
 
 def _ours(policy: Policy, prompt: EncodedPrompt, group: list[list[int]]) -> Iterator[torch.Tensor]:
@@ -109,20 +130,26 @@ def _ours(policy: Policy, prompt: EncodedPrompt, group: list[list[int]]) -> Iter
         yield piece.logprobs_B_T.sum()
 
 
-def _step(policy: Policy, load: Load, losses: Callable[[list[list[int]]], Iterator[torch.Tensor]]) -> int:
-    optimizer = Optimizer(policy.model, OptimConfig(schedule="constant", warmup_steps=0), None)
+def _group(policy: Policy, load: Load) -> list[list[int]]:
     text = policy.encode_text("3+4=7, so red=7. ")[:-1]
-    group = [(text * load.learned_tokens)[: load.learned_tokens] for _ in range(load.group)]
-    for loss in losses(group):
-        (-loss / (load.group * load.learned_tokens)).backward()
+    return [(text * load.learned_tokens)[: load.learned_tokens] for _ in range(load.group)]
+
+
+def _step(policy: Policy, losses: Iterator[torch.Tensor], num_tokens: int) -> int:
+    optimizer = Optimizer(policy.model, OptimConfig(schedule="constant", warmup_steps=0), None)
+    for loss in losses:
+        (-loss / num_tokens).backward()
     optimizer.step()
-    return load.group * load.learned_tokens
+    return num_tokens
 
 
 WORK: dict[str, Callable[[Policy, list[EncodedPrompt], Load], int]] = {
     "tower": tower, "sample": sampled, "sample/generate": generated, "learn": learned,
-    "learn/repeated": learned_repeated,
+    "learn/repeated": learned_repeated, "step": stepped,
 }  # fmt: skip
+
+
+TRL = "step/trl"
 
 
 def measure(name: str, policy: Policy, prompts: list[EncodedPrompt], load: Load) -> dict[str, Any]:
@@ -139,12 +166,31 @@ def measure(name: str, policy: Policy, prompts: list[EncodedPrompt], load: Load)
             torch.cuda.synchronize()
         seconds = time.perf_counter() - start
     except torch.OutOfMemoryError as error:
-        return {"work": name, "error": f"out of memory: {str(error)[:200]}"}
+        return {"error": f"out of memory: {str(error)[:200]}"}
     peak = torch.cuda.max_memory_allocated() if is_gpu else None
     return {
-        "work": name, "tokens": tokens, "seconds": round(seconds, 4), "tokens_per_s": round(tokens / seconds, 1),
-        "peak_bytes": peak, "planned_bytes": None,
+        "tokens": tokens, "seconds": round(seconds, 4), "tokens_per_s": round(tokens / seconds, 1), "peak_bytes": peak
     }  # fmt: skip
+
+
+def measure_all(policy: Policy, load: Load, deadline: float) -> Iterator[dict[str, Any]]:
+    """Every row of a model, the plan's figures beside; none is begun after `deadline`."""
+    pictures = [picture(i, *load.pixels) for i in range(load.num_prompts)]
+    prompts = [policy.encode(QUESTION, [one]) for one in pictures]
+    # A fake prompt has a mark before its picture and a token at its end.
+    text_tokens = prompts[0].num_tokens - prompts[0].num_image_tokens - 2
+    planned = planned_bytes(policy.model.config, load, text_tokens=text_tokens, free=free_bytes(policy.device))
+    for name in (*WORK, TRL):
+        if time.monotonic() > deadline:
+            row: dict[str, Any] = {"error": "no time left"}
+        elif name == TRL:
+            row = trl_step(policy, pictures, QUESTION, load)
+        else:
+            row = measure(name, policy, prompts, load)
+        bytes_of = {"planned_bytes": planned.get(name)}
+        if row.get("peak_bytes") and name in planned:
+            bytes_of["plan_error"] = round(planned[name] / row["peak_bytes"] - 1, 3)
+        yield {"work": name, "prompt_tokens": prompts[0].num_tokens} | row | bytes_of
 
 
 def versions() -> dict[str, str | None]:
@@ -173,13 +219,10 @@ def main() -> None:
     for size in sizes:
         policy = load_random(size, arguments.device, torch.bfloat16)
         held = torch.cuda.memory_allocated() if is_gpu else None
-        prompts = [policy.encode("3+4=", [picture(i, *load.pixels)]) for i in range(load.num_prompts)]
-        for name in WORK:
-            is_late = time.monotonic() - begun > 60 * arguments.minutes
-            row = {"work": name, "error": "no time left"} if is_late else measure(name, policy, prompts, load)
-            rows.append({"size": size, "weights_bytes": held, "prompt_tokens": prompts[0].num_tokens} | row)
+        for row in measure_all(policy, load, begun + 60 * arguments.minutes):
+            rows.append({"size": size, "weights_bytes": held} | row)
             print(json.dumps(rows[-1]), flush=True)
-        del policy, prompts
+        del policy
         if is_gpu:
             torch.cuda.empty_cache()
     summary = {

@@ -1,7 +1,8 @@
-"""SFT and RL at a 3B model's width: the real vocabulary, pictures of 1200x900 pixels, low precision, LoRA.
+"""SFT and RL at a 3B model's width: the real vocabulary, large pictures, low precision, LoRA.
 
 The weights are random and the layers few, so that nothing here is about what is learned: it is about tokens, bytes,
-and whether weights move at all.
+and whether weights move at all. Pictures are of 1200x900 pixels where their tokens are counted, and of 616x448 where
+they are learned from, so that a CPU core is done in minutes.
 """
 
 import json
@@ -38,6 +39,7 @@ pytestmark = [
 ]
 IMAGE_TOKENS = 43 * 32
 """1204x896 pixels, to which 1200x900 are scaled, in squares of 28."""
+LEARNED = (616, 448)
 LORA = LoraConfig(rank=8)
 PRECISIONS: list[dict[str, Any]] = [
     {"dtype": "bfloat16", "autocast": None},
@@ -65,7 +67,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def problems(tmp_path_factory: pytest.TempPathFactory) -> list[Problem]:
     out = tmp_path_factory.mktemp("pictures")
     for seed in range(2):
-        picture(seed, 1200, 900).save(out / f"{seed}.png", compress_level=1)
+        picture(seed, *LEARNED).save(out / f"{seed}.png", compress_level=1)
     return [Problem(id=f"p{i}", question="How many?", answer=str(i), images=(str(out / f"{i}.png"),)) for i in (0, 1)]
 
 
@@ -141,14 +143,14 @@ def test_steps_of_sft_and_of_rl_move_the_adapters(
 
 def test_the_sampler_takes_the_rows_that_its_bytes_allow(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
     assert cache_bytes_per_token(policy) * 36 // 2 == 36 * 2**10, "36 KiB a token at the 36 layers of the 3B model"
-    capacity = 1500 + 4
+    capacity = 600 + 4
     row = capacity * 2 * 2**10 + 32 * 151936
-    prompt = EncodedPrompt(input_ids=torch.arange(1500) + 100)
+    prompt = EncodedPrompt(input_ids=torch.arange(600) + 100)
     sizes: list[tuple[int, int]] = []
     run = decode._Decoder.run
 
     def measured(decoder: Any) -> Any:
-        cache = [states for layer in decoder.layers for states in (layer.keys, layer.values)]
+        cache = [one for layer in decoder.layers for one in vars(layer).values() if isinstance(one, torch.Tensor)]
         sizes.append((len(decoder.row_R), sum(one.untyped_storage().nbytes() for one in cache)))
         return run(decoder)
 
@@ -157,11 +159,13 @@ def test_the_sampler_takes_the_rows_that_its_bytes_allow(policy: Policy, monkeyp
         policy, [prompt], num_samples=5, sampling=Sampling(max_tokens=4), generator=torch.Generator().manual_seed(0),
         max_bytes=int(3.5 * row / CACHE_SHARE),
     )  # fmt: skip
-    assert sizes == [(3, 3 * capacity * 2 * 2**10), (2, 2 * capacity * 2 * 2**10)]
+    assert [rows for rows, _ in sizes] == [3, 2]
+    # Rows of one prompt may share it.
+    assert all(capacity * 2 * 2**10 <= size <= rows * capacity * 2 * 2**10 for rows, size in sizes)
 
 
 def test_what_learning_keeps_falls_to_an_eighth(checkpoint: Path, policy: Policy) -> None:
-    prompt = policy.encode("How many?", [picture(0, 1200, 900)])
+    prompt = policy.encode("How many?", [picture(0, *LEARNED)])
     group = [policy.encode_text("five or six " * 30)[:96] for _ in range(8)]
 
     def work(learner: Policy, micro: int | None) -> Iterator[torch.Tensor]:

@@ -37,10 +37,12 @@ class PlanOptions(Record):
     """Memory to plan with, e.g. `24GB`; null takes the device of the configuration."""
     shapes: Path | None = None
     """A model's config.json, or a directory that has one, in place of the configuration's model."""
-    text_tokens: Annotated[int, Field(ge=1)] = 512
-    """Tokens of template, instruction and question in a prompt."""
-    pictures: Annotated[int, Field(ge=0)] = 1
-    """Pictures in a prompt, each of the largest size that is allowed."""
+    text_tokens: Annotated[int | None, Field(ge=1)] = None
+    """Tokens of template, instruction and question in a prompt; null takes the longest of the data, where data and
+    tokenizer are on this machine, else 512."""
+    pictures: Annotated[int | None, Field(ge=0)] = None
+    """Pictures in a prompt, each of the largest size that is allowed; null takes number and size from the data, else
+    one of the largest."""
     as_json: Annotated[bool, Spelling("json")] = False
     """Print one JSON object."""
 

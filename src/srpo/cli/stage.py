@@ -41,6 +41,8 @@ class StageOptions(Record):
     dry_run: bool = False
     """Print the resolved configuration, what the run would ask servers and cost, and the memory that it would take on
     this machine; then stop."""
+    gpu: str | None = None
+    """Memory that a dry run plans with, e.g. `24GB`; null takes the device of the configuration."""
     as_json: Annotated[bool, Spelling("json")] = False
     """Print the result as JSON."""
 
@@ -83,9 +85,11 @@ class StageCommand(Generic[_T]):
         ours, theirs = parse_arguments(argv, StageOptions, self.config_class)
         options = fill_config(StageOptions, None, ours)
         config = fill_config(self.config_class, options.config, theirs)
+        if options.gpu is not None and not (options.dry_run and self.name in STAGES):
+            raise ValueError(f"gpu {options.gpu!r} is for --dry_run of {', '.join(STAGES)}; `device` says where to run")
         if options.dry_run:
             plan = self.plan(config) if self.plan else None
-            _print_plan(config, plan, _planned_memory(self.name, config), as_json=options.as_json)
+            _print_plan(config, plan, _planned_memory(self.name, config, options.gpu), as_json=options.as_json)
         else:
             self._run(config, options)
         return 0
@@ -120,12 +124,12 @@ def default_out(stage: str, config: Path | None) -> Path:
     return Path("runs", config.parent.name, config.stem) if config is not None else Path("runs", stage)
 
 
-def _planned_memory(stage: str, config: BaseModel) -> Planned | None:
+def _planned_memory(stage: str, config: BaseModel, gpu: str | None) -> Planned | None:
     """What the run would keep in memory; where that cannot be known, a note says why."""
     if stage not in STAGES or getattr(config, "engine", None) is not None:
         return None  # an engine's plan has its own memory
     try:
-        plan = memory_plan(stage, config)
+        plan = memory_plan(stage, config, gpu=gpu)
     except ValueError as error:
         note(f"srpo: no memory plan: {error}")
         return None

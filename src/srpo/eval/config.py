@@ -16,7 +16,7 @@ from srpo.data.config import SourceConfig
 from srpo.eval.benchmarks.named import BenchmarkName
 from srpo.models.config import MAY_CHANGE, BudgetConfig, Engine, Model, RayConfig, ServerConfig, check_local
 from srpo.policy.config import PromptChoice
-from srpo.policy.precision import AutoDtype
+from srpo.policy.precision import Attention, AutoDtype
 
 Probe = Literal["blank", "swap", "noise"]
 """What is done to the pictures for a second answer: grey ones, another problem's, noisy ones."""
@@ -115,6 +115,9 @@ class EvalConfig(Record):
     """Torch device, e.g. `cuda:0`; `auto` takes a GPU where there is one."""
     dtype: AutoDtype = "auto"
     """Type of the weights; `auto` is bfloat16 on a GPU that has it, and float32 elsewhere."""
+    attention: Attention = "auto"
+    """Kernel of the vision tower's attention: `sdpa` is torch's own, `flash_attention_2` needs flash-attn and a GPU,
+    `auto` takes it where it can run. The language model's is torch's own."""
 
     @model_validator(mode="after")
     def _several_samples_differ(self) -> Self:

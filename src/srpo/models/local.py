@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from srpo.core.records import Sampling
 from srpo.data.images import read_image
 from srpo.models.protocol import Completion, PromptInfo, Request
-from srpo.policy.precision import AutoDtype
+from srpo.policy.precision import Attention, AutoDtype
 from srpo.runs.progress import note
 
 if TYPE_CHECKING:
@@ -105,10 +105,12 @@ def _max_positions(policy: "Policy") -> int | None:
     return getattr(getattr(config, "text_config", config), "max_position_embeddings", None)
 
 
-def load_generator(model: str, *, device: str, dtype: AutoDtype, max_pixels: int | None) -> LocalGenerator:
+def load_generator(
+    model: str, *, device: str, dtype: AutoDtype, max_pixels: int | None, attention: Attention = "auto"
+) -> LocalGenerator:
     """Load a checkpoint for sampling alone."""
     from srpo.policy.load import load_policy
 
-    policy = load_policy(model, device=device, dtype=dtype, trainable=False)
+    policy = load_policy(model, device=device, dtype=dtype, attention=attention, trainable=False)
     note(f"srpo: {policy.describe()}")
     return LocalGenerator(policy, max_pixels=max_pixels)

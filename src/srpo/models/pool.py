@@ -16,7 +16,7 @@ from srpo.models.meter import Meter, Spend
 from srpo.models.prices import find_price
 from srpo.models.protocol import Completion, Generator, InspectingGenerator, PromptInfo, Request
 from srpo.models.remote import RemoteGenerator
-from srpo.policy.precision import AutoDtype
+from srpo.policy.precision import Attention, AutoDtype
 from srpo.runs.progress import note
 
 RESPONSES = "responses.sqlite"
@@ -48,6 +48,10 @@ class ModelSettings(Protocol):
     @property
     def dtype(self) -> AutoDtype:
         """Type of the weights."""
+
+    @property
+    def attention(self) -> Attention:
+        """Kernel of the vision tower's attention."""
 
     @property
     def max_pixels(self) -> int | None:
@@ -103,6 +107,7 @@ class ModelPool:
         max_usd: float | None = None,
         device: str = "auto",
         dtype: AutoDtype = "auto",
+        attention: Attention = "auto",
         max_pixels: int | None = None,
     ) -> None:
         """What is opened ends with `stack`; `window` is how many threads will ask at once."""
@@ -110,7 +115,7 @@ class ModelPool:
         self._cache = cache
         self._max_usd = max_usd
         self._device: str = device
-        self._dtype = dtype
+        self._dtype, self._attention = dtype, attention
         self._max_pixels = max_pixels
         self.window = window
         self.meters: list[Meter] = []
@@ -172,7 +177,11 @@ class ModelPool:
     def _open_local(self, directory: str) -> InspectingGenerator:
         if directory not in self._local:
             found: InspectingGenerator = load_generator(
-                directory, device=self._device, dtype=self._dtype, max_pixels=self._max_pixels
+                directory,
+                device=self._device,
+                dtype=self._dtype,
+                max_pixels=self._max_pixels,
+                attention=self._attention,
             )
             self._local[directory] = OneAtATime(found) if self.window > 1 else found
         return self._local[directory]
@@ -199,6 +208,7 @@ def open_pool(config: ModelSettings, folder: Path) -> Iterator[ModelPool]:
             max_usd=config.budget.max_usd,
             device=config.device,
             dtype=config.dtype,
+            attention=config.attention,
             max_pixels=config.max_pixels,
         )
 

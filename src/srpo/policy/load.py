@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 from srpo.policy.config import LoraConfig
 from srpo.policy.families import MODEL_FAMILIES, Family, family_of
 from srpo.policy.policy import Policy
-from srpo.policy.precision import AutoDtype, Dtype, pick_device, pick_dtype
+from srpo.policy.precision import Attention, AutoDtype, Dtype, pick_attention, pick_device, pick_dtype
 from srpo.policy.processor import Processor, load_processor
 from srpo.policy.sizes import check_sizes
 
@@ -32,6 +32,7 @@ def load_policy(
     device: str = "auto",
     dtype: AutoDtype = "auto",
     autocast: Dtype | None = None,
+    attention: Attention = "auto",
     trainable: bool = True,
     freeze_vision: bool = True,
     lora: LoraConfig | None = None,
@@ -46,6 +47,8 @@ def load_policy(
         device: torch device, e.g. "cpu" or "cuda:0"; "auto" takes a GPU where there is one.
         dtype: dtype of the weights; "auto" is bfloat16 on a GPU and float32 elsewhere.
         autocast: dtype of forward passes if it differs from `dtype`.
+        attention: kernel of the vision tower's attention, as transformers names it; "auto" takes flash attention where
+            it is installed and can run. The language model keeps torch's own, whose masks the shared prefix needs.
         trainable: False switches all gradients off.
         freeze_vision: switches the vision tower's gradients off (the paper's setting).
         lora: train adapters instead of the model's weights.
@@ -66,7 +69,8 @@ def load_policy(
         adapters.append(root)
         root = resolve_checkpoint(base)
     _check_quantized(quantize, is_adapter=bool(adapters), trains_all=trainable and lora is None)
-    model, processor = _load_parts(root, str(checkpoint), device=device, dtype=dtype, quantize=quantize)
+    kernel = pick_attention(attention, device, autocast or dtype)
+    model, processor = _load_parts(root, str(checkpoint), device=device, dtype=dtype, kernel=kernel, quantize=quantize)
     for directory in reversed(adapters):
         inject_saved(model, directory)
         merge_adapters(model)
@@ -90,7 +94,7 @@ def load_outline(checkpoint: str | Path) -> Policy:
     check_sizes(config, str(checkpoint))
     with torch.device("meta"):
         model = getattr(transformers, family.model_class)(transformers.AutoConfig.from_pretrained(str(root)))
-    return Policy(model, _load_processor(root, family, model.config), name=str(checkpoint))
+    return Policy(model, read_processor(root, model.config), name=str(checkpoint))
 
 
 def choose_trained(model: Any, *, trainable: bool, freeze_vision: bool, lora: LoraConfig | None) -> None:
@@ -107,7 +111,9 @@ def choose_trained(model: Any, *, trainable: bool, freeze_vision: bool, lora: Lo
             part.requires_grad_(False)
 
 
-def _load_parts(root: Path, name: str, *, device: str, dtype: Dtype, quantize: Quantize | None) -> tuple[Any, Any]:
+def _load_parts(
+    root: Path, name: str, *, device: str, dtype: Dtype, kernel: str, quantize: Quantize | None
+) -> tuple[Any, Any]:
     """Model and processor of a plain checkpoint; the weights go to the device one by one."""
     import torch
     import transformers
@@ -119,12 +125,12 @@ def _load_parts(root: Path, name: str, *, device: str, dtype: Dtype, quantize: Q
         model, info = getattr(transformers, family.model_class).from_pretrained(
             str(root),
             dtype=getattr(torch, dtype),
-            attn_implementation="sdpa",
+            attn_implementation={"": "sdpa", "text_config": "sdpa", "vision_config": kernel},
             device_map={"": device},
             quantization_config=_four_bits(dtype, family) if quantize else None,
             output_loading_info=True,
         )
-        processor = _load_processor(root, family, model.config)
+        processor = read_processor(root, model.config)
     except RuntimeError as error:
         raise ValueError(f"checkpoint {name!r} does not fit its config.json: {error}") from error
     except (MemoryError, ImportError):
@@ -147,10 +153,11 @@ def _supported_family(config: Mapping[str, Any], name: str) -> Family:
     return MODEL_FAMILIES[model_type]
 
 
-def _load_processor(root: Path, family: Family, config: Any) -> Processor:
+def read_processor(root: Path, config: Any) -> Processor:
+    """The processor of a checkpoint directory whose Hugging Face config is read already."""
     from srpo.policy.tiles import TiledProcessor, tokens_per_tile
 
-    if family.tiles:
+    if MODEL_FAMILIES[config.model_type].tiles:
         return load_processor(root, TiledProcessor, tokens_per_tile=tokens_per_tile(config))
     return load_processor(root)
 

@@ -25,6 +25,8 @@ class ModelFile(NamedTuple):
     """Largest picture that its image processor leaves as it is."""
     squares: int = 0
     """Most squares that it cuts a picture into; 0 in families that cut none."""
+    directory: Path | None = None
+    """Where its tokenizer could be; None where the config stands alone."""
 
 
 def read_model_file(model: str | Path) -> ModelFile:
@@ -55,7 +57,7 @@ def read_model_file(model: str | Path) -> ModelFile:
     settings_file = file.parent / "preprocessor_config.json"
     settings = _read_json(settings_file) if settings_file.is_file() else {}
     squares = _most_squares(settings) if MODEL_FAMILIES[family].tiles else 0
-    return ModelFile(path.stem, config, _largest_picture(settings), squares)
+    return ModelFile(path.stem, config, _largest_picture(settings), squares, path if path.is_dir() else None)
 
 
 def _most_squares(settings: dict[str, Any]) -> int:

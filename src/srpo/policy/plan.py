@@ -10,17 +10,17 @@ CUDA itself and gaps between blocks may take. No plan has been compared with a G
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 from srpo.core.records import Record, Sampling
+from srpo.policy.data_prompts import RunPrompts, planned_prompts
 from srpo.policy.fake import PromptShape
 from srpo.policy.limits import CPU_BYTES, GPU_SHARE
 from srpo.policy.measure import Held, Learn, Measured, Moment, SamplingRoom, Static
 from srpo.policy.model_file import USUAL_PIXELS, ModelFile
 
-TEXT_TOKENS = 512
-"""Tokens of template, instruction and question that a plan counts with."""
 _GB = 10**9
 _WORTH = 0.02
 """Share of the peak that a change must save to be named."""
@@ -48,6 +48,8 @@ class Job:
     """Makes the pass of loss and backward of a config; None where nothing is learned."""
     sampled: Callable[[Any], tuple[int, int, Sampling]] | None = None
     """Prompts, responses to each, and how they are sampled; None where nothing is."""
+    asked: Callable[[Any], RunPrompts] | None = None
+    """Reads the data of a config; None where a plan is to know nothing of it."""
 
 
 class PhaseMemory(Record):
@@ -86,6 +88,8 @@ class MemoryPlan(Record):
 
     stage: str
     model: str
+    prompts: str
+    """Where their length is from: the data, flags, or a supposition."""
     prompt_tokens: int
     pictures: int
     """In a prompt."""
@@ -148,16 +152,18 @@ def plan_memory(
     model: ModelFile,
     target: Target,
     *,
-    text_tokens: int = TEXT_TOKENS,
-    pictures: int = 1,
+    text_tokens: int | None = None,
+    pictures: int | None = None,
     ran_out: bool = False,
 ) -> MemoryPlan:
-    """Run the stage on shapes, with prompts of that many tokens of text and that many pictures of the largest size.
+    """Run the stage on shapes, with prompts of that many tokens of text and that many pictures.
 
-    Where a run `ran_out` of memory, what to lower is named even if it ought to have fitted.
+    What is None is that of the data, where the data and the model's tokenizer are on this machine. Pictures whose
+    number is named are of the largest size that the config allows. Where a run `ran_out` of memory, what to lower is
+    named even if it ought to have fitted.
     """
+    job, shape, origin = _with_prompts(job, model, text_tokens, pictures)
     config = job.config
-    shape = PromptShape(text_tokens, pictures, config.max_pixels or model.max_pixels, model.squares)
     planner = _Planner(job, model.config, shape, target)
     phases, rows = planner.phases(config)
     peak = max(phase.total for phase in phases)
@@ -165,8 +171,9 @@ def plan_memory(
     return MemoryPlan(
         stage=job.stage,
         model=model.name,
+        prompts=origin,
         prompt_tokens=planner.prompt_tokens,
-        pictures=pictures,
+        pictures=shape.num_pictures,
         max_pixels=shape.max_pixels,
         squares=shape.squares,
         max_tokens=config.max_tokens,
@@ -177,6 +184,29 @@ def plan_memory(
         largest=dict(planner.largest()) if fits else {},
         lower=() if fits else tuple(planner.lower(phases)),
     )
+
+
+def _with_prompts(
+    job: Job, model: ModelFile, text_tokens: int | None, pictures: int | None
+) -> tuple[Job, PromptShape, str]:
+    """The job with pictures of at most the size that the data has, the prompt's shape, and where that is from."""
+    config = job.config
+    largest = config.max_pixels or model.max_pixels
+    if text_tokens is not None and pictures is not None:
+        return job, PromptShape(text_tokens, pictures, largest, model.squares), "as named"
+    asked = partial(job.asked, config) if job.asked is not None else None
+    most = getattr(config, "max_prompt_tokens", None)
+    found, origin = planned_prompts(model, asked, max_pixels=config.max_pixels, most=most)
+    if pictures is None and 0 < found.max_pixels < largest:
+        largest = found.max_pixels
+        job = replace(job, config=config.model_copy(update={"max_pixels": largest}))
+    shape = PromptShape(
+        found.text_tokens if text_tokens is None else text_tokens,
+        found.num_pictures if pictures is None else pictures,
+        largest,
+        model.squares,
+    )
+    return job, shape, origin if text_tokens is None and pictures is None else f"in part as named, else {origin}"
 
 
 class _Planner:
@@ -313,6 +343,7 @@ def render_plan(plan: MemoryPlan) -> str:
     what = f"prompts of {plan.prompt_tokens:,} tokens with {pictures}, responses of {plan.max_tokens:,} tokens"
     lines = [
         f"memory of `srpo {plan.stage}` with {plan.model}: {what}",
+        f"(prompts: {plan.prompts})",
         "",
         "".join(f"{word:>13}" for word in ("GB", *_COLUMNS, "together")),
     ]

@@ -97,6 +97,11 @@ class Policy:
         dtype: torch.dtype = self.autocast_dtype or self.model.dtype
         return dtype
 
+    @property
+    def picture_kernel(self) -> str:
+        """Kernel of the vision tower's attention, as transformers names it."""
+        return str(self.model.config.vision_config._attn_implementation)  # noqa: SLF001 - it has no other name
+
     def describe(self) -> str:
         """Where the weights are, of which type they are, and how many of them train."""
         weights = list(self.model.parameters())
@@ -105,6 +110,7 @@ class Policy:
             f"{self.name} on {self.device}",
             f"weights of type {str(self.model.dtype).removeprefix('torch.')}",
             *([f"computing in {str(self.autocast_dtype).removeprefix('torch.')}"] if self.autocast_dtype else []),
+            *([f"pictures by {kernel}"] if (kernel := self.picture_kernel) != "sdpa" else []),
             *([f"{trained / 1e6:,.1f} million of them train"] if trained else []),
             *([f"each response computes its own prompt: {self.unshared}"] if self.unshared else []),
         ]

@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 from srpo.policy.config import LoraConfig, TrainedDtype
 from srpo.policy.load import ADAPTER, load_policy, save_parts
 from srpo.policy.policy import Policy
+from srpo.policy.precision import Attention
 from srpo.runs.progress import note
 
 _SAVED_DTYPE = "saved_dtype"
@@ -34,6 +35,10 @@ class TrainedConfig(Protocol):
     @property
     def autocast(self) -> Literal["bfloat16"] | None:
         """Type of forward passes, where it is another one."""
+
+    @property
+    def attention(self) -> Attention:
+        """Kernel of the vision tower's attention."""
 
     @property
     def freeze_vision(self) -> bool:
@@ -69,6 +74,7 @@ def load_trained(config: TrainedConfig, checkpoint: Path | None = None) -> Polic
         device=config.device,
         dtype=config.dtype,
         autocast=config.autocast,
+        attention=config.attention,
         freeze_vision=config.freeze_vision,
         lora=config.lora,
         quantize=config.quantize,

@@ -14,7 +14,7 @@ from srpo.core.records import Record, Sampling
 from srpo.core.selection import Balance
 from srpo.data.config import SourceConfig
 from srpo.models.config import BudgetConfig, Engine, Model, RayConfig, ServerConfig, check_local
-from srpo.policy.precision import AutoDtype
+from srpo.policy.precision import Attention, AutoDtype
 
 
 class TeacherConfig(Record):
@@ -138,6 +138,9 @@ class ReflectConfig(Record):
     """Torch device, e.g. `cuda:0`; `auto` takes a GPU where there is one."""
     dtype: AutoDtype = "auto"
     """Type of the weights; `auto` is bfloat16 on a GPU that has it, and float32 elsewhere."""
+    attention: Attention = "auto"
+    """Kernel of the vision tower's attention: `sdpa` is torch's own, `flash_attention_2` needs flash-attn and a GPU,
+    `auto` takes it where it can run. The language model's is torch's own."""
 
     @model_validator(mode="after")
     def _eyes(self) -> Self:

@@ -12,6 +12,7 @@ from srpo.core.rewards import Preset, weights_of
 from srpo.data.config import SourceConfig
 from srpo.policy.config import LoraConfig, OptimConfig, PromptChoice, TrainedDtype
 from srpo.policy.engine import EngineConfig
+from srpo.policy.precision import Attention
 from srpo.rl.alarms import AlarmConfig
 from srpo.rl.vllm.config import SamplerConfig
 from srpo.runs.best import check_best
@@ -204,6 +205,9 @@ class RlConfig(Record):
     """Type of the weights; `auto` is bfloat16 on a GPU that has it. The optimizer keeps float32 masters of them."""
     autocast: Literal["bfloat16"] | None = None
     """Type that forward passes compute in, where it is not that of the weights."""
+    attention: Attention = "auto"
+    """Kernel of the vision tower's attention: `sdpa` is torch's own, `flash_attention_2` needs flash-attn and a GPU,
+    `auto` takes it where it can run. The language model's is torch's own."""
     seed: int = 0
     """Seeds the order of the problems and the sampling."""
 

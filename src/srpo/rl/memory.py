@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 
+from srpo.core.prompts import problem_text
 from srpo.core.records import FormatError, Grade, GradedText, Origin, Problem, Sampling, Style, TokenCounts, Trace
+from srpo.data.sources import load_problems
+from srpo.policy.data_prompts import RunPrompts
 from srpo.policy.fake import TEXT_TOKEN
 from srpo.policy.measure import Learn
 from srpo.policy.plan import Job
 from srpo.policy.policy import Policy
 from srpo.policy.processor import EncodedPrompt
+from srpo.policy.prompts import read_prompt
 from srpo.rl.config import RlConfig
 from srpo.rl.rollout import Trajectory, TrajectoryGroup
 from srpo.rl.train import accumulate_gradients
@@ -18,7 +22,12 @@ _PIECES = 2
 
 def rl_job(config: RlConfig) -> Job:
     """The stage for `policy.plan.plan_memory`."""
-    return Job(stage="rl", config=config, learn=_learn, sampled=_sampled)
+    return Job(stage="rl", config=config, learn=_learn, sampled=_sampled, asked=_asked)
+
+
+def _asked(config: RlConfig) -> RunPrompts:
+    prompt = read_prompt(config.prompt, config.system, config.model)
+    return RunPrompts(load_problems(config.data).problems, lambda problem: prompt.turns(problem_text(problem)))
 
 
 def _sampled(config: RlConfig) -> tuple[int, int, Sampling]:

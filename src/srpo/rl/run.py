@@ -134,7 +134,12 @@ def open_trainer(
         reference = policy  # with its adapters off it is the model that the run began with
     elif config.loss.kl_coef > 0:
         reference = load_policy(
-            config.model, device=config.device, dtype=config.dtype, autocast=config.autocast, trainable=False
+            config.model,
+            device=config.device,
+            dtype=config.dtype,
+            autocast=config.autocast,
+            attention=config.attention,
+            trainable=False,
         )
     # One rollout is several optimizer steps, each of which the warm-up counts.
     updates = config.loss.inner_epochs * config.loss.minibatches

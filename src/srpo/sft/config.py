@@ -10,6 +10,7 @@ from srpo.core.records import Record, Style
 from srpo.data.config import SourceConfig
 from srpo.policy.config import LoraConfig, OptimConfig, PromptChoice, TrainedDtype
 from srpo.policy.engine import EngineConfig
+from srpo.policy.precision import Attention
 from srpo.runs.best import check_best
 from srpo.runs.trackers import TrackerName
 
@@ -113,6 +114,9 @@ class SftConfig(Record):
     """Type of the weights; `auto` is bfloat16 on a GPU that has it. The optimizer keeps float32 masters of them."""
     autocast: Literal["bfloat16"] | None = None
     """Type that forward passes compute in, where it is not that of the weights."""
+    attention: Attention = "auto"
+    """Kernel of the vision tower's attention: `sdpa` is torch's own, `flash_attention_2` needs flash-attn and a GPU,
+    `auto` takes it where it can run. The language model's is torch's own."""
     keep_best: str | None = None
     """Metric by which the best model is kept in `best/`, beside the last one in `model/` (any that
     is logged); with a minus before it, `-sft/loss`, less is better."""
