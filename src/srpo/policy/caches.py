@@ -104,17 +104,21 @@ class SharedLayer:
         self.length += 1
         heads, size = self.keys.shape[1], seats.row_P_S.shape[1]
         grouped = query.to(self.values.dtype).unflatten(1, (heads, -1))
-        own, own_sums = _ATTEND(grouped, self.keys[:, :, : self.length], self.values[:, :, : self.length], scale=scale)
         # Rows of a prompt are tokens of one sequence that may all look at all of it.
         seated = grouped[seats.row_P_S].transpose(1, 2).flatten(2, 3)
-        prompt, prompt_sums = _ATTEND(
-            seated, self._prompt_keys, self._prompt_values, attn_mask=seats.bias_P, scale=scale
+        prompt, sums = _ATTEND(seated, self._prompt_keys, self._prompt_values, attn_mask=seats.bias_P, scale=scale)
+        prompt, sums = (
+            one.unflatten(2, (size, -1)).transpose(1, 2).flatten(0, 1)[seats.seat_R] for one in (prompt, sums)
         )
-        prompt, prompt_sums = (
-            one.unflatten(2, (size, -1)).transpose(1, 2).flatten(0, 1)[seats.seat_R] for one in (prompt, prompt_sums)
-        )
-        share = torch.sigmoid(prompt_sums - own_sums)[..., None].to(own.dtype)
-        return torch.lerp(own, prompt, share).flatten(1)
+        keys, values = (one.flatten(0, 1)[:, : self.length] for one in (self.keys, self.values))
+        if keys.dtype == torch.float32:
+            # All that the prompt has is one more score beside those of a row's own tokens.
+            scores = torch.bmm((grouped * scale).flatten(0, 1), keys.mT)
+            shares = torch.cat([scores, sums.flatten(0, 1)[..., None]], dim=-1).softmax(-1)
+            seen = torch.baddbmm(prompt.flatten(0, 1) * shares[..., -1:], shares[..., :-1], values)
+            return seen.view(len(query), -1)
+        own, own_sums = _ATTEND(grouped, self.keys[:, :, : self.length], self.values[:, :, : self.length], scale=scale)
+        return torch.lerp(own, prompt, torch.sigmoid(sums - own_sums)[..., None].to(own.dtype)).flatten(1)
 
     def move_rows(self, to: Tensor, source: Tensor, num_rows: int) -> None:
         """Copy rows `source` over rows `to`, then keep the first `num_rows`."""
