@@ -29,6 +29,7 @@ COMMANDS = {
     "data check": "gold answers that do not grade themselves, broken pictures, duplicates, test problems",
     "show": "print the traces of a run: question, first attempt, reflection, second attempt, reward",
     "regrade": "grade and reward the traces of a run again, by today's rules or another preset; nothing is overwritten",
+    "view": "every trace of runs in a browser: filters, groups, word by word; follows a run that is at work",
     "report": "write one self-contained HTML report from run directories or a demo directory",
     "leaderboard": "rank the benchmark results of runs among published ones: one HTML file, Markdown or JSON",
     "export": "write traces for other trainers: LLaMA-Factory, TRL, verl, plain datasets; predictions for VLMEvalKit",

@@ -29,10 +29,10 @@ class ShowOptions(Record):
 def show_traces(options: ShowOptions) -> int:
     """Print the first traces that match, one card or line each."""
     from srpo.report import console
-    from srpo.report.open import runs_in
+    from srpo.report.open import labelled_runs
 
     outcome = console.parse_outcome(options.outcome) if options.outcome is not None else None
-    runs = [found for path in options.runs for found in runs_in(path)]
+    runs = labelled_runs(options.runs)
     traces = ((found.label, trace) for found in runs for trace in found.run.traces())
     shown = 0
     for label, trace in console.pick(traces, outcome=outcome, family=options.family, limit=options.limit):

@@ -30,7 +30,7 @@ from srpo.report.leaderboard.rank import lead
 from srpo.report.leaderboard.results import result_of
 from srpo.report.metrics import curves_of
 from srpo.report.model import Card, Curve, ReportData, RunInfo, StageComparison, stage_of
-from srpo.report.open import DemoSummary, LabelledRun, read_demo, runs_in, stage_rows
+from srpo.report.open import DemoSummary, LabelledRun, labelled_runs, read_demo, stage_rows
 from srpo.report.pictures import embed
 from srpo.runs.reader import RunReader
 from srpo.sft.first_answers import FirstAnswers
@@ -129,19 +129,9 @@ def _run_info(label: str, place: str, counts: Counter[str], *, num_single: int, 
 
 def _open(dirs: Sequence[Path]) -> tuple[DemoSummary | None, list[StageSummary], list[LabelledRun]]:
     """All runs under labels that differ; the summary too when there is one directory and it is a demo."""
-    stages: list[StageSummary] = []
-    runs: list[LabelledRun] = []
-    for path in dirs:
-        demo = read_demo(path)
-        stages.extend(demo.stages if demo else ())
-        for found in runs_in(path):
-            label, number = found.label, 1
-            while label in {other.label for other in runs}:
-                number += 1
-                label = f"{found.label} ({number})"
-            runs.append(found._replace(label=label))
-    summary = read_demo(dirs[0]) if len(dirs) == 1 else None
-    return summary, stages, runs
+    demos = [read_demo(path) for path in dirs]
+    stages = [stage for demo in demos if demo for stage in demo.stages]
+    return demos[0] if len(demos) == 1 else None, stages, labelled_runs(dirs)
 
 
 def _stages_of(label: str, run: RunReader) -> list[StageSummary]:

@@ -1,6 +1,7 @@
 """Run directories and demo directories, opened by path."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -84,3 +85,16 @@ def runs_in(path: Path) -> list[LabelledRun]:
     if demo is None:
         return [LabelledRun(path.resolve().name, read_run(path), str(path), alone=True)]
     return [LabelledRun(label, read_run(path / run), run, alone=False) for label, run in demo.runs.items()]
+
+
+def labelled_runs(dirs: Sequence[Path]) -> list[LabelledRun]:
+    """All runs of run and demo directories, in order, under labels that differ."""
+    runs: list[LabelledRun] = []
+    for path in dirs:
+        for found in runs_in(path):
+            label, number = found.label, 1
+            while label in {other.label for other in runs}:
+                number += 1
+                label = f"{found.label} ({number})"
+            runs.append(found._replace(label=label))
+    return runs

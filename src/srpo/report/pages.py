@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from srpo.core.records import Attempt, Response, Trace
 from srpo.report import palette
-from srpo.report.text import compact, is_linkable, metric_words, number, percent, points, signed
+from srpo.report.text import compact, is_linkable, metric_words, number, percent, points, signed, visible
 from srpo.runs.files import write_atomic
 
 if TYPE_CHECKING:
@@ -35,12 +35,12 @@ def theme() -> "dict[str, Markup]":
     }
 
 
-def environment() -> "Environment":
-    """The templates of this package, autoescaped, with the filters that they use."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+def environment(*packages: str) -> "Environment":
+    """The templates of this package and of others, autoescaped, with the filters that they use."""
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     made = Environment(
-        loader=PackageLoader("srpo.report"),
+        loader=ChoiceLoader([PackageLoader(package) for package in (*packages, "srpo.report")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -53,6 +53,7 @@ def environment() -> "Environment":
         "number": number,
         "duration": duration,
         "clip": clip,
+        "visible": visible,
         "blocks": blocks,
         "mark": palette.series_mark,
         "points": points,
@@ -73,11 +74,11 @@ def duration(seconds: float) -> str:
 
 
 def clip(text: str) -> str:
-    """The text, cut where a card would grow out of hand, and saying so."""
+    """The text, cut where a card would grow out of hand, and saying so; what cannot be seen is named."""
     text = text.strip()
     if len(text) <= LONGEST_TEXT:
-        return text
-    return f"{text[:LONGEST_TEXT]} … ({len(text) - LONGEST_TEXT:,} more characters)"
+        return visible(text)
+    return f"{visible(text[:LONGEST_TEXT])} … ({len(text) - LONGEST_TEXT:,} more characters)"
 
 
 class Block(NamedTuple):
@@ -109,6 +110,6 @@ def blocks(trace: Trace) -> list[Block]:
             return [Block("Text as it was generated", trace.text, None, None, ""), *found]
 
 
-def source(name: str) -> str:
-    """Text of a file beside the templates."""
-    return (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")
+def source(name: str, room: str = "report") -> str:
+    """Text of a file beside the templates of a room."""
+    return (Path(__file__).parents[1] / room / "templates" / name).read_text(encoding="utf-8")
