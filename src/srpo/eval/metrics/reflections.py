@@ -67,7 +67,7 @@ def reflection_kind(first: Grade, final: Grade, reflection: str, first_think: st
 def _judge_check(answer: str, reflection: str, first_think: str, question: str) -> Judged:
     """A reflection on a right answer that stays right."""
     text, think = normalised(reflection), normalised(first_think)
-    if _copied_share(text, think) >= _COPY_SHARE:
+    if _is_copied(text, think):
         return Judged("redundant", "repeats the first attempt")
     # Naming the answer alone checks nothing.
     if not names_something(_without(text, normalised(answer)), question or think):
@@ -75,15 +75,26 @@ def _judge_check(answer: str, reflection: str, first_think: str, question: str) 
     return Judged("effective", "checks the right answer")
 
 
-def _copied_share(text: str, source: str) -> float:
-    """Share of the word triples of `text` that `source` has as well."""
-    triples, known = _triples(text), set(_triples(source))
-    return sum(triple in known for triple in triples) / len(triples) if triples else 0.0
+def repeats(reflection: str, first_think: str) -> bool:
+    """Whether a reflection is the first attempt once more: most of its word triples are in there.
+
+    >>> repeats("3 and 4 make 7", "I read 3 and 4: 3 and 4 make 7"), repeats("the blue bar ends at 5", "3 and 4")
+    (True, False)
+    """
+    return _is_copied(normalised(reflection[:_MAX_CHARS]), normalised(first_think[:_MAX_CHARS]))
 
 
-def _triples(text: str) -> list[tuple[str, ...]]:
-    words = text.split()
-    return [tuple(words[i : i + _TRIPLE]) for i in range(max(1, len(words) - _TRIPLE + 1))] if words else []
+def _is_copied(text: str, source: str) -> bool:
+    """Both as `normalised` leaves them: one blank between words."""
+    words, known = text.split(), f" {source} "
+    num_triples = max(1, len(words) - _TRIPLE + 1)
+    allowed = (1 - _COPY_SHARE) * num_triples
+    missing = 0
+    for start in range(num_triples):
+        missing += f" {' '.join(words[start : start + _TRIPLE])} " not in known
+        if missing > allowed:  # most texts are no copies, and are told after a fifth of their words
+            return False
+    return bool(words)
 
 
 def _without(text: str, answer: str) -> str:
