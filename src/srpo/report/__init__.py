@@ -1,6 +1,8 @@
 """One self-contained HTML file that shows what a run did: run directories -> `ReportData` -> figures -> page.
 
     build.py     reads run directories and demo directories into `ReportData` (the only module that reads files)
+    panels.py    what the responses show: observe.py (watches traces go by), flow.py (outcomes from stage to stage),
+                 signs.py (of a hacked reward), calibration.py (verdicts of reflections against the truth), flips
     cards.py     which traces are shown, fairly over outcomes, families and runs
     pictures.py  picture references as data URIs
     summary.py   what happened, in plain sentences made from the numbers

@@ -13,6 +13,7 @@ to the stage whose name is a word of its label: `srpo` and `eval srpo` both to s
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ from srpo.report.leaderboard.results import result_of
 from srpo.report.metrics import curves_of
 from srpo.report.model import Card, Curve, ReportData, RunInfo, StageComparison, stage_of
 from srpo.report.open import DemoSummary, LabelledRun, labelled_runs, read_demo, stage_rows
+from srpo.report.panels import Watcher
 from srpo.report.pictures import embed
 from srpo.runs.reader import RunReader
 from srpo.sft.first_answers import FirstAnswers
@@ -68,7 +70,7 @@ def read_report(
     if not dirs:
         raise ValueError("no run directory was given")
     summary, stages, runs = _open(dirs)
-    sampler = Sampler(seed=CARD_SEED)
+    sampler, watcher = Sampler(seed=CARD_SEED), Watcher(seed=CARD_SEED)
     terms: dict[str, None] = {}
     scores: dict[str, dict[str, list[bool]]] = {}
     infos: list[RunInfo] = []
@@ -77,12 +79,13 @@ def read_report(
     first_answers: dict[str, FirstAnswers] = {}
     for label, run, place, alone in runs:
         counts, singles = Counter[str](), 0
-        for trace in _note_terms(sampler.add(label, run.traces()), terms):
+        rows = list(run.metrics())
+        traces = watcher.watch(label, run.stage, rows, sampler.add(label, run.traces()))
+        for trace in _note_terms(traces, terms):
             if run.stage in _EVALUATIONS and trace.outcome is not None:
                 scores.setdefault(label, {}).setdefault(trace.problem.id, []).append(trace.final_grade.is_correct)
             counts[trace.outcome or "ungradable"] += 1
             singles += trace.style == "single"
-        rows = list(run.metrics())
         infos.append(_run_info(label, place, counts, num_single=singles, num_steps=len(rows)))
         if run.stage in _TRAININGS:
             curves.extend(curves_of(label, rows))
@@ -101,6 +104,7 @@ def read_report(
         runs=tuple(infos),
         comparisons=_compare(stages, scores),
         first_answers=first_answers,
+        panels=watcher.panels(head.example, [stage.name for stage in stages], partial(_cards, load=load)),
         curves=tuple(curves),
         term_names=tuple(terms),
         cards=_cards(sampler.choose(), load),

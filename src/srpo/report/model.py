@@ -4,9 +4,12 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from srpo.core.records import Record, Trace
+from srpo.core.records import Outcome, Record, Trace
 from srpo.core.summary import StageSummary
+from srpo.report.calibration import Calibration
+from srpo.report.flow import Flow
 from srpo.report.leaderboard.rank import Leaderboard
+from srpo.report.signs import EvaluationSigns, TrainingSigns
 from srpo.sft.first_answers import FirstAnswers
 
 
@@ -66,6 +69,31 @@ class Card(Record):
         return self.trace.outcome or "ungradable"
 
 
+class Flips(Record):
+    """Responses of one run whose second attempt flipped the answer, drawn at random among all of them."""
+
+    run: str
+    """Label of the run."""
+    outcome: Outcome
+    num: int
+    """Responses of this outcome in the run."""
+    seed: int
+    """Of the draw."""
+    cards: tuple[Card, ...]
+
+
+class Panels(Record):
+    """What the responses themselves show of a method that is paid for what it says of itself."""
+
+    flow: Flow | None = None
+    """Outcomes of the same problems over the stages; None where fewer than two evaluations share problems."""
+    flips: tuple[Flips, ...] = ()
+    training_signs: tuple[TrainingSigns, ...] = ()
+    evaluation_signs: tuple[EvaluationSigns, ...] = ()
+    calibrations: tuple[Calibration, ...] = ()
+    """Of every evaluation and RL run with reflections."""
+
+
 class RunInfo(Record):
     """One run directory, in short."""
 
@@ -117,6 +145,7 @@ class ReportData(Record):
     """Of every two stages whose evaluation traces are among the runs, the later one as `ours`."""
     first_answers: dict[str, FirstAnswers] = Field(default_factory=dict)
     """By label of the cold start: what it made of the first answer, where it was checked."""
+    panels: Panels = Panels()
     curves: tuple[Curve, ...] = ()
     term_names: tuple[str, ...] = ()
     """Reward terms that occur in the traces; they decide which curves count as reward terms."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from srpo.report import figures, metrics, palette, summary, tables
+from srpo.report import figures, flow, metrics, palette, signs, summary, tables
 from srpo.report.build import read_report
 from srpo.report.model import Card, ReportData, stage_of
 from srpo.report.pages import environment, source, theme, write_page
@@ -56,12 +56,20 @@ def render_page(data: ReportData) -> str:
         panel_groups=groups,
         matrices=[tables.matrix(stage) for stage in data.stages],
         single=tables.single_attempt(data),
+        flow_drawing=flow.lay_out(data.panels.flow) if data.panels.flow else None,
+        flow_outcomes=flow.outcomes_in(data.panels.flow) if data.panels.flow else [],
+        sign_words={name: signs.SHARES[name][0] for name in _shown_shares(data)},
         filters=_filters(data.cards),
         scripts=[Markup(script) for script in scripts],  # noqa: S704  our own files, as in `theme`
         script_hashes=[_csp_hash(script) for script in scripts],
         repaint=palette.dark_of_light(),
         **theme(),
     )
+
+
+def _shown_shares(data: ReportData) -> list[str]:
+    """Names of the shares that any evaluation has."""
+    return [name for name in signs.SHARES if any(name in one.shares for one in data.panels.evaluation_signs)]
 
 
 def _filters(cards: Sequence[Card]) -> list[tuple[str, str, list[FilterChoice]]]:

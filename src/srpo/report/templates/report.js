@@ -29,7 +29,7 @@
   const filters = document.querySelector(".filters");
   if (!filters) return;
   filters.hidden = false;
-  const cards = [...document.querySelectorAll(".card")];
+  const cards = [...document.querySelectorAll("#cards .card")];
   const wanted = {};
 
   function show() {

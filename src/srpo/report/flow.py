@@ -1,0 +1,150 @@
+"""How the same problems fare from stage to stage: an alluvial plot of outcomes, as numbers and as the paths of an SVG.
+
+Of each problem the first sample counts, and only problems that every stage answered: so the columns are equally high,
+and a ribbon is a number of problems that went from one outcome to another.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from srpo.core.records import OUTCOMES, Record
+
+MAX_STAGES: Final = 6
+OUTCOME_ORDER: Final[tuple[str, ...]] = (*OUTCOMES, "ungradable")
+WIDTH: Final = 1000
+HEIGHT: Final = 360
+_BAR: Final = 16
+"""Width of a column."""
+_GAP: Final = 10
+"""Between two outcomes of a column."""
+_LEFT, _RIGHT, _TOP = 8, 150, 30
+_MIN_LABELLED: Final = 14
+"""Height from which on there is room for a label."""
+
+
+class Ribbon(Record):
+    """Problems that went from one outcome to another between two stages."""
+
+    stage: int
+    """Index of the stage that they come from."""
+    source: str
+    target: str
+    num: int
+
+
+class Flow(Record):
+    """The outcomes of the same problems over stages."""
+
+    stages: tuple[str, ...]
+    num: int
+    """Problems that all of them answered."""
+    columns: tuple[dict[str, int], ...]
+    """For each stage, problems by outcome (`ungradable` among them), in a fixed order."""
+    ribbons: tuple[Ribbon, ...]
+
+
+def flow_of(outcomes: Mapping[str, Mapping[str, str | None]]) -> Flow | None:
+    """The flow through stages, in order; None when fewer than two share a problem.
+
+    Args:
+        outcomes: Stage -> problem id -> outcome, None where it could not be graded.
+    """
+    stages = list(outcomes)[-MAX_STAGES:]
+    if len(stages) < 2:
+        return None
+    shared = [key for key in outcomes[stages[0]] if all(key in outcomes[stage] for stage in stages[1:])]
+    if not shared:
+        return None
+    paths = [[outcomes[stage][key] or "ungradable" for stage in stages] for key in shared]
+    columns = [Counter(path[at] for path in paths) for at in range(len(stages))]
+    steps = [Counter((path[at], path[at + 1]) for path in paths) for at in range(len(stages) - 1)]
+    return Flow(
+        stages=tuple(stages),
+        num=len(shared),
+        columns=tuple({name: column[name] for name in OUTCOME_ORDER if column[name]} for column in columns),
+        ribbons=tuple(
+            Ribbon(stage=at, source=source, target=target, num=step[source, target])
+            for at, step in enumerate(steps)
+            for source in OUTCOME_ORDER
+            for target in OUTCOME_ORDER
+            if step[source, target]
+        ),
+    )
+
+
+def outcomes_in(flow: Flow) -> list[str]:
+    """The outcomes that occur, in their order."""
+    return [name for name in OUTCOME_ORDER if any(name in column for column in flow.columns)]
+
+
+class FlowBar(NamedTuple):
+    """One outcome of one column."""
+
+    outcome: str
+    num: int
+    x: float
+    y: float
+    height: float
+    has_label: bool
+
+
+class Band(NamedTuple):
+    """One ribbon."""
+
+    ribbon: Ribbon
+    path: str
+    """`d` of an SVG path."""
+
+
+class Drawing(NamedTuple):
+    """A flow laid out in `WIDTH` x `HEIGHT` units."""
+
+    bars: list[FlowBar]
+    bands: list[Band]
+    heads: list[tuple[float, str]]
+    """Where each column begins, and the stage that it stands for."""
+    width: int = WIDTH
+    height: int = HEIGHT
+    bar: int = _BAR
+
+
+def lay_out(flow: Flow) -> Drawing:
+    """Lay out a flow: columns left to right, ribbons in the order of their outcomes, so that few cross."""
+    room = HEIGHT - _TOP - _GAP * (len(OUTCOME_ORDER) - 1)
+    step = (WIDTH - _LEFT - _RIGHT - _BAR) / (len(flow.stages) - 1)
+    bars: list[FlowBar] = []
+    tops: list[dict[str, float]] = []
+    for at, column in enumerate(flow.columns):
+        y, top = float(_TOP), {}
+        for outcome, num in column.items():
+            height = room * num / flow.num
+            bars.append(FlowBar(outcome, num, _LEFT + at * step, y, height, height >= _MIN_LABELLED))
+            top[outcome] = y
+            y += height + _GAP
+        tops.append(top)
+    heads = [(_LEFT + at * step, stage) for at, stage in enumerate(flow.stages)]
+    return Drawing(bars, _bands(flow, tops, step, room), heads)
+
+
+def _bands(flow: Flow, tops: Sequence[Mapping[str, float]], step: float, room: float) -> list[Band]:
+    leaves = [dict(top) for top in tops]
+    arrives = [dict(top) for top in tops]
+    bands = []
+    for ribbon in flow.ribbons:
+        height = room * ribbon.num / flow.num
+        y0, y1 = leaves[ribbon.stage][ribbon.source], arrives[ribbon.stage + 1][ribbon.target]
+        leaves[ribbon.stage][ribbon.source] += height
+        arrives[ribbon.stage + 1][ribbon.target] += height
+        x0 = _LEFT + ribbon.stage * step + _BAR
+        x1 = x0 + step - _BAR
+        bands.append(Band(ribbon, _path(x0, x1, y0, y1, height)))
+    return bands
+
+
+def _path(x0: float, x1: float, y0: float, y1: float, height: float) -> str:
+    middle = (x0 + x1) / 2
+    out = (x0, y0, middle, y0, middle, y1, x1, y1)
+    back = (height, middle, y1 + height, middle, y0 + height, x0, y0 + height)
+    shown = [f"{number:.1f}" for number in (*out, *back)]
+    return f"M{shown[0]} {shown[1]}C{' '.join(shown[2:8])}v{shown[8]}C{' '.join(shown[9:])}z"
