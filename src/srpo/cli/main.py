@@ -33,6 +33,7 @@ COMMANDS = {
     "report": "write one self-contained HTML report from run directories or a demo directory",
     "leaderboard": "rank the benchmark results of runs among published ones: one HTML file, Markdown or JSON",
     "export": "write traces for other trainers: LLaMA-Factory, TRL, verl, plain datasets; predictions for VLMEvalKit",
+    "engines install": "the commands that install verl into an environment of its own, for runs on many GPUs",
     "push": "push the model of a run to the Hugging Face hub, with a card of what its run says",
 }
 """Name -> line in the help text. `data check` is the module `srpo.cli.data_check`."""

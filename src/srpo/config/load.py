@@ -58,7 +58,7 @@ def fill_config(cls: type[_T], path: Path | None, flags: Sequence[Flag]) -> _T:
     """As `load_config`, from a command line that was taken apart before."""
     root = read_yaml(path) if path is not None else Node(value={}, place=COMMAND_LINE)
     for flag in flags:
-        root = put(root, flag)
+        root = put(root, _spelled_out(cls, flag))
     while True:
         try:
             return cls.model_validate(_with_defaults(cls, root.plain))
@@ -68,6 +68,12 @@ def fill_config(cls: type[_T], path: Path | None, flags: Sequence[Flag]) -> _T:
             if mended is root:
                 raise ConfigError(_message(cls, root, details, path)) from None
             root = mended
+
+
+def _spelled_out(cls: type[BaseModel], flag: Flag) -> Flag:
+    """`--engine verl` as `--engine.kind verl`, which leaves what the file says of an engine's other fields."""
+    named_by = getattr(model_at(cls, flag.keys), "named_by", None)
+    return flag._replace(keys=(*flag.keys, named_by)) if named_by and isinstance(flag.node.value, str) else flag
 
 
 def to_yaml(config: BaseModel) -> str:

@@ -14,7 +14,7 @@ from srpo.config.fields import Positional, Spelling
 from srpo.core.records import MarkStyle, Record, Sampling
 from srpo.data.config import SourceConfig
 from srpo.eval.benchmarks.named import BenchmarkName
-from srpo.models.config import MAY_CHANGE, BudgetConfig, Model, ServerConfig, check_local
+from srpo.models.config import MAY_CHANGE, BudgetConfig, Engine, Model, RayConfig, ServerConfig, check_local
 from srpo.policy.config import PromptChoice
 from srpo.policy.precision import AutoDtype
 
@@ -102,6 +102,11 @@ class EvalConfig(Record):
     """A model that decides what the rules cannot."""
     budget: BudgetConfig = BudgetConfig()
     """How much money the run may spend on servers, the judge's included."""
+    engine: Engine = "local"
+    """Where pictures are read, requests built and answers graded: `local` in this process, `ray` by workers on a Ray
+    cluster, for models behind servers; what comes out is the same."""
+    ray: RayConfig = RayConfig()
+    """Which cluster."""
     symbolic: bool = True
     """Let math-verify, in a worker process, decide what the rules cannot."""
     rounded: Annotated[float, Field(gt=0, lt=1)] | None = None

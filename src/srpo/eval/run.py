@@ -11,33 +11,35 @@ answered is in `responses.sqlite` and is not asked again. Every problem ends up 
 with disturbed pictures, are in `probe.jsonl`.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from srpo.core.records import Trace
+from srpo.core.prompts import Prompt
+from srpo.core.records import Problem, Trace
 from srpo.core.statistics import majority_vote, mean, wilson
 from srpo.core.summary import results_of, summarise
+from srpo.data.sources import ProblemSet
 from srpo.data.usable import check_usable, split_batches, spread
 from srpo.eval.aggregate import ROWS, Aggregator, Facts, ItemRow, Judging, mark_of, read_item_rows, row_of
 from srpo.eval.benchmarks.benchmark import Mark
 from srpo.eval.benchmarks.grade import official_verdict
 from srpo.eval.config import EvalConfig
 from srpo.eval.dataset import Dataset, load_dataset
-from srpo.eval.judge import JudgedTrace, open_judge
+from srpo.eval.judge import JudgedTrace
 from srpo.eval.metrics.voting import RIGHT
 from srpo.eval.probe import PROBED, read_probe
 from srpo.eval.result import BenchmarkResult, EvalResult
-from srpo.eval.worker import EvaluatedBatch, Worker
-from srpo.grading import Grader
+from srpo.eval.worker import EvaluatedBatch, EvalWork
 from srpo.models.meter import Spend
 from srpo.models.pool import ModelPool, open_pool
 from srpo.models.protocol import Generator, InspectingGenerator
+from srpo.models.relay.engine import open_work
 from srpo.models.spending import PoolSpending
-from srpo.policy.prompts import identity_of
+from srpo.policy.prompts import identity_of, read_prompt
 from srpo.runs.batched import Batch, BatchedRun, BatchRecord
 from srpo.runs.directory import RunDir
-from srpo.runs.origin import check_same_data
+from srpo.runs.origin import check_same_data, make_origin
 from srpo.runs.rejects import REJECTED, count_rejected, fingerprint, read_rejected
 
 
@@ -59,11 +61,18 @@ def run(
         return EvalResult.model_validate(run_dir.summary())
     dataset = load_dataset(config)
     check_usable(dataset.problems, dataset.label)
-    with open_pool(config, run_dir.path) as pool, Grader(symbolic=config.symbolic, rounded=config.rounded) as grader:
-        model = generator or pool.open(config.model)
-        decider = open_judge(config.judge, dataset.benchmark, pool, judge)
-        worker = Worker(config, run_dir, dataset, model=model, judge=decider, grader=grader)
-        state = _work(config, run_dir, dataset, worker, pool)
+    prompt = read_prompt(config.prompt, config.system, config.checkpoint)
+    evaluation = EvalWork(
+        config=config,
+        # A batch brings its problems.
+        dataset=dataset._replace(problems=ProblemSet((), ())),
+        origin=make_origin(run_dir, "eval", config.model_name, prompt, config.sampling),
+        prompt=prompt,
+        given_model=generator,
+        given_judge=judge,
+    )
+    with open_pool(config, run_dir.path) as pool, open_work(evaluation, pool, config.engine, config.ray) as work:
+        state = _work(config, run_dir, dataset, prompt, work, pool)
         spend = pool.spend()
     result = _result(config, run_dir, dataset, state, spend)
     run_dir.finish(result.model_dump(mode="json"))
@@ -77,14 +86,21 @@ class _State(NamedTuple):
     judging: Judging = Judging()
 
 
-def _work(config: EvalConfig, run_dir: RunDir, dataset: Dataset, worker: Worker, pool: ModelPool) -> _State:
+def _work(
+    config: EvalConfig,
+    run_dir: RunDir,
+    dataset: Dataset,
+    prompt: Prompt,
+    work: Callable[[Sequence[Problem]], EvaluatedBatch],
+    pool: ModelPool,
+) -> _State:
     """Answer what is not answered yet, batch by batch."""
     problems = dataset.problems.problems
     spending = PoolSpending(pool, config.budget, run_dir.path, len(problems))
     wanted = {REJECTED: True, ROWS: dataset.benchmark is not None, PROBED: config.probe is not None}
     ledgers = {name: 0 for name, is_wanted in wanted.items() if is_wanted}
     batched = BatchedRun(run_dir, len(problems), config.batch_size, ledgers=ledgers, spending=spending)
-    digest = identity_of(fingerprint(problems), worker.prompt)
+    digest = identity_of(fingerprint(problems), prompt)
     check_same_data(batched.state, digest, dataset.label)
     with batched:
         if not batched.num_batches:
@@ -92,7 +108,7 @@ def _work(config: EvalConfig, run_dir: RunDir, dataset: Dataset, worker: Worker,
         batches = [Batch(*one) for one in enumerate(split_batches(problems, config.batch_size), start=1)]
         recorder = _Recorder(run_dir, dataset, batched, digest)
         left = batches[batched.num_batches :]
-        batched.work(left, worker.work, recorder.record, sample=lambda count: spread(problems, count))
+        batched.work(left, work, recorder.record, sample=lambda count: spread(problems, count))
     return recorder.state
 
 

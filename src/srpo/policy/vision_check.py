@@ -15,8 +15,9 @@ from torch import Tensor
 
 from srpo.policy.limits import CACHE_SHARE, free_bytes, parts_that_fit, prompt_bytes
 from srpo.policy.policy import Policy
-from srpo.policy.prefix import Completions, completion_logprobs, pixel_values
+from srpo.policy.prefix import Completions, completion_logprobs
 from srpo.policy.processor import EncodedPrompt
+from srpo.policy.vision import pixel_values
 
 MIN_EFFECT = 1e-5
 """Largest change of a token's log-prob, in nats, below which a picture counts as ignored; an ignored one gives 0."""
@@ -77,8 +78,8 @@ def _with_other_picture(policy: Policy, index: int, prompts: Sequence[EncodedPro
     for step in range(1, len(prompts)):
         other = prompts[(index + step) % len(prompts)]
         if _same(other.image_grid_thw, prompt.image_grid_thw) and _is_other(other.pixel_values, prompt.pixel_values):
-            return replace(prompt, pixel_values=other.pixel_values)
-    return replace(prompt, pixel_values=torch.zeros_like(pixel_values(policy, prompt)))
+            return replace(prompt, pixel_values=other.pixel_values, features=other.features)
+    return replace(prompt, pixel_values=torch.zeros_like(pixel_values(policy, prompt)), features=None)
 
 
 def _same(one: Tensor | None, other: Tensor | None) -> bool:
