@@ -21,6 +21,7 @@ COMMANDS = {
     "sft": "teach a model the reflective format from the traces of `srpo reflect` (stage 1b)",
     "rl": "train with GRPO and a reflection-aware reward (stage 2)",
     "eval": "answer problems or a benchmark with a checkpoint or a server; accuracy of first and final answer",
+    "doctor": "look at the environment: packages, GPU, disk, keys, ports, grading, a short generation",
     "plan": "whether a run of sft, rl or eval fits into a GPU's memory, before anything is loaded",
     "score": "grade recorded responses of any model to a benchmark; accuracy, official tables, self-correction",
     "compare": "compare two evaluation runs, problem by problem (difference, interval, exact test)",
@@ -37,7 +38,7 @@ COMMANDS = {
     "push": "push the model of a run to the Hugging Face hub, with a card of what its run says",
 }
 """Name -> line in the help text. `data check` is the module `srpo.cli.data_check`."""
-TRAINING = frozenset({"demo", "reflect", "sft", "rl", "eval", "plan"})
+TRAINING = frozenset({"demo", "reflect", "sft", "rl", "eval", "plan", "doctor"})
 """Commands that compute with torch, whose threads have to be configured before it is imported."""
 GO_ON = TRAINING | {"score"}
 """Commands that use what an interrupted one left: its checkpoints, and answers that it paid for."""

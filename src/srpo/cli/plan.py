@@ -88,8 +88,24 @@ def _stage_of(argv: Sequence[str]) -> str:
             value = value if equals else next(iter(argv[place + 1 :]), "")
             return value if value in _CONFIGS else "eval"
     path = next((word for word in argv if not word.startswith("-")), None)
-    given = read_yaml(Path(path)).value if path is not None else {}
+    return "eval" if path is None else _by_fields(Path(path), "eval")
+
+
+def stage_of_file(path: Path) -> tuple[str, type[BaseModel]]:
+    """The stage whose fields a file has, and the tree of its configuration."""
+    stage = _by_fields(path, "reflect")
+    if stage == "reflect":
+        from srpo.reflect.config import ReflectConfig
+
+        return stage, ReflectConfig
+    return stage, _CONFIGS[stage]
+
+
+def _by_fields(path: Path, with_a_teacher: str) -> str:
+    given = read_yaml(path).value
     keys = set(given) if isinstance(given, dict) else set()
+    if "teacher" in keys:
+        return with_a_teacher
     return "sft" if "traces" in keys else "rl" if keys & _ONLY_RL else "eval"
 
 
