@@ -134,6 +134,8 @@ def _load_parts(root: Path, name: str, *, device: str, dtype: Dtype, quantize: Q
         what = str(error) if isinstance(error, (OSError, ValueError)) else f"{type(error).__name__}: {error}"
         raise ValueError(f"checkpoint {name!r} is incomplete or damaged: {what}") from error
     _check_tensors(name, info)
+    if getattr(model.config.get_text_config(), "final_logit_softcapping", None):
+        raise ValueError(f"checkpoint {name!r} caps its logits (final_logit_softcapping), which is not supported")
     if not family.tiles:
         _check_patches(name, model.config.vision_config, processor.image_processor)
     return model, processor
@@ -148,11 +150,12 @@ def _supported_family(config: Mapping[str, Any], name: str) -> Family:
 
 
 def _load_processor(root: Path, family: Family, config: Any) -> Processor:
-    from srpo.policy.tiles import TiledProcessor, tokens_per_tile
+    from srpo.policy.tiles import SquareProcessor, TiledProcessor, tokens_per_tile
 
-    if family.tiles:
-        return load_processor(root, TiledProcessor, tokens_per_tile=tokens_per_tile(config))
-    return load_processor(root)
+    if not family.tiles:
+        return load_processor(root)
+    kind = SquareProcessor if family.pictures == "square" else TiledProcessor
+    return load_processor(root, kind, tokens_per_tile=tokens_per_tile(config))
 
 
 def _check_patches(name: str, vision: Any, settings: Any) -> None:
