@@ -22,7 +22,7 @@ from srpo.policy.prefix import batch_prompts, completion_logprobs
 from srpo.policy.processor import EncodedPrompt
 from tests.support.pictures import picture
 
-FAMILIES = ["qwen2_5_vl", "qwen3_vl", "internvl", "qwen3_5", "windows"]
+FAMILIES = ["qwen2_5_vl", "qwen3_vl", "internvl", "qwen3_5", "gemma3", "windows"]
 MEMORIES = ["qwen2_5_vl", "qwen3_5", "windows"]
 """A prompt that is shared, and models that cannot share one."""
 

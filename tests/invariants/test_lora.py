@@ -16,8 +16,8 @@ from srpo.policy.prefix import completion_logprobs, plain_logprobs
 from tests.support.pictures import picture
 from tests.support.training import about
 
-FAMILIES = ["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "internvl", "qwen3_5"]
-LINEAR_LAYERS = {"qwen3_5": 8 + 7 + 8}
+FAMILIES = ["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "internvl", "qwen3_5", "gemma3"]
+LINEAR_LAYERS = {"qwen3_5": 8 + 7 + 8, "gemma3": 3 * 7}
 """Of all blocks, where they are not two with seven."""
 LORA = LoraConfig(rank=4)
 

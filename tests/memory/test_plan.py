@@ -47,7 +47,10 @@ SIZES: dict[str, tuple[int, int, str, dict[str, Any]]] = {
 
 OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
     "internvl": ("rl", {**RL, "group_size": 6, "max_tokens": 192, "micro_prompts": 1}),
+    "gemma3": ("sft", {**SFT, "max_tokens": 160, "batch_size": 4}),
+    "qwen3_5": ("rl", {**RL, "group_size": 6, "max_tokens": 192, "micro_prompts": 1, "micro_responses": 3}),
 }
+"""A group at once; where it shares no prompt, half of it."""
 
 
 def write_model(folder: Path, width: int, depth: int) -> Path:
@@ -67,6 +70,7 @@ def write_model(folder: Path, width: int, depth: int) -> Path:
     return path
 
 
+WINDOWS = ["sliding_attention", "sliding_attention", "sliding_attention", "full_attention"] * 2
 TOKEN_IDS = {"image_token_id": 4000, "video_token_id": 4001, "vision_start_token_id": 4002, "vision_end_token_id": 4003}
 
 
@@ -85,6 +89,10 @@ def write_other(folder: Path, family: str) -> Path:
         vision |= {"num_hidden_layers": 3, "num_attention_heads": 4, "image_size": [112, 112], "patch_size": [14, 14]}
         text |= {"model_type": "qwen2"}
         (folder / "preprocessor_config.json").write_text(json.dumps({"max_patches": 4}))
+    elif family == "gemma3":
+        vision |= {"model_type": "siglip_vision_model", "num_hidden_layers": 3, "num_attention_heads": 4,
+                   "image_size": 224, "patch_size": 14, "vision_use_head": False}  # fmt: skip
+        text |= {"head_dim": 48, "query_pre_attn_scalar": 48, "sliding_window": 64, "layer_types": WINDOWS}
     else:
         vision |= {"depth": 3, "num_heads": 4, "out_hidden_size": 192, "patch_size": 14}
         text |= {
@@ -94,7 +102,9 @@ def write_other(folder: Path, family: str) -> Path:
                                 "mrope_section": [4, 4, 4], "mrope_interleaved": True},
         }  # fmt: skip
     path = folder / "config.json"
-    path.write_text(json.dumps({"model_type": family, "text_config": text, "vision_config": vision, **TOKEN_IDS}))
+    own: dict[str, Any] = {"mm_tokens_per_image": 64} if family == "gemma3" else {}
+    values = {"model_type": family, "text_config": text, "vision_config": vision, **TOKEN_IDS, **own}
+    path.write_text(json.dumps(values))
     return path
 
 
@@ -182,8 +192,3 @@ def test_an_amount_of_memory_is_read_or_refused() -> None:
     assert parse_gpu("40 gib").num_bytes == 40 * 2**30
     with pytest.raises(ValueError, match="write for instance 24GB"):
         parse_gpu("big")
-
-
-def test_a_model_that_shares_no_prompt_has_no_plan(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"no memory plan for 'qwen3_5'.*recurrent layers"):
-        plan_of(write_other(tmp_path, "qwen3_5"), "rl", RL)

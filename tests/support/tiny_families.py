@@ -87,6 +87,44 @@ def qwen3_5(other: Path, out: Path) -> Path:
     return out
 
 
+def gemma3(other: Path, out: Path) -> Path:
+    """Sliding windows around a layer of full attention, pictures of 28 pixels that become four tokens."""
+    from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
+
+    newer = transformers.AutoConfig.from_pretrained(other).text_config
+    out.mkdir()
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        text = (other / name).read_text()
+        for theirs, ours in _GEMMA_NAMES.items():
+            text = text.replace(theirs, ours)
+        (out / name).write_text(text)
+    (out / "chat_template.jinja").write_text(_GEMMA_TEMPLATE)
+    ids = json.loads((out / "tokenizer.json").read_text())["added_tokens"]
+    token_id = {one["content"]: one["id"] for one in ids}
+    names = ("vocab_size", "hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads",
+             "eos_token_id", "pad_token_id", "initializer_range")  # fmt: skip
+    kinds = ["sliding_attention", "full_attention", "sliding_attention"]
+    config = transformers.Gemma3Config(
+        text_config={name: getattr(newer, name) for name in names}
+        | {"bos_token_id": None, "num_hidden_layers": len(kinds), "layer_types": kinds, "head_dim": 16,
+           "query_pre_attn_scalar": 16, "sliding_window": 6},
+        vision_config={"model_type": "siglip_vision_model", "hidden_size": 32, "intermediate_size": 64,
+                       "num_hidden_layers": 2, "num_attention_heads": 4, "image_size": 28, "patch_size": 7,
+                       "vision_use_head": False},
+        mm_tokens_per_image=4,
+        image_token_index=token_id["<image_soft_token>"],
+        boi_token_index=token_id["<start_of_image>"],
+        eoi_token_index=token_id["<end_of_image>"],
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = transformers.Gemma3ForConditionalGeneration(config)
+    torch.nn.init.normal_(model.model.multi_modal_projector.mm_input_projection_weight, std=0.5)
+    model.generation_config.eos_token_id = newer.eos_token_id
+    model.save_pretrained(out)
+    Gemma3ImageProcessorPil(size={"height": 28, "width": 28}).save_pretrained(out)
+    return out
+
+
 def windows(other: Path, out: Path) -> Path:
     """A Qwen2.5-VL whose last layer looks back over a few tokens only."""
     shutil.copytree(other, out)
@@ -101,10 +139,30 @@ def windows(other: Path, out: Path) -> Path:
 
 
 _TOKEN_IDS = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id", "tie_word_embeddings")
+_GEMMA_NAMES = {
+    "<|im_start|>": "<start_of_turn>",
+    "<|im_end|>": "<end_of_turn>",
+    "<|vision_start|>": "<start_of_image>",
+    "<|vision_end|>": "<end_of_image>",
+    "<|image_pad|>": "<image_soft_token>",
+    "<|video_pad|>": "<bos>",
+    "<|endoftext|>": "<pad>",
+}
+_GEMMA_TEMPLATE = (
+    "<bos>{% for message in messages %}"
+    "<start_of_turn>{{ 'model' if message['role'] == 'assistant' else message['role'] }}\n"
+    "{% if message['content'] is string %}{{ message['content'] | trim }}"
+    "{% else %}{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}<start_of_image>"
+    "{% elif part['type'] == 'text' %}{{ part['text'] | trim }}{% endif %}"
+    "{% endfor %}{% endif %}<end_of_turn>\n{% endfor %}"
+    "{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
+)
 BUILDERS: dict[str, Callable[[Path, Path], Path]] = {
     "qwen2_vl": qwen2_vl,
     "internvl": internvl,
     "qwen3_5": qwen3_5,
+    "gemma3": gemma3,
     "windows": windows,
 }
 """By `model_type`, and `windows`."""

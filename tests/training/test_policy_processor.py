@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -297,3 +298,28 @@ def test_a_thought_that_the_template_opens_is_left_to_the_response(tiny_policy: 
     assert prompt.input_ids.tolist() == plain.input_ids.tolist()
     quoted = thinking.encode([("user", "Say <think>")])
     assert "Say <think><|im_end|>" in tokenizer.decode(quoted.input_ids)
+
+
+def test_pictures_and_prompts_of_gemma_are_those_of_the_stock_processor(
+    tiny_checkpoint: Callable[[str], Path],
+) -> None:
+    directory = tiny_checkpoint("gemma3")
+    processor = load_policy(directory).processor
+    names = {"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>", "image_token": "<image_soft_token>"}
+    tokenizer = transformers.AutoTokenizer.from_pretrained(directory, extra_special_tokens=names)
+    stock = transformers.Gemma3Processor(processor.image_processor, tokenizer, image_seq_length=4)
+    images = [picture(0), picture(1, 640, 120)]
+    content = [{"type": "image"}, {"type": "image"}, {"type": "text", "text": "Compare."}]
+    text = tokenizer.apply_chat_template(
+        [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
+    )
+    expected = stock(images=[images], text=[text], add_special_tokens=False, return_tensors="pt")
+    prompt = processor.encode([("user", "Compare.")], images)
+    assert prompt.input_ids.tolist() == expected["input_ids"][0].tolist()
+    assert prompt.pixel_values is not None
+    assert equal(processor.values(prompt.pixel_values), expected["pixel_values"])
+    assert prompt.num_image_tokens == int(expected["token_type_ids"].sum()) == 8
+    assert processor.num_tokens([("user", "Compare.")], [image.size for image in images]) == prompt.num_tokens
+    quoted = processor.encode([("user", "What is <start_of_image>?")], images[:1])
+    assert quoted.num_image_tokens == 4
+    assert "<end_of_image>\n\nWhat is <start_of_image>?<end_of_turn>" in tokenizer.decode(quoted.input_ids)

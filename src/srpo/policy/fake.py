@@ -23,7 +23,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from srpo.policy.config import LoraConfig
-from srpo.policy.families import MODEL_FAMILIES, why_unshared
+from srpo.policy.families import MODEL_FAMILIES
 from srpo.policy.load import Quantize, choose_trained, quiet_transformers
 from srpo.policy.policy import Policy
 from srpo.policy.precision import Dtype
@@ -175,8 +175,6 @@ def fake_policy(
     import transformers
 
     quiet_transformers()
-    if reason := why_unshared(config):
-        raise ValueError(f"no memory plan for {config.model_type!r}, of which no prompt is shared: {reason}")
     family = MODEL_FAMILIES[config.model_type]
     config = copy.deepcopy(config)
     text = config.get_text_config()

@@ -33,11 +33,18 @@ class Family:
     """Modules of the model that pictures go through before they are tokens: what `freeze_vision` freezes."""
     vision_blocks: str = "visual.blocks"
     """The blocks among them."""
-    tiles: bool = False
-    """Pictures are cut into squares of one size (`policy.tiles`), not into as many patches as they have."""
+    pictures: Literal["patches", "squares", "square"] = "patches"
+    """What a picture is cut into: as many patches as it has, several squares of one size, or one (`policy.tiles`)."""
+    looks_around: bool = False
+    """Tokens of a picture look at each other in both directions, and the model has to be told which they are."""
     axes: Literal[1, 3] = 3
     """Of rotary positions: time, height and width, where a picture stands in a plane; or one, on which every token of a
     picture is one further."""
+
+    @property
+    def tiles(self) -> bool:
+        """Whether pictures are cut into squares."""
+        return self.pictures != "patches"
 
     def positions(
         self, model: Any, input_ids: "Tensor", lengths: "Tensor", image_token_id: int, grids: "Tensor | None"
@@ -78,7 +85,15 @@ MODEL_FAMILIES: dict[str, Family] = {
         model_class="InternVLForConditionalGeneration",
         vision=("vision_tower", "multi_modal_projector"),
         vision_blocks="vision_tower.encoder.layer",
-        tiles=True,
+        pictures="squares",
+        axes=1,
+    ),
+    "gemma3": Family(
+        model_class="Gemma3ForConditionalGeneration",
+        vision=("vision_tower", "multi_modal_projector"),
+        vision_blocks="vision_tower.encoder.layers",
+        pictures="square",
+        looks_around=True,
         axes=1,
     ),
 }

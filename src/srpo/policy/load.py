@@ -140,6 +140,8 @@ def _load_parts(
         what = str(error) if isinstance(error, (OSError, ValueError)) else f"{type(error).__name__}: {error}"
         raise ValueError(f"checkpoint {name!r} is incomplete or damaged: {what}") from error
     _check_tensors(name, info)
+    if getattr(model.config.get_text_config(), "final_logit_softcapping", None):
+        raise ValueError(f"checkpoint {name!r} caps its logits (final_logit_softcapping), which is not supported")
     if not family.tiles:
         _check_patches(name, model.config.vision_config, processor.image_processor)
     return model, processor
@@ -155,11 +157,13 @@ def _supported_family(config: Mapping[str, Any], name: str) -> Family:
 
 def read_processor(root: Path, config: Any) -> Processor:
     """The processor of a checkpoint directory whose Hugging Face config is read already."""
-    from srpo.policy.tiles import TiledProcessor, tokens_per_tile
+    from srpo.policy.tiles import SquareProcessor, TiledProcessor, tokens_per_tile
 
-    if MODEL_FAMILIES[config.model_type].tiles:
-        return load_processor(root, TiledProcessor, tokens_per_tile=tokens_per_tile(config))
-    return load_processor(root)
+    family = MODEL_FAMILIES[config.model_type]
+    if not family.tiles:
+        return load_processor(root)
+    kind = SquareProcessor if family.pictures == "square" else TiledProcessor
+    return load_processor(root, kind, tokens_per_tile=tokens_per_tile(config))
 
 
 def _check_patches(name: str, vision: Any, settings: Any) -> None:

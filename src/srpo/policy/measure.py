@@ -11,13 +11,14 @@ from functools import partial
 from typing import Any, NamedTuple, cast
 
 import torch
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from srpo.core.records import Sampling
 from srpo.policy.config import LoraConfig, OptimConfig
-from srpo.policy.decode import _compute_prompts, _Decoder
+from srpo.policy.decode import _compute_prompts, _Decoder, _PlainDecoder
 from srpo.policy.fake import FakeProcessor, PromptShape, Shapes, fake_policy, shorten_tower
 from srpo.policy.lean import lean_step
-from srpo.policy.limits import CACHE_SHARE, cache_bytes_per_token, num_rows, parts_that_fit, prompt_bytes
+from srpo.policy.limits import CACHE_SHARE, cache_bytes_per_token, num_rows, parts_that_fit, prompt_bytes, row_bytes
 from srpo.policy.load import Quantize
 from srpo.policy.optim import Optimizer
 from srpo.policy.policy import Policy
@@ -27,7 +28,8 @@ from srpo.policy.processor import EncodedPrompt
 from srpo.policy.recompute import recompute_layers
 
 DEPTHS = (3, 4)
-"""Layers that are run: Qwen3-VL's first three take what the tower hands on."""
+"""Layers that are run: Qwen3-VL's first three take what the tower hands on. Where layers of several kinds take turns,
+whole rounds of them."""
 
 
 class Held(NamedTuple):
@@ -87,7 +89,8 @@ class Measured:
 
     def __init__(self, held: Held) -> None:
         self._whole: int = held.model.get_text_config().num_hidden_layers
-        self._stands = [_Stand(held, depth) for depth in DEPTHS]
+        self._depths = _depths(held.model.get_text_config())
+        self._stands = [_Stand(held, depth) for depth in self._depths]
         self.static = Static(*(self._extended([stand.static[part] for stand in self._stands]) for part in range(3)))
         self.scratch = max(0, self._extended([stand.scratch for stand in self._stands]))
         """Most that the optimizer's step takes beside what is there all the time."""
@@ -105,7 +108,7 @@ class Measured:
                     num_prompts = learn(policy, stand.reference)
                 found.append([peak - base for peak in peaks])
                 one = policy.encode("")
-        cache = num_prompts * one.num_tokens * cache_bytes_per_token(policy)
+        cache = 0 if policy.unshared else num_prompts * one.num_tokens * cache_bytes_per_token(policy)
         total, at = self._worst(found)
         sees = at == 0 or policy.family.vision_trains(policy.model)
         return Moment(total, cache, num_prompts * _pixel_bytes(one) if sees else 0, one.num_tokens)
@@ -126,15 +129,18 @@ class Measured:
                 own = prompts[: -(-rows // room.num_samples)]
                 for_prompts = (1 - CACHE_SHARE) * room.free
                 parts = parts_that_fit([prompt_bytes(policy, one) for one in own], for_prompts)
+                if policy.unshared:
+                    own, parts = own[parts[0]], parts[:1]
+                    rows = min(rows, len(own) * room.num_samples)
                 pixels = max(sum(map(_pixel_bytes, own[part])) for part in parts)
                 with _segments(shapes, policy) as peaks, torch.inference_mode(), policy.autocast():
-                    prefix = _compute_prompts(policy, own, for_prompts)
+                    decode_last = _begun(policy, own, rows, room)
                     _mark(shapes, peaks)
                     num_seeing = len(peaks)
-                    _decode_last(policy, prefix, rows, room)
+                    decode_last()
                 found.append([peak - base for peak in peaks])
-                del prompts, own, prefix
-        cache = rows * capacity * cache_bytes_per_token(policy)
+                del prompts, own, decode_last
+        cache = rows * row_bytes(policy, capacity)
         total, at = self._worst(found)
         return Moment(total, cache, pixels if at < num_seeing else 0, num_tokens), rows
 
@@ -145,7 +151,7 @@ class Measured:
 
     def _extended(self, values: Sequence[int]) -> int:
         """The line through two depths, at the depth of the model."""
-        first, second = DEPTHS
+        first, second = self._depths
         slope = (values[1] - values[0]) / (second - first)
         return round(values[0] + slope * (self._whole - first))
 
@@ -171,20 +177,48 @@ class _Stand:
             shorten_tower(self.policy)
 
 
-def _decode_last(policy: Policy, prefix: Prefix, rows: int, room: SamplingRoom) -> None:
-    """Choose and run the last token of every row, for the others take less."""
+def _depths(config: Any) -> tuple[int, int]:
+    """Two numbers of layers, each a whole number of the rounds in which a language model's layers take turns."""
+    kinds = getattr(config, "layer_types", None) or [""]
+    size = next(size for size in range(1, len(kinds) + 1) if kinds == (kinds[:size] * len(kinds))[: len(kinds)])
+    first = -(-DEPTHS[0] // size) * size
+    return first, first + (DEPTHS[1] - DEPTHS[0]) * size
+
+
+def _begun(policy: Policy, prompts: Sequence[EncodedPrompt], rows: int, room: SamplingRoom) -> Callable[[], None]:
+    """Compute the prompts; what is returned chooses and runs the last token of every row, for the others take less."""
     sampling = room.sampling
-    decoder = _Decoder(
-        policy,
-        prefix,
-        lean_step(policy),
-        prompt_B=torch.tensor([row // room.num_samples for row in range(rows)]),
-        starts=[[]] * rows,
-        uniform_B_T=torch.zeros((rows, sampling.max_tokens), dtype=torch.float64),
-        sampling=sampling,
-    )
+    own: Any = {
+        "prompt_B": torch.tensor([row // room.num_samples for row in range(rows)]),
+        "starts": [[]] * rows,
+        "uniform_B_T": torch.zeros((rows, sampling.max_tokens), dtype=torch.float64),
+        "sampling": sampling,
+    }
+    if policy.unshared:
+        return partial(_decode_last_plainly, _PlainDecoder(policy, prompts, **own), sampling.max_tokens - 1)
+    prefix = _compute_prompts(policy, prompts, (1 - CACHE_SHARE) * room.free)
+    return partial(_decode_last, policy, prefix, own)
+
+
+def _decode_last(policy: Policy, prefix: Prefix, own: Any) -> None:
+    decoder = _Decoder(policy, prefix, lean_step(policy), **own)
     for layer in decoder.layers:
-        layer.length += sampling.max_tokens - 1
+        layer.length += own["sampling"].max_tokens - 1
+    decoder._advance(decoder._choose())  # noqa: SLF001 - one step of many
+
+
+def _decode_last_plainly(decoder: _PlainDecoder, num_tokens: int) -> None:
+    memory = decoder.memory
+    for layer in memory.cache.layers:
+        # Recurrent layers do not grow, and windows no further than their size.
+        if isinstance(layer, DynamicLayer) and layer.is_initialized:
+            more = num_tokens
+            if isinstance(layer, DynamicSlidingWindowLayer):
+                layer.cumulative_length += num_tokens
+                more = min(more, layer.sliding_window - 1 - layer.keys.shape[2])
+            grown = layer.keys.new_empty((*layer.keys.shape[:2], more, layer.keys.shape[3]))
+            layer.keys, layer.values = (torch.cat([states, grown], dim=-2) for states in (layer.keys, layer.values))
+    memory.shown_R_S = torch.nn.functional.pad(memory.shown_R_S, (0, num_tokens), value=1)
     decoder._advance(decoder._choose())  # noqa: SLF001 - one step of many
 
 

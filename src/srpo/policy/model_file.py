@@ -56,7 +56,7 @@ def read_model_file(model: str | Path) -> ModelFile:
         raise ValueError(f"{str(file)!r} is no config of a {family} model: {error}") from error
     settings_file = file.parent / "preprocessor_config.json"
     settings = _read_json(settings_file) if settings_file.is_file() else {}
-    squares = _most_squares(settings) if MODEL_FAMILIES[family].tiles else 0
+    squares = {"patches": 0, "squares": _most_squares(settings), "square": 1}[MODEL_FAMILIES[family].pictures]
     return ModelFile(path.stem, config, _largest_picture(settings), squares, path if path.is_dir() else None)
 
 

@@ -69,7 +69,9 @@ class PlainRows:
         first_P = size - batch.lengths_P
         source_P_L = (columns - first_P[:, None]) % size
         shown_P_L = (columns >= first_P[:, None]).long()
-        model = self._policy.model
+        model, pictures = self._policy.model, dict(batch.pictures)
+        if "token_type_ids" in pictures:
+            pictures["token_type_ids"] = pictures["token_type_ids"].gather(-1, source_P_L)
         self.cache: Any = DynamicCache(config=model.config.get_text_config())
         hidden_P_L_D: Tensor = model.model(
             input_ids=batch.input_ids_P_L.gather(-1, source_P_L),
@@ -77,7 +79,7 @@ class PlainRows:
             position_ids=batch.positions.gather(-1, source_P_L.expand_as(batch.positions)),
             use_cache=True,
             **{CACHE_NAME: self.cache},
-            **batch.pictures,
+            **pictures,
         ).last_hidden_state
         return hidden_P_L_D, shown_P_L
 

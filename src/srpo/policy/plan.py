@@ -338,7 +338,9 @@ def _smaller(config: Any, *, is_gpu: bool) -> Iterator[tuple[str, Any, tuple[str
 
 def render_plan(plan: MemoryPlan) -> str:
     """The plan as text."""
-    size = f"{plan.squares} squares" if plan.squares else f"{plan.max_pixels:,} pixels"
+    size = f"{plan.max_pixels:,} pixels"
+    if plan.squares:
+        size = "one square" if plan.squares == 1 else f"{plan.squares} squares"
     pictures = {0: "no picture", 1: f"a picture of {size}"}.get(plan.pictures, f"{plan.pictures} pictures of {size}")
     what = f"prompts of {plan.prompt_tokens:,} tokens with {pictures}, responses of {plan.max_tokens:,} tokens"
     lines = [

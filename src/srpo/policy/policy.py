@@ -31,8 +31,17 @@ CONTROL_TOKENS = (
     "<img>",
     "</img>",
     "<video>",
+    "<start_of_image>",
+    "<image_soft_token>",
+    "<end_of_image>",
+    "<start_of_turn>",
+    "<bos>",
+    "<eos>",
 )
 """Tokens that structure the input and that no completion may contain."""
+
+END_TOKENS = ("<|im_end|>", "<end_of_turn>")
+"""Tokens that end a turn, by family; where there is none of them, the tokenizer's end-of-sequence token does."""
 
 
 class Policy:
@@ -156,7 +165,8 @@ class Policy:
 
 def end_id(tokenizer: Any) -> int:
     """The token that ends a completion."""
-    return int(tokenizer.get_vocab().get("<|im_end|>", tokenizer.eos_token_id))
+    vocabulary = tokenizer.get_vocab()
+    return int(next((vocabulary[token] for token in END_TOKENS if token in vocabulary), tokenizer.eos_token_id))
 
 
 def banned_ids(tokenizer: Any, num_rows: int) -> tuple[int, ...]:

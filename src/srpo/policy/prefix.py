@@ -162,6 +162,8 @@ def plain_logprobs(
     pictures = picture_inputs(policy, [prompts[p] for p in rows.prompt])
     if "image_grid_thw" in pictures:
         pictures["mm_token_type_ids"] = (input_ids == policy.image_token_id).int()
+    if pictures and policy.family.looks_around:
+        pictures["token_type_ids"] = (input_ids == policy.image_token_id).int()
     with policy.autocast():
         logits = policy.model(
             input_ids=input_ids,
@@ -187,6 +189,8 @@ def batch_prompts(policy: Policy, prompts: Sequence[EncodedPrompt], size: int | 
     input_ids = _pad([prompt.input_ids.tolist() for prompt in prompts], policy.pad_id, size)
     lengths = torch.tensor([prompt.num_tokens for prompt in prompts])
     pictures = picture_inputs(policy, prompts)
+    if pictures and policy.family.looks_around:
+        pictures["token_type_ids"] = (input_ids == policy.image_token_id).int().to(policy.device)
     positions = policy.family.positions(
         policy.model, input_ids, lengths, policy.image_token_id, pictures.get("image_grid_thw")
     )

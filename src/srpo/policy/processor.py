@@ -27,6 +27,8 @@ from torch import Tensor
 from srpo.policy.template_check import check_template
 
 CHANNELS = 3
+MARKS = ("\ue000", "\uf8ff")
+"""First and last character of Unicode's private area, one of which is set around a text's own control tokens."""
 OPENED_THOUGHT = "<think>"
 """What the templates of thinking models begin the assistant's turn with."""
 
@@ -86,6 +88,11 @@ class Processor:
     """The control tokens of the tokenizer, as texts could hold them."""
     value_table: npt.NDArray[np.float32] = field(repr=False)
     """Pixel value after rescaling and normalising, shape (channels, 256)."""
+
+    @property
+    def placeholder_id(self) -> int:
+        """Id of the token by which the chat template says that a picture stands there."""
+        return self.image_token_id
 
     def encode(self, messages: Sequence[tuple[str, str]], images: Sequence[Image.Image] = ()) -> EncodedPrompt:
         """Encode one conversation of (role, text) turns; see `encode_many`."""
@@ -161,15 +168,16 @@ class Processor:
     def assemble(self, messages: Sequence[tuple[str, str]], pictures: Sequence[CutPicture]) -> EncodedPrompt:
         """A conversation with pictures that are cut already; see `encode_many`."""
         ids = self._token_ids(messages, len(pictures))
-        if ids.count(self.image_token_id) != len(pictures):
+        placeholder = self.placeholder_id
+        if ids.count(placeholder) != len(pictures):
             raise ValueError(
-                f"the rendered prompt holds {ids.count(self.image_token_id)} image placeholders for {len(pictures)} "
+                f"the rendered prompt holds {ids.count(placeholder)} image placeholders for {len(pictures)} "
                 "pictures; use a checkpoint whose chat template places pictures"
             )
         remaining = iter(pictures)
         expanded: list[int] = []
         for token in ids:
-            expanded.extend(next(remaining).token_ids if token == self.image_token_id else [token])
+            expanded.extend(next(remaining).token_ids if token == placeholder else [token])
         if not pictures:
             return EncodedPrompt(input_ids=torch.tensor(expanded))
         grids = [[1, *one.grid] for one in pictures if one.grid is not None]
@@ -331,7 +339,7 @@ def _without_opened_thought(rendered: str) -> str:
 def _unused_character(texts: Sequence[str]) -> str:
     """A character of Unicode's private area that none of these texts has."""
     used = set().union(*texts)
-    return next(mark for mark in map(chr, range(0xE000, 0xF900)) if mark not in used)
+    return next(mark for mark in map(chr, range(ord(MARKS[0]), ord(MARKS[1]) + 1)) if mark not in used)
 
 
 def _template_file(place: str) -> str | None:

@@ -11,6 +11,8 @@ _TEXT = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size"
 _VISION = ("depth", "hidden_size")
 _OTHER = {"hidden_size": "embed_dim", "depth": "num_hidden_layers"}
 """Qwen2-VL's name for the width of its vision tower, and InternVL's for its depth."""
+_LEFT_OUT = {"gemma3": ("num_attention_heads", "vocab_size")}
+"""Sizes that published checkpoints leave to the default, which is right for them; the widths are there."""
 
 
 def check_sizes(config: Mapping[str, Any], name: str) -> None:
@@ -19,7 +21,10 @@ def check_sizes(config: Mapping[str, Any], name: str) -> None:
     text = text if isinstance(text, Mapping) else config  # older checkpoints have them at the top
     vision = config.get("vision_config")
     vision = vision if isinstance(vision, Mapping) else {}
-    missing = [field for field in _TEXT if not _is_size(text.get(field))]
+    left_out = _LEFT_OUT.get(str(config.get("model_type")), ())
+    missing = [
+        field for field in _TEXT if not _is_size(text.get(field)) and not (field in left_out and field not in text)
+    ]
     missing += [
         f"vision_config.{field}"
         for field in _VISION
