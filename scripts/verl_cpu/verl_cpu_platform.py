@@ -41,7 +41,7 @@ class _Device(types.ModuleType):
         return answers.get(name, lambda *_, **__: None)
 
 
-@platform_manager.PlatformRegistry.register(platform="cpu")  # type: ignore[untyped-decorator]
+@platform_manager.PlatformRegistry.register(platform="cpu")
 class PlatformCPU(PlatformCUDA):  # type: ignore[misc]
     """One device, which is none."""
 
@@ -138,7 +138,7 @@ def _keep_plain_weights() -> None:
 
     for name in _LINEAR:
         with suppress(ImportError):
-            module = importlib.import_module(f"vllm.model_executor.layers.{name}")
+            module: Any = importlib.import_module(f"vllm.model_executor.layers.{name}")
             if hasattr(module, "dispatch_cpu_unquantized_gemm"):
                 module.dispatch_cpu_unquantized_gemm = plain
 

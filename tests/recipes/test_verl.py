@@ -130,7 +130,9 @@ def test_verl_takes_the_settings_of_every_recipe(prepared: PreparedRun) -> None:
             asked.append((SFT_ENTRY, list(overrides(*sft_settings(load_config(SftConfig, file), facts)))))
         else:
             asked.append((RL_ENTRY, list(overrides(*rl_settings(load_config(RlConfig, file), facts)))))
-    variants = [{"loss": {"variant": name, "kl_coef": 0.01}} for name in ("dapo", "dr_grpo", "gspo", "cispo")]
+    variants: list[dict[str, Any]] = [
+        {"loss": {"variant": name, "kl_coef": 0.01}} for name in ("dapo", "dr_grpo", "gspo", "cispo")
+    ]
     for changes in (*variants, {"credit": "segment"}, {"loss": {"minibatches": 4}}, {"dtype": "float32"}):
         config = RlConfig.model_validate({**SETTINGS, "num_prompts": 32, **changes})
         asked.append((RL_ENTRY, list(overrides(*rl_settings(config, facts)))))

@@ -42,7 +42,7 @@ def words(config: RlConfig, **changes: Any) -> dict[str, str]:
 
 
 def recipe(file: Path) -> RlConfig | SftConfig:
-    return load_config(SftConfig if "-sft-" in file.name else RlConfig, file)
+    return load_config(SftConfig, file) if "-sft-" in file.name else load_config(RlConfig, file)
 
 
 @pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
