@@ -71,6 +71,7 @@ def run(python: str, model: Path, out: Path) -> float:
     config = {
         "model": str(model),
         "data": {"drawn": {"split": "train", "count": 64, "seed": 2}},
+        "prompt": "bare",
         "credit": "segment",
         "optim": {"lr": 1e-4, "schedule": "constant", "warmup_steps": 1},
         "num_prompts": NUM_PROMPTS,
@@ -175,8 +176,12 @@ def main() -> int:
     model = (options.model or cold_start(options.work)).resolve()
     out = options.work / "rl"
     seconds = run(options.python, model, out)
-    found = {"machine": f"{os.cpu_count()} cores, no GPU, {platform.machine()}", "seconds": round(seconds),
-             **measure(model, out)}  # fmt: skip
+    found = {
+        "cold_start": "given" if options.model else "made here",
+        "machine": f"{os.cpu_count()} cores, no GPU, {platform.machine()}",
+        "seconds": round(seconds),
+        **measure(model, out),
+    }
     srpo("report", out, "--out", options.results.with_suffix(".html"))
     options.results.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     wrong = check(found)

@@ -88,6 +88,11 @@ class LaunchReader:
             if self._is_wanted(number):
                 yield self._step(number, logged)
 
+    def under_way(self) -> tuple[int, list[PaidTrace]] | None:
+        """The step that verl is at, and its responses so far; None before the first one."""
+        at_work = {step: [one for one in found if one.split == "train"] for step, found in self._paid.items()}
+        return max(((step, found) for step, found in at_work.items() if found), default=None, key=lambda item: item[0])
+
     def unlogged(self) -> Iterator[Step]:
         """Steps whose checkpoint is there and whose log is not, because the start was killed in between."""
         for number in sorted(self._paid):
