@@ -16,12 +16,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+from srpo.engines.verl.journal import groups_of
+from srpo.engines.verl.merge import RL_NAMES, LaunchReader, credits_of, is_kept, launches
+from srpo.rl.config import RlConfig
 from srpo.runs.reader import RunReader, read_run_config
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
 VARIABLE = "SRPO_VERL_SMOKE_PYTHON"
 STEPS, NUM_PROMPTS, GROUP = 3, 4, 4
+TOLERANCE = 1e-5
 SHOWN = ("step", "rl/reward/mean", "rl/reward/std", "rl/format_rate", "rl/first_accuracy", "rl/final_accuracy",
          "rl/groups/sampled", "rl/groups/kept", "rl/loss", "rl/grad_norm", "rl/importance/mean", "rl/lr")  # fmt: skip
 FOLDERS = ("scripts/torchvision_cpu", "scripts/verl_cpu")
@@ -67,6 +71,8 @@ def run(python: str, model: Path, out: Path) -> float:
     config = {
         "model": str(model),
         "data": {"drawn": {"split": "train", "count": 64, "seed": 2}},
+        "prompt": "bare",
+        "credit": "segment",
         "optim": {"lr": 1e-4, "schedule": "constant", "warmup_steps": 1},
         "num_prompts": NUM_PROMPTS,
         "group_size": GROUP,
@@ -96,8 +102,30 @@ def measure(model: Path, out: Path) -> dict[str, Any]:
         "traces_with_pictures": sum(bool(trace.problem.images) for trace in traces),
         "responses": sum(1 for file in out.glob("engine/launch-*/rewards/*.jsonl") for _ in file.open()),
         "distinct_rewards": len({trace.reward.total for trace in traces if trace.reward is not None}),
+        "advantages": _advantages(out),
         "weights": _moved(model, out / "model"),
     }
+
+
+def _advantages(out: Path) -> list[dict[str, float]]:
+    """Largest and smallest advantage of a token in every step: what verl learned from, and what ours are."""
+    config = RlConfig.model_validate(read_run_config(out).config)
+    (launch,) = launches(out / "engine")
+    found: list[dict[str, float]] = []
+    for step in LaunchReader(launch, RL_NAMES, after=-1).new():
+        kept = [group for group in groups_of(step.train) if is_kept(group, config)]
+        tokens = [token for group in kept for credit in credits_of(group, config) for token in credit.tokens]
+        row = {"step": float(step.number), "kept": float(len(kept)), "max": max(tokens), "min": min(tokens)}
+        found.append(row | {f"verl_{end}": step.metrics[f"verl/advantage/{end}"] for end in ("max", "min")})
+    return found
+
+
+def _credited_as_ours(row: dict[str, float]) -> bool:
+    # Groups beyond those that a step takes are among ours alone.
+    ends = ("max", "min")
+    if row["kept"] == NUM_PROMPTS:
+        return all(abs(row[end] - row[f"verl_{end}"]) < TOLERANCE for end in ends)
+    return row["min"] - TOLERANCE <= row["verl_min"] < row["verl_max"] <= row["max"] + TOLERANCE
 
 
 def _moved(before: Path, after: Path) -> dict[str, float]:
@@ -122,6 +150,7 @@ def check(found: dict[str, Any]) -> list[str]:
         "no gradient": any(not row.get("rl/grad_norm") for row in steps),
         "the language model stood still": found["weights"]["language"] < 0.9,
         "the vision tower moved": found["weights"]["vision"] > 0,
+        "advantages are not ours": not all(map(_credited_as_ours, found["advantages"])),
         "too few responses": found["responses"] < STEPS * NUM_PROMPTS * GROUP,
         "traces lack their pictures": found["traces_with_pictures"] < found["traces"] or not found["traces"],
     }
@@ -147,8 +176,12 @@ def main() -> int:
     model = (options.model or cold_start(options.work)).resolve()
     out = options.work / "rl"
     seconds = run(options.python, model, out)
-    found = {"machine": f"{os.cpu_count()} cores, no GPU, {platform.machine()}", "seconds": round(seconds),
-             **measure(model, out)}  # fmt: skip
+    found = {
+        "cold_start": "given" if options.model else "made here",
+        "machine": f"{os.cpu_count()} cores, no GPU, {platform.machine()}",
+        "seconds": round(seconds),
+        **measure(model, out),
+    }
     srpo("report", out, "--out", options.results.with_suffix(".html"))
     options.results.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     wrong = check(found)

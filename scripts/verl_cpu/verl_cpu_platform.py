@@ -138,7 +138,7 @@ def _keep_plain_weights() -> None:
 
     for name in _LINEAR:
         with suppress(ImportError):
-            module = importlib.import_module(f"vllm.model_executor.layers.{name}")
+            module: Any = importlib.import_module(f"vllm.model_executor.layers.{name}")
             if hasattr(module, "dispatch_cpu_unquantized_gemm"):
                 vars(module)["dispatch_cpu_unquantized_gemm"] = plain
 

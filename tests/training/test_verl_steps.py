@@ -7,12 +7,15 @@ from typing import Any
 import pytest
 
 from srpo.core.prompts import REFLECTIVE
+from srpo.core.records import FormatError, Trace
 from srpo.engines.verl.follow import Follower, link_model
 from srpo.engines.verl.frozen import check_frozen
 from srpo.engines.verl.merge import RL_NAMES, LaunchReader, Step, chosen_traces, earlier_steps, rl_row
+from srpo.engines.verl.rl_run import _Taker
 from srpo.policy.prompts import saved_prompt
 from srpo.rl.config import RlConfig
 from srpo.runs.directory import RunDir
+from srpo.runs.watch import watching
 from tests.unit.test_verl_merge import begin, paid_trace, write_down
 
 CONFIG = RlConfig.model_validate(
@@ -110,6 +113,23 @@ def test_a_run_that_was_killed_has_every_step_once(tmp_path: Path) -> None:
         save(engine, 2)
         with pytest.raises(ValueError, match="ends at step 2, and the run at step 4; restore verl's checkpoints"):
             follower().catch_up()
+
+
+def test_a_run_in_vain_is_seen_before_its_first_step_is_over(tmp_path: Path) -> None:
+    with RunDir.open(tmp_path / "run", CONFIG, "rl") as run, watching(run, CONFIG, lambda _: None) as watch:
+        taker = _Taker(CONFIG, run, watch)
+        right = [paid_trace(1, sample) for sample in range(8)]
+        taker.look(1, right)
+        taker.look(2, right * 20)
+        with pytest.raises(ValueError, match=r"step 2 has drawn 1 groups and has not found 1 to learn from"):
+            taker.look(2, right * 21)
+        broken = [one.model_copy(update={"trace": without_format(one.trace)}) for one in right]
+        with pytest.raises(ValueError, match=r"format rate 0.0% of the first rollout \(8 responses\)"):
+            _Taker(CONFIG, run, watch).look(1, broken)
+
+
+def without_format(trace: Trace) -> Trace:
+    return trace.model_copy(update={"parsed": FormatError(where=0, what="no think block"), "text": "seven"})
 
 
 def test_verls_last_model_is_the_runs(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from srpo.core.prompts import Prompt
 from srpo.core.records import Origin
-from srpo.engines.verl.journal import ORIGIN
+from srpo.engines.verl.journal import ORIGIN, PaidTrace
 from srpo.engines.verl.launch import (
     SETTINGS,
     Launch,
@@ -33,6 +33,8 @@ _POLL_S = 1.0
 
 Take = Callable[[Step], None]
 """Logs a step; may raise ValueError to end the run."""
+Look = Callable[[int, list[PaidTrace]], None]
+"""Looks at the responses of a step that is under way; may raise ValueError to end the run."""
 
 
 def engine_folder(run_dir: RunDir) -> Path:
@@ -92,11 +94,11 @@ class Follower:
         for step in earlier_steps(self._engine, self._names, after=self.reached, until=latest):
             self._one(step)
 
-    def follow(self, config: EngineConfig, launch: Launch, total: int) -> None:
+    def follow(self, config: EngineConfig, launch: Launch, total: int, look: Look = lambda *_: None) -> None:
         """Start verl, and take its steps until it ends.
 
         Raises:
-            ValueError: it failed, or ended before `total` steps; what `take` raises ends it.
+            ValueError: it failed, or ended before `total` steps; what `take` and `look` raise ends it.
             Stopped: the user asked to stop.
         """
         for earlier in launches(self._engine)[:-1][-1:]:
@@ -113,6 +115,8 @@ class Follower:
                         self._one(waiting.popleft())
                     if ended is not None or stop.requested:
                         break
+                    if (at_work := reader.under_way()) is not None:
+                        look(*at_work)
                     time.sleep(_POLL_S)
             finally:
                 job.stop()

@@ -37,9 +37,10 @@ def sft_gaps(config: SftConfig) -> list[str]:
 def rl_differences(config: RlConfig) -> list[str]:
     """What a run on verl does otherwise than `srpo rl` here."""
     updates = config.loss.minibatches * config.loss.inner_epochs
+    draws = f"verl draws until a step has {config.num_prompts} groups to learn from"
     return [
         "the order of the problems is verl's, from the same seed",
-        f"max_refills {config.max_refills}: verl draws until a step has {config.num_prompts} groups to learn from",
+        f"max_refills {config.max_refills}: {draws}, and the run ends where that takes ten times as many",
         *_shared_differences(config.optim),
         *(["the learning rate changes from rollout to rollout, not within one"] if updates > 1 else []),
         *(["micro_prompts, micro_responses: engine.tokens_per_gpu bounds what is learned from at once"]

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from srpo.core.advantages import assign_credit, carries_signal, keep_group
+from srpo.core.advantages import TokenCredit, assign_credit, carries_signal, keep_group
 from srpo.core.records import Trace
 from srpo.engines.verl.journal import PaidTrace, RewardTails, Tail, groups_of
 from srpo.rl.config import RlConfig
@@ -29,6 +29,8 @@ RL_NAMES = {
     "actor/ppo_kl": "rl/old_kl",
     "actor/pg_clipfrac": "rl/clip_fraction",
     "actor/lr": "rl/lr",
+    "critic/advantages/max": "verl/advantage/max",
+    "critic/advantages/min": "verl/advantage/min",
     "training/rollout_probs_diff_mean": "rl/sampler_mismatch/probability",
     "rollout_corr/rollout_is_mean": "rl/importance/mean",
     "perf/throughput": "verl/tokens_per_gpu_s",
@@ -85,6 +87,11 @@ class LaunchReader:
             number, logged = int(row["step"]), row["data"]
             if self._is_wanted(number):
                 yield self._step(number, logged)
+
+    def under_way(self) -> tuple[int, list[PaidTrace]] | None:
+        """The step that verl is at, and its responses so far; None before the first one."""
+        at_work = {step: [one for one in found if one.split == "train"] for step, found in self._paid.items()}
+        return max(((step, found) for step, found in at_work.items() if found), default=None, key=lambda item: item[0])
 
     def unlogged(self) -> Iterator[Step]:
         """Steps whose checkpoint is there and whose log is not, because the start was killed in between."""
@@ -157,12 +164,17 @@ def chosen_traces(step: Step, config: RlConfig) -> list[Trace]:
 def _credited(group: Sequence[Trace], config: RlConfig) -> list[Trace]:
     if not is_kept(group, config):
         return list(group)
-    credits_G = assign_credit(
+    credits_G = credits_of(group, config)
+    return [
+        trace.model_copy(update={"advantage": credit.advantage}) for trace, credit in zip(group, credits_G, strict=True)
+    ]
+
+
+def credits_of(group: Sequence[Trace], config: RlConfig) -> list[TokenCredit]:
+    """What every token of a group's responses is credited with."""
+    return assign_credit(
         [trace.reward for trace in group if trace.reward is not None],
         [trace.tokens for trace in group if trace.tokens is not None],
         config.credit,
         scale=config.loss.variant != "dr_grpo",
     )
-    return [
-        trace.model_copy(update={"advantage": credit.advantage}) for trace, credit in zip(group, credits_G, strict=True)
-    ]

@@ -20,6 +20,7 @@ from srpo.engines.verl.follow import Follower, engine_folder, link_model, new_la
 from srpo.engines.verl.frozen import check_frozen
 from srpo.engines.verl.gaps import refuse, rl_differences, rl_gaps
 from srpo.engines.verl.hydra import overrides
+from srpo.engines.verl.journal import PaidTrace
 from srpo.engines.verl.launch import Launch, interpreter
 from srpo.engines.verl.merge import RL_NAMES, Step, chosen_traces, rl_row
 from srpo.engines.verl.model import ModelFacts, read_model
@@ -36,6 +37,9 @@ from srpo.runs.origin import make_origin
 from srpo.runs.progress import note
 from srpo.runs.trackers import check_trackers
 from srpo.runs.watch import Watch, watching
+
+_MOST_DRAWS = 10
+"""Times that a step may draw what `max_refills` allows, before the run ends: verl itself has no bound."""
 
 
 class Ready(NamedTuple):
@@ -74,7 +78,7 @@ def run(config: RlConfig, run_dir: RunDir) -> RlSummary:
         taker.follower = follower
         follower.catch_up()
         if follower.reached < total:
-            follower.follow(config.engine, _launch(config, run_dir, engine, ready, data), total)
+            follower.follow(config.engine, _launch(config, run_dir, engine, ready, data), total, taker.look)
     final = engine / "checkpoints" / f"global_step_{total}" / "actor" / "huggingface"
     link_model(run_dir, final, ready.prompt)
     if config.freeze_vision:
@@ -102,12 +106,28 @@ class _Taker:
         self._config, self._run_dir, self._watch = config, run_dir, watch
         self.tokens = 0
         self.follower: Follower | None = None
+        self._knows_format = False
+
+    def look(self, step: int, paid: Sequence[PaidTrace]) -> None:
+        """Look at the responses of a step that is under way; ValueError where it would never end, or in vain."""
+        config = self._config
+        if step == 1 and len(paid) >= config.num_prompts * config.group_size:
+            self._check_format([one.trace for one in paid])
+        most = _MOST_DRAWS * (1 + config.max_refills) * config.num_prompts
+        if len(paid) > most * config.group_size:
+            drawn = len({one.uid for one in paid})
+            raise ValueError(
+                f"step {step} has drawn {drawn} groups and has not found {config.num_prompts} to learn from: "
+                f"online_filter {config.online_filter!r} leaves out those whose responses are all alike. "
+                "Start from a model that is right at times, choose problems that are harder or easier for it, or set "
+                "online_filter to off"
+            )
 
     def take(self, step: Step) -> None:
         """Write a step down; ValueError where the run is to end."""
         all_traces = [one.trace for one in step.train]
         if step.number == 1:
-            check_format_rate(all_traces, self._config.style, self._config.min_format_rate)
+            self._check_format(all_traces)
         traces = chosen_traces(step, self._config)
         self._run_dir.append_traces(traces)
         self.tokens += _num_tokens(all_traces)
@@ -126,6 +146,11 @@ class _Taker:
                 f"rl: step {step.number} of {self._config.steps}: reward {row['rl/reward/mean']:.3f}, first "
                 f"{row['rl/first_accuracy']:.1%}, final {row['rl/final_accuracy']:.1%}"
             )
+
+    def _check_format(self, traces: Sequence[Trace]) -> None:
+        if not self._knows_format:
+            check_format_rate(traces, self._config.style, self._config.min_format_rate)
+        self._knows_format = True
 
 
 def _num_tokens(traces: Sequence[Trace]) -> int:
