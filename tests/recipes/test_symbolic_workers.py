@@ -2,6 +2,7 @@ import signal
 import subprocess
 import sys
 import threading
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -9,6 +10,9 @@ from srpo.core.records import Problem
 from srpo.grading import Grader
 from srpo.grading.rules.route import OutOfTime
 from srpo.grading.symbolic import SymbolicPool, is_risky
+
+if TYPE_CHECKING:
+    from srpo.policy.policy import Policy
 
 pytestmark = pytest.mark.slow
 
@@ -104,3 +108,39 @@ def test_a_busy_machine_changes_no_verdict() -> None:
         resume.start()
         assert pool.verify(r"\sum_{k=1}^{3} k^2", r"\sum_{j=0}^{3} j^2") is True
         assert pool.num_timeouts == 0
+
+
+def test_a_question_is_asked_once_and_an_idle_worker_is_taken_before_another_starts() -> None:
+    with SymbolicPool(num_workers=3, cpu_s=20) as pool:
+        for _ in range(3):
+            assert pool.verify("x+1", "1+x") is True
+            assert pool.verify("x+1", "2+x") is False
+        assert (pool.num_calls, pool.num_workers_alive) == (2, 1)
+    with pytest.raises(ValueError, match="closed"):
+        pool.verify("x+1", "1+x")
+
+
+def test_groups_that_wait_for_several_workers_are_graded_as_by_one(tiny_policy: "Policy") -> None:
+    from srpo.core.records import Origin, Sampling
+    from srpo.policy.decode import SampledCompletion
+    from srpo.rl.rollout import SampledGroup, grade_groups
+
+    prompt, sampling = tiny_policy.encode("5+3="), Sampling(max_tokens=9)
+    groups = []
+    for number in range(4):
+        problem = Problem(id=str(number), question="", answer=rf"\sum_{{k=1}}^{{3}} k^2+{number}")
+        texts = [rf"<think>a</think><answer>\sum_{{j=0}}^{{3}} j^2+{more}</answer>" for more in (number, number + 1)]
+        ids = [tuple(tiny_policy.encode_text(text)) for text in texts]
+        completions = [SampledCompletion(one, (0.0,) * len(one), truncated=False) for one in ids]
+        groups.append(SampledGroup(problem, prompt, completions, sampling))
+
+    def verdicts(num_workers: int) -> list[list[str]]:
+        with Grader(num_workers=num_workers) as grader:
+            assert grader._pool is not None
+            grader._pool.cpu_s = 20
+            graded = grade_groups(tiny_policy, grader, groups, "single", Origin(stage="rl", model=""))
+            assert grader._pool.num_workers_alive <= num_workers
+        assert [one.problem.id for one in graded] == ["0", "1", "2", "3"]
+        return [[trace.final_grade.verdict for trace in one.traces] for one in graded]
+
+    assert verdicts(3) == verdicts(1) == [["correct", "incorrect"]] * 4

@@ -29,20 +29,23 @@ Rule = Callable[[str], Grade]
 class Grader:
     """Grades answers and whole responses. Safe to call from many threads; close it, or use it in a `with`."""
 
-    def __init__(self, *, symbolic: bool | SymbolicVerifier = True, rounded: float | None = None) -> None:
+    def __init__(
+        self, *, symbolic: bool | SymbolicVerifier = True, rounded: float | None = None, num_workers: int = 1
+    ) -> None:
         """Start nothing yet: a worker process starts when it is needed.
 
         Args:
             symbolic: Ask math-verify about mathematics that no rule reads, or a verifier of your own.
             rounded: Relative tolerance for decimals that answer an exact gold: 0.01 lets 8.66 answer 5√3. None asks for
                 exact answers.
+            num_workers: Processes that may run math-verify at the same time, for callers with as many threads.
 
         Raises:
             ValueError: `rounded` is no share.
         """
         if rounded is not None and not 0 < rounded < 1:
             raise ValueError(f"rounded must be between 0 and 1, as 0.01, or None; not {rounded!r}")
-        self._pool = SymbolicPool() if symbolic is True else None
+        self._pool = SymbolicPool(num_workers=num_workers) if symbolic is True else None
         self._verifier: SymbolicVerifier | None = self._pool if isinstance(symbolic, bool) else symbolic
         self._aids = Aids(self._verifier, rounded)
 
@@ -65,6 +68,11 @@ class Grader:
     def verify(self, gold: str, prediction: str) -> bool | None:
         """Are two formulas equal by computer algebra? None when nobody can tell; may raise OutOfTime."""
         return None if self._verifier is None else self._verifier.verify(gold, prediction)
+
+    @property
+    def num_workers(self) -> int:
+        """Processes that may run at the same time; 0 where there is none to wait for."""
+        return 0 if self._pool is None else self._pool.num_workers
 
     def close(self) -> None:
         """Stop the workers; says so when one of them ran out of time."""

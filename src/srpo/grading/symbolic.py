@@ -19,6 +19,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from collections import OrderedDict
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -26,6 +27,8 @@ from typing import IO, Self
 from srpo.grading.patterns import pattern
 from srpo.grading.rules.route import OutOfTime
 
+MAX_ANSWERS = 10_000
+"""Answers that a pool keeps: the responses of a group give the same answer again and again."""
 _MAX_CHARS = 400
 _MAX_NESTING = 12
 _MAX_DIGITS = 40
@@ -105,18 +108,25 @@ class SymbolicPool:
     """Implements `SymbolicVerifier`. Safe to call from many threads; each call uses one worker."""
 
     def __init__(self, *, num_workers: int = 1, cpu_s: float = 5.0) -> None:
-        """Prepare a pool; processes start at the first question. `cpu_s` is the CPU time that one question may take."""
+        """Prepare a pool; processes start when they are needed. `cpu_s` is the CPU time that one question may take.
+
+        A question that was answered is not asked again; one that took too long is.
+        """
         if num_workers < 1:
             raise ValueError(f"num_workers must be at least 1, not {num_workers!r}")
         if cpu_s <= 0:
             raise ValueError(f"cpu_s must be positive, not {cpu_s!r}")
         self.cpu_s = cpu_s
         self.num_calls = 0
+        """Questions that a worker was asked."""
         self.num_timeouts = 0
         """Questions that were not answered in their CPU time; their workers are gone."""
         self.num_refused = 0
         """Questions that were too risky to ask."""
-        self._slots: queue.SimpleQueue[_Worker | None] = queue.SimpleQueue()
+        self.num_workers = num_workers
+        self._answers: OrderedDict[tuple[str, str], bool | None] = OrderedDict()
+        # The worker that was used last comes first, so that no second one starts while one is idle.
+        self._slots: queue.LifoQueue[_Worker | None] = queue.LifoQueue()
         for _ in range(num_workers):
             self._slots.put(None)
         self._alive: list[_Worker] = []
@@ -134,6 +144,19 @@ class SymbolicPool:
             with self._lock:
                 self.num_refused += 1
             return None
+        asked = (gold, prediction)
+        with self._lock:
+            if asked in self._answers and not self._closed:
+                self._answers.move_to_end(asked)
+                return self._answers[asked]
+        answer = self._ask(gold, prediction)
+        with self._lock:
+            self._answers[asked] = answer
+            if len(self._answers) > MAX_ANSWERS:
+                self._answers.popitem(last=False)
+        return answer
+
+    def _ask(self, gold: str, prediction: str) -> bool | None:
         worker = self._slots.get()
         try:
             with self._lock:

@@ -23,7 +23,7 @@ def configure_threads(num_threads: int | None = None) -> int:
     """
     if num_threads is None:
         inherited = os.environ.get("OMP_NUM_THREADS", "")
-        num_threads = int(inherited) if inherited.isdecimal() and int(inherited) > 0 else _usable_cpus()
+        num_threads = int(inherited) if inherited.isdecimal() and int(inherited) > 0 else usable_cpus()
     if num_threads < 1:
         raise ValueError(f"threads must be at least 1, got {num_threads!r}")
     os.environ["OMP_NUM_THREADS"] = str(num_threads)
@@ -37,6 +37,7 @@ def configure_threads(num_threads: int | None = None) -> int:
     return num_threads
 
 
-def _usable_cpus() -> int:
+def usable_cpus() -> int:
+    """Cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else (os.cpu_count() or 1)

@@ -7,6 +7,7 @@ log-probabilities, an advantage for every token) is in its `Trajectory`, what pe
 
 import random
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -141,6 +142,20 @@ def sample_groups(
         SampledGroup(start.problem, start.prompt, completions_G, sampling, len(start.given))
         for start, completions_G in zip(starts_P, completions_P_G, strict=True)
     ]
+
+
+def grade_groups(
+    policy: "Policy", grader: "Grader", groups_P: Sequence[SampledGroup], style: Style, origin: Origin
+) -> list[TrajectoryGroup]:
+    """Grade each group; those with formulas wait for a worker each, as many at a time as there are workers."""
+
+    def grade(group: SampledGroup) -> TrajectoryGroup:
+        return grade_group(policy, grader, group, style, origin)
+
+    if grader.num_workers < 2 or len(groups_P) < 2:
+        return [grade(group) for group in groups_P]
+    with ThreadPoolExecutor(grader.num_workers, thread_name_prefix="grade") as threads:
+        return list(threads.map(grade, groups_P))
 
 
 def grade_group(

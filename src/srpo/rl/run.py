@@ -21,6 +21,7 @@ from srpo.policy.load import load_policy
 from srpo.policy.optim import Optimizer, describe_longer
 from srpo.policy.policy import Policy
 from srpo.policy.prompts import PromptEncoder, identity_of, read_prompt, save_model
+from srpo.policy.threads import usable_cpus
 from srpo.policy.trained import load_trained
 from srpo.rl.alarms import find_alarms
 from srpo.rl.checks import without_signal
@@ -40,6 +41,9 @@ from srpo.runs.progress import note
 from srpo.runs.rejects import count_rejected
 from srpo.runs.trackers import check_trackers
 from srpo.runs.watch import Alarms, watching
+
+MOST_GRADERS = 8
+"""Processes that compare formulas at the same time. What they find depends on CPU time alone, not on their number."""
 
 
 class RlSummary(Record):
@@ -81,7 +85,9 @@ def run(config: RlConfig, run_dir: RunDir) -> RlSummary:
     problems = load_rl_problems(config)
     checkpoint = run_dir.latest_checkpoint()
     run_dir.total_steps = config.steps
-    with Grader(symbolic=config.symbolic, rounded=config.rounded) as grader:
+    with Grader(
+        symbolic=config.symbolic, rounded=config.rounded, num_workers=min(MOST_GRADERS, usable_cpus())
+    ) as grader:
         trainer = open_trainer(config, run_dir, problems, checkpoint, grader)
         start = Progress(checkpoint.step, checkpoint.extra["tokens"]) if checkpoint else Progress(0, 0)
 

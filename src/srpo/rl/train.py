@@ -40,7 +40,7 @@ from srpo.rl.rollout import (
     Trajectory,
     TrajectoryGroup,
     add_advantages,
-    grade_group,
+    grade_groups,
     is_worth_learning,
     reward_group,
     sample_groups,
@@ -114,7 +114,7 @@ def collect(trainer: RlTrainer, step: int) -> Rollout:
             starts_P = seen(trainer.policy, starts_P, groups)
             sampled_P = sample_groups(trainer.sampler, starts_P, config.group_size, sampling)
         with timer("grade"):
-            graded_P = [grade_group(trainer.policy, trainer.grader, one, config.style, origin) for one in sampled_P]
+            graded_P = grade_groups(trainer.policy, trainer.grader, sampled_P, config.style, origin)
             rewarded_P = [reward_group(group, trainer.reward) for group in graded_P]
         groups += rewarded_P
         is_kept += [is_worth_learning(group, config) for group in rewarded_P]
@@ -150,7 +150,7 @@ def go_on_from_wrong_attempts(
         starts = seen(trainer.policy, starts, groups)
         sampled_P = sample_groups(trainer.sampler, starts, config.group_size, sampling)
     with timer("grade"):
-        graded_P = [grade_group(trainer.policy, trainer.grader, one, config.style, origin) for one in sampled_P]
+        graded_P = grade_groups(trainer.policy, trainer.grader, sampled_P, config.style, origin)
         return [reward_group(group, trainer.reward) for group in graded_P]
 
 
@@ -161,7 +161,7 @@ def recombine_attempts(trainer: RlTrainer, groups: Sequence[TrajectoryGroup], or
     count = round(config.recombine * config.num_prompts)
     made_P = recombined_groups(groups, count, config.group_size, sampling, any_claim=config.recombine_any)
     with timer("grade"):
-        graded_P = [grade_group(trainer.policy, trainer.grader, one, config.style, origin) for one in made_P]
+        graded_P = grade_groups(trainer.policy, trainer.grader, made_P, config.style, origin)
         rewarded_P = [reward_group(group, trainer.reward) for group in graded_P]
     with timer("learn"):
         return [as_recombined(_with_own_logprobs(trainer.policy, group, config)) for group in rewarded_P]
