@@ -26,6 +26,8 @@ def warm(tiny_checkpoint: Callable[[str], Path], tmp_path_factory: pytest.TempPa
             "credit": "segment",
             "online_filter": "outcome",
             "max_refills": 2,
+            "prompt_cache": 0,
+            "picture_workers": 2,
             "eval": {"data": {"drawn": {"split": "dev", "families": ["bars"], "count": 4}}, "every": 2},
         },
         {

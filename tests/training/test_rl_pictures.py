@@ -1,16 +1,27 @@
-"""Prompts with pictures: kept, bounded, and a broken file does not end a run."""
+"""Prompts with pictures: kept, bounded, prepared ahead, and a broken file does not end a run."""
 
+import threading
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from PIL import Image
 
 from srpo.core.records import Problem
+from srpo.data.images import load_image
 from srpo.policy import prompts
 from srpo.policy.policy import Policy
 from srpo.policy.prompts import PromptEncoder
 from srpo.rl.problems import readable
+from srpo.rl.run import run
+from srpo.runs.directory import RunDir
+from srpo.runs.interrupt import Stopped
+from srpo.sft.run import run as run_sft
+from tests.support.training import DyingRun, results, rl_config, sft_config, write_traces
 
 
 def problem(name: str, image: Path) -> Problem:
@@ -24,7 +35,7 @@ def test_unreadable_pictures_are_named_and_left_out(
     (tmp_path / "bad.png").write_bytes(b"no picture")
     problems = [problem("a", tmp_path / "good.png"), problem("b", tmp_path / "bad.png")]
     encoder = PromptEncoder(tiny_policy, "bare", size=4, max_pixels=None)
-    assert readable(encoder, problems) == problems[:1]
+    assert [start.problem for start in readable(encoder, problems)] == problems[:1]
     assert "bad.png" in capsys.readouterr().err
 
 
@@ -53,3 +64,119 @@ def test_prompts_are_kept_up_to_a_number_of_bytes(
     monkeypatch.setattr(prompts, "MOST_KEPT_BYTES", 2 * first.num_bytes)
     encoder.encode_all(few[1:])
     assert encoder.encode_all(few[:1])[0] is not first, "two others have its place"
+
+
+def few_pictures(tmp_path: Path, *names: str) -> list[Problem]:
+    for number, name in enumerate(names):
+        Image.new("RGB", (60 + 30 * (number % 2), 60), (40 * number, 0, 0)).save(tmp_path / f"{name}.png")
+    return [problem(name, tmp_path / f"{name}.png") for name in names]
+
+
+def recorded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Every picture that is read, and the thread that reads it."""
+    found: list[tuple[str, str]] = []
+    load = load_image
+
+    def reading(ref: str, **how: Any) -> Any:
+        found.append((Path(ref).stem, threading.current_thread().name))
+        return load(ref, **how)
+
+    monkeypatch.setattr(prompts, "load_image", reading)
+    return found
+
+
+def test_workers_make_the_same_prompts_and_errors_as_in_line(
+    tiny_policy: Policy, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problems = few_pictures(tmp_path, *"abcd")
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    text = Problem(id="text", question="2+3=", answer="5")
+    asked = [*problems, text, problems[0]]
+    plain = readable(PromptEncoder(tiny_policy, "bare", size=0, max_pixels=3000), asked)
+    said = capsys.readouterr().err
+    read = recorded(monkeypatch)
+    with closing(PromptEncoder(tiny_policy, "bare", size=0, max_pixels=3000, workers=2)) as encoder:
+        encoder.prepare(asked[:3])
+        ahead = readable(encoder, asked)
+        assert said == capsys.readouterr().err
+        with pytest.raises(ValueError, match=r"b\.png: not a picture"):
+            encoder.encode_all(problems)
+    assert [start.problem for start in ahead] == [start.problem for start in plain]
+    for one, other in zip(ahead, plain, strict=True):
+        assert torch.equal(one.prompt.input_ids, other.prompt.input_ids)
+        assert (one.prompt.pixel_values is None) == (other.prompt.pixel_values is None)
+        if one.prompt.pixel_values is not None and other.prompt.pixel_values is not None:
+            assert torch.equal(one.prompt.pixel_values, other.prompt.pixel_values)
+    first = read[: len("abcd")]
+    assert sorted(name for name, _ in first) == list("abcd"), "each is read once"
+    by_workers = {name for name, thread in first if thread.startswith("pictures")}
+    assert by_workers == set("abc"), "d was not announced"
+
+
+def test_pictures_that_are_not_wanted_any_more_are_let_go(
+    tiny_policy: Policy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problems = few_pictures(tmp_path, *"abcdef")
+    gate, load = threading.Event(), load_image
+    read: list[str] = []
+
+    def slow(ref: str, **how: Any) -> Any:
+        gate.wait(10)
+        read.append(Path(ref).stem)
+        return load(ref, **how)
+
+    monkeypatch.setattr(prompts, "load_image", slow)
+    encoder = PromptEncoder(tiny_policy, "bare", size=8, max_pixels=None, workers=1)
+    encoder.prepare(problems[:3])
+    encoder.prepare(problems[2:5])
+    gate.set()
+    encoder.encode_all(problems[2:4])
+    encoder.close()
+    assert read[0] == "a", "a worker was at it already"
+    assert "b" not in read
+    assert "f" not in read
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("pictures")]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_every_picture_is_read_once_in_a_run_without_a_cache(
+    tiny_checkpoint: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    problems = few_pictures(tmp_path, *"abcdefghi")
+    data = tmp_path / "problems.jsonl"
+    rows = [one.model_copy(update={"id": f"p{number}"}).model_dump_json() for number, one in enumerate(problems)]
+    data.write_text("".join(row + "\n" for row in rows))
+    config = rl_config(
+        tiny_checkpoint("qwen2_5_vl"), data=str(data), steps=3, max_refills=0, max_tokens=4, min_format_rate=0,
+        prompt_cache=0, picture_workers=workers, traces_per_step=0,
+    )  # fmt: skip
+    read = recorded(monkeypatch)
+    with RunDir.open(tmp_path / "run", config, "rl") as run_dir:
+        run(config, run_dir)
+    # The fourth step, which is not run, was looked ahead to.
+    assert set(Counter(name for name, _ in read).values()) <= ({1, 2} if workers else {1})
+    assert {name for name, _ in read} == set("abcdefghi")
+    assert all(thread.startswith("pictures") == bool(workers) for _, thread in read)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_stopped_run_may_go_on_with_other_workers(
+    tiny_checkpoint: Callable[[str], Path], tmp_path: Path, workers: int
+) -> None:
+    traces = write_traces(tmp_path)
+    whole, torn = (
+        sft_config(
+            tiny_checkpoint("qwen2_5_vl"), traces, prompt_cache=0, picture_workers=number, epochs=1, batch_size=4
+        )
+        for number in (workers, 2 - workers)
+    )
+    with RunDir.open(tmp_path / "whole", whole, "sft") as run_dir:
+        run_sft(whole, run_dir)
+    with DyingRun.open(tmp_path / "torn", whole, "sft") as stopped:
+        stopped.signal_at = 2
+        with pytest.raises(Stopped):
+            run_sft(whole, stopped)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("pictures")]
+    with RunDir.open(tmp_path / "torn", torn, "sft", may_change=("picture_workers",)) as run_dir:
+        run_sft(torn, run_dir)
+    assert results(tmp_path / "torn") == results(tmp_path / "whole")

@@ -17,11 +17,13 @@ from srpo.policy.config import LoraConfig, OptimConfig
 from srpo.policy.decode import _compute_prompts, _Decoder
 from srpo.policy.fake import FakeProcessor, PromptShape, Shapes, fake_policy, shorten_tower
 from srpo.policy.lean import lean_step
-from srpo.policy.limits import CACHE_SHARE, cache_bytes_per_token, num_rows
+from srpo.policy.limits import CACHE_SHARE, cache_bytes_per_token, num_rows, parts_that_fit, prompt_bytes
 from srpo.policy.load import Quantize
 from srpo.policy.optim import Optimizer
 from srpo.policy.policy import Policy
 from srpo.policy.precision import Dtype
+from srpo.policy.prefix import Prefix
+from srpo.policy.processor import EncodedPrompt
 from srpo.policy.recompute import recompute_layers
 
 DEPTHS = (3, 4)
@@ -62,7 +64,7 @@ class Moment(NamedTuple):
     cache: int
     """Keys and values of prompts and rows, of which `total` holds these."""
     pictures: int
-    """Patches of pictures, of which `total` holds these."""
+    """Patches of pictures, of which `total` holds these; none once they are part of what the model remembers."""
     prompt_tokens: int
 
 
@@ -103,9 +105,10 @@ class Measured:
                     num_prompts = learn(policy, stand.reference)
                 found.append([peak - base for peak in peaks])
                 one = policy.encode("")
-        pixels = 0 if one.pixel_values is None else num_prompts * one.pixel_values.nbytes
         cache = num_prompts * one.num_tokens * cache_bytes_per_token(policy)
-        return Moment(self._worst(found), cache, pixels, one.num_tokens)
+        total, at = self._worst(found)
+        sees = at == 0 or policy.family.vision_trains(policy.model)
+        return Moment(total, cache, num_prompts * _pixel_bytes(one) if sees else 0, one.num_tokens)
 
     def sampling(self, room: SamplingRoom, prompt: PromptShape) -> tuple[Moment, int]:
         """The worst moment of sampling as many rows at once as the run would, and that number of rows."""
@@ -120,16 +123,25 @@ class Measured:
                 most = num_rows(policy, capacity, CACHE_SHARE * room.free)
                 rows = min(most, room.num_prompts * room.num_samples)
                 base = shapes.now
-                with _segments(shapes, policy) as peaks:
-                    own = prompts[: -(-rows // room.num_samples)]
-                    pixels = _decode_ends(policy, own, rows, room, partial(_mark, shapes, peaks))
+                own = prompts[: -(-rows // room.num_samples)]
+                for_prompts = (1 - CACHE_SHARE) * room.free
+                parts = parts_that_fit([prompt_bytes(policy, one) for one in own], for_prompts)
+                pixels = max(sum(map(_pixel_bytes, own[part])) for part in parts)
+                with _segments(shapes, policy) as peaks, torch.inference_mode(), policy.autocast():
+                    prefix = _compute_prompts(policy, own, for_prompts)
+                    _mark(shapes, peaks)
+                    num_seeing = len(peaks)
+                    _decode_last(policy, prefix, rows, room)
                 found.append([peak - base for peak in peaks])
-                del prompts, own
+                del prompts, own, prefix
         cache = rows * capacity * cache_bytes_per_token(policy)
-        return Moment(self._worst(found), cache, pixels, num_tokens), rows
+        total, at = self._worst(found)
+        return Moment(total, cache, pixels if at < num_seeing else 0, num_tokens), rows
 
-    def _worst(self, found: list[list[int]]) -> int:
-        return max(self._extended(pair) for pair in zip(*found, strict=True))
+    def _worst(self, found: list[list[int]]) -> tuple[int, int]:
+        """The highest of the peaks, and which it is."""
+        peaks = [self._extended(pair) for pair in zip(*found, strict=True)]
+        return max(peaks), peaks.index(max(peaks))
 
     def _extended(self, values: Sequence[int]) -> int:
         """The line through two depths, at the depth of the model."""
@@ -159,33 +171,25 @@ class _Stand:
             shorten_tower(self.policy)
 
 
-def _decode_ends(
-    policy: Policy, prompts: Sequence[Any], rows: int, room: SamplingRoom, mark: Callable[[], None]
-) -> int:
-    """Compute the prompts, and choose and run the last token of every row, for the others take less.
-
-    `mark` is called between the two. The bytes of pictures that are kept meanwhile are returned.
-    """
+def _decode_last(policy: Policy, prefix: Prefix, rows: int, room: SamplingRoom) -> None:
+    """Choose and run the last token of every row, for the others take less."""
     sampling = room.sampling
-    with torch.inference_mode(), policy.autocast():
-        prefix = _compute_prompts(policy, prompts, (1 - CACHE_SHARE) * room.free)
-        mark()
-        prompt_B = torch.tensor([row // room.num_samples for row in range(rows)])
-        uniform_B_T = torch.zeros((rows, sampling.max_tokens), dtype=torch.float64)
-        decoder = _Decoder(
-            policy,
-            prefix,
-            lean_step(policy),
-            prompt_B=prompt_B,
-            starts=[[]] * rows,
-            uniform_B_T=uniform_B_T,
-            sampling=sampling,
-        )
-        for layer in decoder.layers:
-            layer.length += sampling.max_tokens - 1
-        decoder._advance(decoder._choose())  # noqa: SLF001 - one step of many
-        pixels = prefix.batch.pictures.get("pixel_values")
-        return 0 if pixels is None else pixels.nbytes
+    decoder = _Decoder(
+        policy,
+        prefix,
+        lean_step(policy),
+        prompt_B=torch.tensor([row // room.num_samples for row in range(rows)]),
+        starts=[[]] * rows,
+        uniform_B_T=torch.zeros((rows, sampling.max_tokens), dtype=torch.float64),
+        sampling=sampling,
+    )
+    for layer in decoder.layers:
+        layer.length += sampling.max_tokens - 1
+    decoder._advance(decoder._choose())  # noqa: SLF001 - one step of many
+
+
+def _pixel_bytes(prompt: EncodedPrompt) -> int:
+    return 0 if prompt.pixel_values is None else prompt.pixel_values.nbytes
 
 
 def _policies(shapes: Shapes, held: Held, depth: int) -> tuple[Policy, Policy | None]:

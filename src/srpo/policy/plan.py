@@ -90,6 +90,8 @@ class MemoryPlan(Record):
     pictures: int
     """In a prompt."""
     max_pixels: int
+    squares: int
+    """Squares that a picture is cut into whatever its area; 0 in families that cut none."""
     max_tokens: int
     """Longest response."""
     device: str
@@ -155,7 +157,7 @@ def plan_memory(
     Where a run `ran_out` of memory, what to lower is named even if it ought to have fitted.
     """
     config = job.config
-    shape = PromptShape(text_tokens, pictures, config.max_pixels or model.max_pixels)
+    shape = PromptShape(text_tokens, pictures, config.max_pixels or model.max_pixels, model.squares)
     planner = _Planner(job, model.config, shape, target)
     phases, rows = planner.phases(config)
     peak = max(phase.total for phase in phases)
@@ -166,6 +168,7 @@ def plan_memory(
         prompt_tokens=planner.prompt_tokens,
         pictures=pictures,
         max_pixels=shape.max_pixels,
+        squares=shape.squares,
         max_tokens=config.max_tokens,
         device=target.name,
         num_bytes=target.num_bytes,
@@ -214,7 +217,7 @@ class _Planner:
         spare = self.target.num_bytes - sum(self._measured(config).static) - learned
         micro = next((name for name in _MICRO if getattr(config, name, None) is not None), None)
         for name, most in ((micro, getattr(config, _MICRO[micro]) if micro else 0), ("max_pixels", USUAL_PIXELS)):
-            if name is None:
+            if name is None or (name == "max_pixels" and self.shape.squares):
                 continue
             value = getattr(config, name) or self.shape.max_pixels
             doubled = self._learning(config.model_copy(update={name: 2 * value})).total
@@ -305,9 +308,8 @@ def _smaller(config: Any, *, is_gpu: bool) -> Iterator[tuple[str, Any, tuple[str
 
 def render_plan(plan: MemoryPlan) -> str:
     """The plan as text."""
-    pictures = {0: "no picture", 1: f"a picture of {plan.max_pixels:,} pixels"}.get(
-        plan.pictures, f"{plan.pictures} pictures of {plan.max_pixels:,} pixels"
-    )
+    size = f"{plan.squares} squares" if plan.squares else f"{plan.max_pixels:,} pixels"
+    pictures = {0: "no picture", 1: f"a picture of {size}"}.get(plan.pictures, f"{plan.pictures} pictures of {size}")
     what = f"prompts of {plan.prompt_tokens:,} tokens with {pictures}, responses of {plan.max_tokens:,} tokens"
     lines = [
         f"memory of `srpo {plan.stage}` with {plan.model}: {what}",

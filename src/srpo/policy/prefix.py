@@ -13,7 +13,7 @@ Only stock modules of `transformers` run; the cache layer below is the one piece
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -24,8 +24,10 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
 from srpo.policy.head import token_logprobs
+from srpo.policy.packed import Packed, can_pack, layout_of, packs
 from srpo.policy.policy import Policy
 from srpo.policy.processor import EncodedPrompt
+from srpo.policy.vision import picture_inputs
 
 CACHE_NAME = "cache" if Version(transformers.__version__) >= Version("5.24") else "past_key_values"
 """Argument of a model's forward pass, by the release of transformers."""
@@ -56,8 +58,8 @@ class PromptBatch:
     """Rotary positions: (3, P, L) for time, height and width, or (P, L) in families of one axis."""
     next_position_P: Tensor
     """Position of the first token after each prompt."""
-    pictures: Mapping[str, Tensor]
-    """The model's inputs beside the text: none, or the pictures of all prompts."""
+    pictures: Mapping[str, Any]
+    """The model's inputs beside the text, see `policy.vision`; none once they are part of what the model remembers."""
 
 
 class Prefix(NamedTuple):
@@ -133,7 +135,7 @@ def completion_logprobs(
     """
     rows = flatten(policy, prompts, completions, temperature)
     with policy.autocast():
-        if len(rows.tokens) == len(prompts):
+        if policy.unshared or len(rows.tokens) == len(prompts):
             hidden_N_D = _joint_hidden(policy, prompts, rows)
         else:
             hidden_N_D = continued_hidden(policy, compute_prefix(policy, batch_prompts(policy, prompts)), rows)
@@ -157,7 +159,7 @@ def plain_logprobs(
     full = [torch.cat([prompts[p].input_ids, torch.tensor(t)]) for p, t in zip(rows.prompt, rows.tokens, strict=True)]
     input_ids = _pad([row.tolist() for row in full], policy.pad_id).to(device)
     lengths = torch.tensor([len(row) for row in full], device=device)
-    pictures = _pictures(policy, [prompts[p] for p in rows.prompt])
+    pictures = picture_inputs(policy, [prompts[p] for p in rows.prompt])
     if "image_grid_thw" in pictures:
         pictures["mm_token_type_ids"] = (input_ids == policy.image_token_id).int()
     with policy.autocast():
@@ -184,7 +186,7 @@ def batch_prompts(policy: Policy, prompts: Sequence[EncodedPrompt], size: int | 
     """Put prompts of any lengths, with and without pictures, into one batch on the policy's device, `size` long."""
     input_ids = _pad([prompt.input_ids.tolist() for prompt in prompts], policy.pad_id, size)
     lengths = torch.tensor([prompt.num_tokens for prompt in prompts])
-    pictures = _pictures(policy, prompts)
+    pictures = picture_inputs(policy, prompts)
     positions = policy.family.positions(
         policy.model, input_ids, lengths, policy.image_token_id, pictures.get("image_grid_thw")
     )
@@ -209,7 +211,7 @@ def compute_prefix(policy: Policy, batch: PromptBatch) -> Prefix:
     ).last_hidden_state
     rows = torch.arange(len(batch.lengths_P), device=batch.lengths_P.device)
     return Prefix(
-        batch=batch,
+        batch=replace(batch, pictures={}),
         keys=[layer.keys for layer in cache.layers],
         values=[layer.values for layer in cache.layers],
         last_hidden_P_D=hidden_P_L_D[rows, batch.lengths_P - 1],
@@ -274,13 +276,9 @@ def flatten(policy: Policy, prompts: Sequence[EncodedPrompt], completions: Compl
 
 
 def _joint_hidden(policy: Policy, prompts: Sequence[EncodedPrompt], rows: Rows) -> Tensor:
-    """Hidden states that predict each token when no prompt is shared: one pass over prompt and completion."""
+    """Hidden states that predict each token where no prompt is shared: one pass over prompt and completion."""
     joined = [
-        EncodedPrompt(
-            input_ids=torch.cat([prompts[p].input_ids, torch.tensor(tokens[:-1], dtype=torch.int64)]),
-            pixel_values=prompts[p].pixel_values,
-            image_grid_thw=prompts[p].image_grid_thw,
-        )
+        replace(prompts[p], input_ids=torch.cat([prompts[p].input_ids, torch.tensor(tokens[:-1], dtype=torch.int64)]))
         for p, tokens in zip(rows.prompt, rows.tokens, strict=True)
     ]
     batch = batch_prompts(policy, joined)
@@ -298,6 +296,8 @@ def _joint_hidden(policy: Policy, prompts: Sequence[EncodedPrompt], rows: Rows) 
 
 def continued_hidden(policy: Policy, prefix: Prefix, rows: Rows) -> Tensor:
     """Hidden states that predict each token, from prompts that are computed already."""
+    if can_pack(policy):
+        return _packed_hidden(policy, prefix, rows)
     prompt_B = torch.tensor(rows.prompt, device=policy.device)
     lengths = rows.mask_B_T.sum(1)
     tokens_B_T, mask_B_T = rows.tokens_B_T.to(policy.device), rows.mask_B_T.to(policy.device)
@@ -316,6 +316,28 @@ def continued_hidden(policy: Policy, prefix: Prefix, rows: Rows) -> Tensor:
         places.extend(torch.arange(offsets[row], offsets[row + 1]) for row in chunk.tolist())
     order = torch.cat(places).argsort().to(policy.device)
     return torch.cat(pieces).index_select(0, order)
+
+
+def _packed_hidden(policy: Policy, prefix: Prefix, rows: Rows) -> Tensor:
+    """The same without padding, where the device has the kernels for it."""
+    batch, run = prefix.batch, Packed(policy)
+    # The last token of a completion predicts nothing, and the first is predicted by the prompt.
+    sizes_B, prompt_sizes = [len(tokens) - 1 for tokens in rows.tokens], batch.lengths_P.tolist()
+    next_P = batch.next_position_P.tolist()
+    pieces: list[Tensor] = []
+    for part in packs(sizes_B):
+        prompt_B, given_B = rows.prompt[part], [tokens[:-1] for tokens in rows.tokens[part]]
+        places = [torch.arange(next_P[p], next_P[p] + len(one)) for p, one in zip(prompt_B, given_B, strict=True)]
+        first, last = prompt_B[0], prompt_B[-1] + 1
+        keys, values = ([one[first:last] for one in states] for states in (prefix.keys, prefix.values))
+        layout = layout_of([p - first for p in prompt_B], sizes_B[part], prompt_sizes[first:last])
+        tokens_N = torch.tensor([one for given in given_B for one in given], dtype=torch.int64)
+        hidden_N_D = (
+            run(tokens_N, torch.cat(places), layout, keys, values) if len(tokens_N) else prefix.last_hidden_P_D[:0]
+        )
+        for p, one in zip(prompt_B, hidden_N_D.split(sizes_B[part]), strict=True):
+            pieces += [prefix.last_hidden_P_D[p : p + 1], one]
+    return torch.cat(pieces)
 
 
 def _length_buckets(lengths_B: Tensor) -> list[Tensor]:
@@ -340,20 +362,3 @@ def finish(policy: Policy, rows: Rows, hidden_N_D: Tensor, *, temperature: float
 def _pad(rows: Sequence[Sequence[int]], value: int, size: int | None = None) -> Tensor:
     size = size or max(len(row) for row in rows)
     return torch.tensor([[*row, *[value] * (size - len(row))] for row in rows])
-
-
-def _pictures(policy: Policy, prompts: Sequence[EncodedPrompt]) -> dict[str, Tensor]:
-    """The pictures of all prompts, as the model takes them."""
-    seeing = [prompt for prompt in prompts if prompt.pixel_values is not None]
-    if not seeing:
-        return {}
-    found = {"pixel_values": torch.cat([pixel_values(policy, prompt) for prompt in seeing])}
-    grids = [prompt.image_grid_thw for prompt in seeing if prompt.image_grid_thw is not None]
-    return found | ({"image_grid_thw": torch.cat(grids).to(policy.device)} if grids else {})
-
-
-def pixel_values(policy: Policy, prompt: EncodedPrompt) -> Tensor:
-    """What the vision tower reads of a prompt with pictures, on the policy's device."""
-    assert prompt.pixel_values is not None
-    pixels = prompt.pixel_values.to(policy.device)
-    return pixels if pixels.is_floating_point() else policy.processor.values(pixels)

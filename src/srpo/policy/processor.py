@@ -1,4 +1,4 @@
-"""Chat text and pictures in, model input out: a thin processor for the Qwen-VL families (`policy.tiles`: InternVL).
+"""Chat text and pictures in, model input out: a thin processor for Qwen's families (`policy.tiles`: InternVL).
 
 It needs neither torchvision nor `AutoProcessor` (which, without torchvision, returns a bare tokenizer and no error). It
 uses the checkpoint's own tokenizer, chat template and image settings, never truncates, and checks that the number of
@@ -45,6 +45,8 @@ class EncodedPrompt:
     """Patches per picture along time, height, width, shape (images, 3), int64; None for squares."""
     num_image_tokens: int = 0
     """Image tokens among `input_ids`."""
+    features: dict[str, Any] | None = None
+    """What a vision tower that does not train made of the pictures (`policy.vision`); None where it has not yet."""
 
     @property
     def num_tokens(self) -> int:
@@ -104,7 +106,7 @@ class Processor:
         """
         pictures = [image for _, images in conversations for image in images]
         cut = iter(self.cut(pictures))
-        return [self._assemble(messages, [next(cut) for _ in images]) for messages, images in conversations]
+        return [self.assemble(messages, [next(cut) for _ in images]) for messages, images in conversations]
 
     def num_tokens(self, messages: Sequence[tuple[str, str]], sizes: Sequence[tuple[int, int]]) -> int:
         """Tokens that `encode` makes of a conversation with pictures of these sizes (width, height), none processed."""
@@ -156,7 +158,8 @@ class Processor:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False, split_special_tokens=as_text)["input_ids"]
         return ids
 
-    def _assemble(self, messages: Sequence[tuple[str, str]], pictures: Sequence[CutPicture]) -> EncodedPrompt:
+    def assemble(self, messages: Sequence[tuple[str, str]], pictures: Sequence[CutPicture]) -> EncodedPrompt:
+        """A conversation with pictures that are cut already; see `encode_many`."""
         ids = self._token_ids(messages, len(pictures))
         if ids.count(self.image_token_id) != len(pictures):
             raise ValueError(

@@ -17,9 +17,9 @@ def evaluate_if_due(trainer: RlTrainer, step: int) -> dict[str, float]:
     traces: list[Trace] = []
     for place in range(0, len(held_out), config.num_prompts):
         sampling = trainer.sampling("eval", place)
-        problems_P = readable(encoder, held_out[place : place + config.num_prompts])
+        starts_P = readable(encoder, held_out[place : place + config.num_prompts])
         with timer("sample"):
-            sampled_P = sample_groups(trainer.sampler, encoder, problems_P, config.eval.num_samples, sampling)
+            sampled_P = sample_groups(trainer.sampler, starts_P, config.eval.num_samples, sampling)
         with timer("grade"):
             for sampled in sampled_P:
                 group = grade_group(trainer.policy, trainer.grader, sampled, config.style, trainer.origin)

@@ -12,6 +12,7 @@ from srpo.data.usable import check_usable
 from srpo.grading import grade_gold
 from srpo.policy.prompts import PromptEncoder, identity_of
 from srpo.rl.config import RlConfig
+from srpo.rl.sampler import Start
 from srpo.runs.progress import note
 from srpo.runs.rejects import REJECTED, Ledger, fingerprint
 
@@ -51,6 +52,13 @@ class ProblemStream:
     def take(self, count: int) -> list[Problem]:
         """The next `count` problems."""
         return [self._next() for _ in range(count)]
+
+    def peek(self, count: int) -> list[Problem]:
+        """The next `count` problems, which are still to be taken."""
+        position = self.position
+        found = self.take(count)
+        self.position = position
+        return found
 
     def _next(self) -> Problem:
         epoch, at = divmod(self.position, len(self._problems))
@@ -121,17 +129,15 @@ def gradable(problems: Sequence[Problem], label: str) -> GradableProblems:
     return GradableProblems(tuple(kept), tuple(ungradable), tuple(rejected))
 
 
-def readable(encoder: PromptEncoder, problems: Sequence[Problem]) -> list[Problem]:
-    """The problems whose pictures can be read; the others are named on stderr. One bad file must not end a long run."""
-    try:
-        encoder.encode_all(problems)
-    except ImageError:
-        kept: list[Problem] = []
-        for problem in problems:
-            try:
-                encoder.encode_all([problem])
-                kept.append(problem)
-            except ImageError as error:
-                note(f"rl: problem {problem.id!r} is left out: {error}")
-        return kept
-    return list(problems)
+def readable(encoder: PromptEncoder, problems: Sequence[Problem]) -> list[Start]:
+    """The problems whose pictures can be read, with their prompts; the others are named on stderr.
+
+    One bad file must not end a long run.
+    """
+    found: list[Start] = []
+    for problem, prompt in zip(problems, encoder.try_all(problems), strict=True):
+        if isinstance(prompt, ImageError):
+            note(f"rl: problem {problem.id!r} is left out: {prompt}")
+        else:
+            found.append(Start(problem, prompt))
+    return found

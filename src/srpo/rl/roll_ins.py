@@ -55,12 +55,8 @@ class AttemptBuffer:
             return []
         rng = random.Random(seed)
         chosen = rng.sample(list(by_problem), min(count, len(by_problem)))
-        problems = readable(encoder, [self._problems[problem_id] for problem_id in chosen])
-        prompts = encoder.encode_all(problems)
-        return [
-            Start(problem, prompt, rng.choice(by_problem[problem.id]))
-            for problem, prompt in zip(problems, prompts, strict=True)
-        ]
+        starts = readable(encoder, [self._problems[problem_id] for problem_id in chosen])
+        return [start._replace(given=rng.choice(by_problem[start.problem.id])) for start in starts]
 
     def save(self, directory: Path) -> None:
         """Write what `load` needs into a checkpoint; nothing when there is nothing to keep."""

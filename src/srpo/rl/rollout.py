@@ -15,7 +15,6 @@ from srpo.core.records import Origin, Problem, Reward, Sampling, Style, TokenCou
 from srpo.core.rewards import RewardCase
 from srpo.policy.decode import SampledCompletion
 from srpo.policy.policy import first_attempt_tokens
-from srpo.policy.prompts import PromptEncoder
 from srpo.rl.config import RlConfig
 from srpo.rl.reward import RewardFunction
 from srpo.rl.sampler import PolicySampler, Start
@@ -132,21 +131,9 @@ def sampling_seed(seed: int, *place: object) -> int:
 
 
 def sample_groups(
-    sampler: PolicySampler, encoder: PromptEncoder, problems_P: Sequence[Problem], num_samples: int, sampling: Sampling
-) -> list[SampledGroup]:
-    """Sample `num_samples` completions for each problem."""
-    if not problems_P:
-        return []
-    prompts_P = encoder.encode_all(problems_P)
-    return sample_onward(
-        sampler, [Start(*one) for one in zip(problems_P, prompts_P, strict=True)], num_samples, sampling
-    )
-
-
-def sample_onward(
     sampler: PolicySampler, starts_P: Sequence[Start], num_samples: int, sampling: Sampling
 ) -> list[SampledGroup]:
-    """Sample `num_samples` completions that go on from each start."""
+    """Sample `num_samples` completions that go on from each start; nothing is asked where there is none."""
     if not starts_P:
         return []
     completions_P_G = sampler.sample(starts_P, num_samples, sampling)

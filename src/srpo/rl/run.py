@@ -88,7 +88,11 @@ def run(config: RlConfig, run_dir: RunDir) -> RlSummary:
         def save(path: Path) -> None:
             save_model(trainer.policy, trainer.encoder.prompt, path)
 
-        with closing(trainer.sampler), watching(run_dir, config, save, rl_alarms(config, run_dir)) as watch:
+        with (
+            closing(trainer.sampler),
+            closing(trainer.encoder),
+            watching(run_dir, config, save, rl_alarms(config, run_dir)) as watch,
+        ):
             reached = train(trainer, run_dir, start, watch)
     run_dir.save_model(save)
     rows = list(run_dir.metrics())
@@ -120,7 +124,9 @@ def open_trainer(
     prompt = read_prompt(config.prompt, config.system, config.model)
     check_same_data(extra, identity_of(problems.digest, prompt), config.data.label)
     policy = load_trained(config, checkpoint.path if checkpoint else None)
-    encoder = PromptEncoder(policy, prompt, size=config.prompt_cache, max_pixels=config.max_pixels)
+    encoder = PromptEncoder(
+        policy, prompt, size=config.prompt_cache, max_pixels=config.max_pixels, workers=config.picture_workers
+    )
     problems = leave_out_long(problems, encoder, config.max_prompt_tokens)
     write_rejected(problems, run_dir.path)
     reference = None

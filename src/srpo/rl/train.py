@@ -24,12 +24,14 @@ from srpo.policy.lora import adapters_off
 from srpo.policy.prefix import Logprobs
 from srpo.policy.prompts import split
 from srpo.policy.recompute import logprobs_in_pieces
+from srpo.policy.vision import MOST_SEEN_BYTES, features_bytes, see
 from srpo.rl.cards import cards_of
 from srpo.rl.checks import check_mismatch, check_start
 from srpo.rl.config import RlConfig
 from srpo.rl.held_out import evaluate_if_due
 from srpo.rl.losses import Normalizer, policy_loss
 from srpo.rl.metrics import MinibatchStats, PieceStats, rollout_metrics, update_metrics
+from srpo.rl.probe import probe_if_due
 from srpo.rl.problems import readable
 from srpo.rl.recombine import as_recombined, recombined_groups
 from srpo.rl.roll_ins import wrong_first_attempts
@@ -42,8 +44,8 @@ from srpo.rl.rollout import (
     is_worth_learning,
     reward_group,
     sample_groups,
-    sample_onward,
 )
+from srpo.rl.sampler import Start
 from srpo.rl.trainer import Progress, RlTrainer
 from srpo.runs.directory import RunDir
 from srpo.runs.interrupt import Stopped, stop_signal
@@ -70,6 +72,7 @@ def train(trainer: RlTrainer, run_dir: RunDir, reached: Progress, watch: Watch) 
             if step == 1:
                 check_start(config, trainer.policy, rollout)
             rollout = add_advantages(rollout, config)
+            probed = probe_if_due(trainer, rollout, step)
             minibatches = update(trainer, rollout.kept, step)  # loss, backward, step
             traces = choose_traces(rollout, step, config.traces_per_step)
             run_dir.append_traces(traces)
@@ -78,7 +81,7 @@ def train(trainer: RlTrainer, run_dir: RunDir, reached: Progress, watch: Watch) 
             reached = Progress(step, reached.tokens + rollout.num_tokens)
             weighs = config.loss.importance_cap is not None
             learned = rollout_metrics(rollout) | {"rl/lr": lr} | update_metrics(minibatches, weighs=weighs)
-            watch.log(step, learned | {"rl/tokens": reached.tokens} | held_out)
+            watch.log(step, learned | {"rl/tokens": reached.tokens} | probed | held_out)
             if step % config.cards_every == 0:
                 watch.show(step, partial(cards_of, traces))
             _show(bar, config, learned, rollout.num_tokens)
@@ -104,9 +107,12 @@ def collect(trainer: RlTrainer, step: int) -> Rollout:
     for refill in range(1 + config.max_refills):
         sampling = trainer.sampling("train", step, refill)
         with timer("encode"):
-            problems_P = readable(trainer.encoder, trainer.stream.take(config.num_prompts - sum(is_kept)))
+            wanted = config.num_prompts - sum(is_kept)
+            trainer.encoder.prepare(trainer.stream.peek(wanted + config.num_prompts))
+            starts_P = readable(trainer.encoder, trainer.stream.take(wanted))
         with timer("sample"):
-            sampled_P = sample_groups(trainer.sampler, trainer.encoder, problems_P, config.group_size, sampling)
+            starts_P = seen(trainer.policy, starts_P, groups)
+            sampled_P = sample_groups(trainer.sampler, starts_P, config.group_size, sampling)
         with timer("grade"):
             graded_P = [grade_group(trainer.policy, trainer.grader, one, config.style, origin) for one in sampled_P]
             rewarded_P = [reward_group(group, trainer.reward) for group in graded_P]
@@ -117,6 +123,14 @@ def collect(trainer: RlTrainer, step: int) -> Rollout:
             break
     more = [*go_on_from_wrong_attempts(trainer, groups, origin), *recombine_attempts(trainer, groups, origin)]
     return Rollout([*groups, *more], [*is_kept, *(is_worth_learning(one, config) for one in more)], num_refilled)
+
+
+def seen(policy: "Policy", starts_P: Sequence[Start], groups: Sequence[TrajectoryGroup]) -> list[Start]:
+    """The starts with what a frozen tower makes of their pictures, beside what the step's earlier groups have of it."""
+    # A roll-in shares its prompt with the group that it is from.
+    kept = {id(group.prompt): features_bytes(group.prompt.features) for group in groups}
+    prompts_P = see(policy, [start.prompt for start in starts_P], MOST_SEEN_BYTES - sum(kept.values()))
+    return [start._replace(prompt=prompt) for start, prompt in zip(starts_P, prompts_P, strict=True)]
 
 
 def go_on_from_wrong_attempts(
@@ -133,7 +147,8 @@ def go_on_from_wrong_attempts(
     starts += wrong_first_attempts(groups, count - len(starts), sampling.seed)
     trainer.earlier.add(groups)
     with timer("sample"):
-        sampled_P = sample_onward(trainer.sampler, starts, config.group_size, sampling)
+        starts = seen(trainer.policy, starts, groups)
+        sampled_P = sample_groups(trainer.sampler, starts, config.group_size, sampling)
     with timer("grade"):
         graded_P = [grade_group(trainer.policy, trainer.grader, one, config.style, origin) for one in sampled_P]
         return [reward_group(group, trainer.reward) for group in graded_P]

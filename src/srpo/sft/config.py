@@ -9,12 +9,13 @@ from srpo.core.prompts import PromptName
 from srpo.core.records import Record, Style
 from srpo.data.config import SourceConfig
 from srpo.policy.config import LoraConfig, OptimConfig, PromptChoice, TrainedDtype
+from srpo.policy.engine import EngineConfig
 from srpo.runs.best import check_best
 from srpo.runs.trackers import TrackerName
 
 SFT_MAY_GROW = ("epochs", "max_steps", "patience")
 """With more of these a run goes on, a finished one too."""
-SFT_MAY_CHANGE = ("trackers", "tracker_project")
+SFT_MAY_CHANGE = ("trackers", "tracker_project", "picture_workers")
 """These decide nothing about what is learned: a stopped run may go on with others."""
 FirstAttemptLoss = Literal["all", "right", "none"]
 
@@ -82,6 +83,8 @@ class SftConfig(Record):
     little is padded. 1 is a plain shuffle."""
     optim: OptimConfig = OptimConfig()
     """Optimizer and schedule."""
+    engine: EngineConfig | None = None
+    """Who trains: null is this process; `verl` is a cluster (docs/clusters.md)."""
     freeze_vision: bool = True
     """Leave the vision tower as it is, as the paper does."""
     lora: LoraConfig | None = None
@@ -101,6 +104,9 @@ class SftConfig(Record):
     """Scale pictures of a larger area down to this many pixels; None leaves it to the model's own image processor."""
     prompt_cache: int = Field(default=1024, ge=0)
     """Prompts with their processed pictures that are kept in this machine's memory, 2 GiB of them at most."""
+    picture_workers: int = Field(default=0, ge=0)
+    """Threads that read and cut pictures one step ahead, while this one is sampled and learned from; 0 does it in line,
+    when they are needed. It changes time, not the result."""
     device: str = "auto"
     """Torch device; `auto` takes a GPU where there is one."""
     dtype: TrainedDtype = "auto"

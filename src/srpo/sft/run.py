@@ -6,6 +6,7 @@
 A stopped or killed run goes on from its last checkpoint and ends with the same metrics and weights.
 """
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,7 +89,13 @@ def run(config: SftConfig, run_dir: RunDir) -> SftSummary:
         config=config,
         policy=policy,
         optimizer=optimizer,
-        encoder=PromptEncoder(policy, prompt_of(config), size=config.prompt_cache, max_pixels=config.max_pixels),
+        encoder=PromptEncoder(
+            policy,
+            prompt_of(config),
+            size=config.prompt_cache,
+            max_pixels=config.max_pixels,
+            workers=config.picture_workers,
+        ),
         plan=plan,
         state={"data": plan.digest, "total": len(plan.batches)} | ({_BEFORE: before} if before is not None else {}),
     )
@@ -100,7 +107,7 @@ def run(config: SftConfig, run_dir: RunDir) -> SftSummary:
     def save(path: Path) -> None:
         save_model(policy, trainer.encoder.prompt, path)
 
-    with watching(run_dir, config, save) as watch:
+    with closing(trainer.encoder), watching(run_dir, config, save) as watch:
         reached = train(trainer, run_dir, checkpoint.step if checkpoint else 0, watch)
     run_dir.save_model(save)
     row = list(run_dir.metrics())[-1]

@@ -79,6 +79,8 @@ def train(trainer: SftTrainer, run_dir: RunDir, start: int, watch: Watch) -> Rea
             step += 1
             batch = [kept[index] for index in batches[step - 1]]
             lr = optimizer.lr
+            ahead = [kept[index] for index in batches[step]] if step < total else []
+            trainer.encoder.prepare([example.problem for example in (*batch, *ahead)])
             # Loss and backward, in pieces that fit into memory.
             pieces = accumulate_sft_gradients(trainer.policy, trainer.encoder, batch, config.micro_batch_size)
             grad_norm = optimizer.step()
