@@ -1,4 +1,4 @@
-"""`srpo report`: one self-contained HTML file from run directories or a demo directory."""
+"""`srpo report`: one self-contained HTML file from run directories or a demo directory, Markdown and JSON beside it."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,10 @@ from srpo.config.fields import Positional, Spelling
 
 
 class ReportOptions(PublishedOptions):
-    """Write one self-contained HTML report from run directories or a demo directory, and print its path."""
+    """Write one self-contained HTML report from run directories or a demo directory, and print its path.
+
+    Its tables are beside it as Markdown and as JSON, under the same name.
+    """
 
     runs: Annotated[tuple[Path, ...], Positional("RUN")]
     """Run directories or demo directories."""

@@ -9,6 +9,7 @@
     metrics.py   curves grouped into panels, smoothed and thinned
     figures.py   plotly figures
     page.py      jinja2, autoescaped; `write_report` is what `srpo report` and `srpo demo` call
+    markdown.py  the tables and sentences of the page as Markdown (markup.py: escaping, tables); summary.py has the JSON
     leaderboard/ benchmark results of runs among published numbers, ranked; as HTML, Markdown and JSON
     console.py   the same traces as cards on a terminal, for `srpo show`
 

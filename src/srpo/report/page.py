@@ -1,4 +1,4 @@
-"""`ReportData` -> one HTML file: jinja2 with autoescape on, our own script and plotly.js inlined once.
+"""`ReportData` -> one HTML file, Markdown and JSON beside it: jinja2 with autoescape on, scripts inlined once.
 
 The content security policy names the hash of each inlined script and forbids every request, so that neither a text of
 a model nor a mistake of ours can run code or reach the network from the page.
@@ -8,11 +8,12 @@ a model nor a mistake of ours can run code or reach the network from the page.
 
 import base64
 import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from srpo.report import figures, flow, metrics, palette, signs, summary, tables
+from srpo.report import figures, flow, markdown, metrics, palette, signs, summary, tables
 from srpo.report.build import read_report
 from srpo.report.model import Card, ReportData, stage_of
 from srpo.report.pages import environment, source, theme, write_page
@@ -27,11 +28,17 @@ class FilterChoice(NamedTuple):
 
 
 def write_report(dirs: Sequence[Path], out: Path, *, published: Sequence[Path] = (), shipped: bool = True) -> Path:
-    """Read run or demo directories and write their report to `out`; return `out`.
+    """Read run or demo directories and write their report to `out`, its Markdown and JSON beside it; return `out`.
 
     Raises ValueError when a directory is neither a run nor a demo.
     """
-    return write_page(render_page(read_report(dirs, published=published, shipped=shipped)), out)
+    data = read_report(dirs, published=published, shipped=shipped)
+    name = out.name.removesuffix(".html")
+    write_page(markdown.report_markdown(data), out.with_name(f"{name}.md"))
+    write_page(
+        json.dumps(summary.report_json(data), ensure_ascii=False, indent=1) + "\n", out.with_name(f"{name}.json")
+    )
+    return write_page(render_page(data), out)
 
 
 def render_page(data: ReportData) -> str:
@@ -58,18 +65,13 @@ def render_page(data: ReportData) -> str:
         single=tables.single_attempt(data),
         flow_drawing=flow.lay_out(data.panels.flow) if data.panels.flow else None,
         flow_outcomes=flow.outcomes_in(data.panels.flow) if data.panels.flow else [],
-        sign_words={name: signs.SHARES[name][0] for name in _shown_shares(data)},
+        sign_words=signs.sign_words(data.panels.evaluation_signs),
         filters=_filters(data.cards),
         scripts=[Markup(script) for script in scripts],  # noqa: S704  our own files, as in `theme`
         script_hashes=[_csp_hash(script) for script in scripts],
         repaint=palette.dark_of_light(),
         **theme(),
     )
-
-
-def _shown_shares(data: ReportData) -> list[str]:
-    """Names of the shares that any evaluation has."""
-    return [name for name in signs.SHARES if any(name in one.shares for one in data.panels.evaluation_signs)]
 
 
 def _filters(cards: Sequence[Card]) -> list[tuple[str, str, list[FilterChoice]]]:

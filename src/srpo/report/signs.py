@@ -44,6 +44,10 @@ METRICS: Final[dict[str, tuple[str, Trend]]] = {
 }
 
 
+_REFLECTS: Final = "rl/looks_again/first_wrong"
+"""A metric of trainings with reflections, whether or not the run kept traces."""
+
+
 class Level(Record):
     """A number with its 95% interval."""
 
@@ -116,8 +120,15 @@ class EvaluationSigns(Record):
     shares: dict[str, Portion]
 
 
+def sign_words(evaluations: Sequence[EvaluationSigns]) -> dict[str, str]:
+    """Name -> what is counted, of the shares that any of the evaluations has."""
+    return {name: words for name, (words, _) in SHARES.items() if any(name in one.shares for one in evaluations)}
+
+
 def training_signs(seen: Observer, rows: Sequence[Mapping[str, float]]) -> TrainingSigns | None:
-    """The signs of a training from its traces and its rows of metrics; None where there are none."""
+    """The signs of a training from its traces and its rows of metrics; None when it has no reflection."""
+    if not any(one.reflections for one in seen.findings()) and not any(_REFLECTS in row for row in rows):
+        return None
     windows = _by_window(rows)
     signs = [
         Sign(name=name, words=words, early=early, late=late, bad=bad)
@@ -130,8 +141,6 @@ def training_signs(seen: Observer, rows: Sequence[Mapping[str, float]]) -> Train
         if early.whole and late.whole:
             signs.append(Sign(name=name, words=words, early=Level.of(early), late=Level.of(late), bad="rises"))
     paid = _metric(windows, "rl/reward/mean")
-    if not any(sign.name in SHARES for sign in signs):
-        return None
     return TrainingSigns(
         run=seen.label,
         signs=tuple(signs),

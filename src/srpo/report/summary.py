@@ -10,6 +10,7 @@ from srpo.core.summary import StageSummary
 from srpo.report.leaderboard import board
 from srpo.report.metrics import ends
 from srpo.report.model import Curve, ReportData, RunInfo, StageComparison
+from srpo.report.signs import TrainingSigns
 from srpo.report.text import compact, percent, signed
 
 
@@ -173,10 +174,31 @@ def _certainty(ours: StageSummary, theirs: StageSummary, known: Sequence[StageCo
 
 def report_json(data: ReportData) -> dict[str, Any]:
     """What the report says, without pictures, cards and the points of curves, as a JSON value."""
-    value = data.model_dump(mode="json", exclude={"cards", "curves", "term_names", "leaderboard"})
+    value = data.model_dump(
+        mode="json",
+        exclude={
+            "cards": True,
+            "curves": True,
+            "term_names": True,
+            "leaderboard": True,
+            "example": {"__all__": {"pictures"}},
+            "panels": {"flips": {"__all__": {"cards"}}},
+        },
+    )
+    value["panels"]["trends"] = [_trends(signs) for signs in data.panels.training_signs]
+    for shown, flips in zip(value["panels"]["flips"], data.panels.flips, strict=True):
+        shown["shown"] = [{"id": card.trace.problem.id, "sample": card.trace.sample} for card in flips.cards]
     for run in value["runs"]:
         curves = [curve for curve in data.curves if curve.run == run["label"]]
         run["metrics"] = {curve.key: dict(zip(("first", "last"), ends(curve), strict=True)) for curve in curves}
     if data.leaderboard is not None:
         value["leaderboard"] = board.leaderboard_json(data.leaderboard)
     return value | {"num_cards": len(data.cards)}
+
+
+def _trends(found: TrainingSigns) -> dict[str, Any]:
+    return {
+        "run": found.run,
+        "alarms": list(found.alarms),
+        "trends": {sign.name: sign.trend for sign in (*found.signs, *([found.reward] if found.reward else []))},
+    }

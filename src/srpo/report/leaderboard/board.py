@@ -1,11 +1,12 @@
 """A `Leaderboard` as one HTML file, as Markdown for a README, and as JSON."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from srpo.report.leaderboard.rank import Board, BoardCell, Entry, Leaderboard
+from srpo.report.markup import plain, table
 from srpo.report.text import is_linkable, metric_words, points
 
 TITLE: Final = "Benchmark results"
@@ -46,11 +47,11 @@ def as_markdown(lead: Leaderboard) -> str:
             [board.task, board.title, entry.model, _what(board), _value(entry), _rank(entry, board)]
             for board, entry in lead.standings
         ]
-        parts += [_table(["Task", "Dataset", "Model", "Metric", "Result, %", "Rank"], rows, num_text=4)]
+        parts += [table(["Task", "Dataset", "Model", "Metric", "Result, %", "Rank"], rows, num_text=4)]
     if lead.boards:
         head = ["Model", *(f"{board.title}, {_what(board)}" for board in lead.boards)]
-        table = [[_plain(row.model) + _cite(row.source), *map(_cell, row.cells)] for row in lead.rows]
-        parts += [_table(head, table, num_text=1, escaped=True)]
+        cells = [[plain(row.model) + _cite(row.source), *map(_cell, row.cells)] for row in lead.rows]
+        parts += [table(head, cells, num_text=1, escaped=True)]
     if lead.sources:
         parts += ["\n".join(_source(one.number, one.source, one.date, one.places, one.url) for one in lead.sources)]
     return "\n\n".join(parts) + "\n"
@@ -99,17 +100,5 @@ def _cite(number: int | None) -> str:
 
 
 def _source(number: int, source: str, date: str, places: Sequence[str], url: str) -> str:
-    text = f"{number}. {_plain(source)}{f' ({_plain(date)})' if date else ''}. {_plain('; '.join(places))}."
+    text = f"{number}. {plain(source)}{f' ({plain(date)})' if date else ''}. {plain('; '.join(places))}."
     return f"{text} <{url}>" if is_linkable(url) and not re.search(r"[\s<>]", url) else text
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]], *, num_text: int, escaped: bool = False) -> str:
-    ruler = ["---" if at < num_text else "---:" for at in range(len(head))]
-    body = rows if escaped else [[_plain(cell) for cell in row] for row in rows]
-    lines = [[_plain(cell) for cell in head], ruler, *body]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _plain(text: str) -> str:
-    """Text in which Markdown and HTML see nothing but text."""
-    return re.sub(r"([\\`*_\[\]|<>~])", r"\\\1", " ".join(text.split()))
