@@ -33,7 +33,7 @@ _POLL_S = 1.0
 
 Take = Callable[[Step], None]
 """Logs a step; may raise ValueError to end the run."""
-Look = Callable[[int, list[PaidTrace]], None]
+StepCheck = Callable[[int, list[PaidTrace]], None]
 """Looks at the responses of a step that is under way; may raise ValueError to end the run."""
 
 
@@ -94,7 +94,7 @@ class Follower:
         for step in earlier_steps(self._engine, self._names, after=self.reached, until=latest):
             self._one(step)
 
-    def follow(self, config: EngineConfig, launch: Launch, total: int, look: Look = lambda *_: None) -> None:
+    def follow(self, config: EngineConfig, launch: Launch, total: int, look: StepCheck = lambda *_: None) -> None:
         """Start verl, and take its steps until it ends.
 
         Raises:
