@@ -68,14 +68,14 @@ class Ours:
 
     def run(self) -> int:
         from srpo.core.records import Sampling
-        from srpo.rl.rollout import Rollout, add_advantages, grade_group, reward_group, sample_groups
+        from srpo.rl.rollout import Rollout, add_advantages, grade_groups, reward_group, sample_groups
         from srpo.rl.sampler import Start
         from srpo.rl.train import accumulate_gradients
 
         self.step.seed += 1
         starts = [Start(*one) for one in zip(self.step.problems, self.step.prompts, strict=True)]
         sampled = sample_groups(self.sampler, starts, GROUP, Sampling(max_tokens=LIMIT, seed=self.step.seed))
-        graded = [grade_group(self.step.policy, self.grader, one, "reflective", self.origin) for one in sampled]
+        graded = grade_groups(self.step.policy, self.grader, sampled, "reflective", self.origin)
         paid = [reward_group(one, self.reward) for one in graded]
         kept = add_advantages(Rollout(paid, [True] * len(paid), 0), self.config).kept
         accumulate_gradients(self.step.policy, None, kept, self.config, on_policy=True)
