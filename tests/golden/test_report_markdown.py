@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from srpo.core.records import Response
 from srpo.report import write_report
 from srpo.report.build import read_report
 from srpo.report.markdown import report_markdown
@@ -73,6 +74,17 @@ def test_texts_of_models_are_no_markup(tmp_path: Path) -> None:
     assert not re.search(r"(?<!\\)<(?:script|img|b)\b", text)
     assert "[l](http" not in text.replace("\\[", "")
     assert json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))["title"] == "run"
+
+
+def test_a_megabyte_of_answer_stays_small(tmp_path: Path) -> None:
+    made = trace(1, first=False, final=True)
+    assert isinstance(made.parsed, Response)
+    long = made.parsed.model_copy(update={"reflection": "so wrong " * 120_000})
+    write_run(tmp_path / "run", "eval", [made.model_copy(update={"parsed": long})])
+    page = write_report([tmp_path / "run"], tmp_path / "r.html")
+    assert "more characters)" in page.read_text(encoding="utf-8")
+    assert page.with_suffix(".md").stat().st_size < 10_000
+    assert page.with_suffix(".json").stat().st_size < 20_000
 
 
 def test_another_ending_keeps_its_own_neighbours(tmp_path: Path) -> None:

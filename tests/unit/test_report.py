@@ -113,9 +113,28 @@ def hostile() -> str:
         {"title": HOSTILE, "command": HOSTILE, "versions": {HOSTILE: HOSTILE}, "term_names": [HOSTILE]}
         | {"runs": [{"label": HOSTILE, "path": HOSTILE}]}
         | {"curves": [{"run": HOSTILE, "key": f"rl/{HOSTILE}/mean", "steps": [1, 2], "values": [0.5, 0.6]}]}
+        | {"panels": hostile_panels(reworded(wicked))}
         | {"cards": [{"run": HOSTILE, "trace": reworded(wicked), "pictures": [{"ref": HOSTILE, "reason": HOSTILE}]}]}
     )
     return render_page(data)
+
+
+def hostile_panels(one: dict[str, Any]) -> dict[str, Any]:
+    """Every panel, with the hostile text for a name wherever there is one."""
+    share = {"part": 1, "whole": 2, "low": 0.1, "high": 0.9}
+    level = {"value": 0.5, "low": 0.1, "high": 0.9, "n": 9}
+    sign = {"name": "copied", "words": HOSTILE, "early": level, "late": level, "bad": "rises"}
+    verdicts = ("first_right", "calls_right", "calls_wrong", "noticed", "doubted", "silent")
+    columns = [{"right→right": 1}, {"wrong→right": 1}]
+    ribbon = {"stage": 0, "source": "right→right", "target": "wrong→right", "num": 1}
+    cards = [{"run": HOSTILE, "trace": one}]
+    return {
+        "flow": {"stages": [HOSTILE, HOSTILE], "num": 1, "columns": columns, "ribbons": [ribbon]},
+        "flips": [{"run": HOSTILE, "outcome": "wrong→right", "num": 1, "seed": 0, "cards": cards}],
+        "training_signs": [{"run": HOSTILE, "signs": [sign], "reward": sign, "gains": {HOSTILE: 0.1}}],
+        "evaluation_signs": [{"run": HOSTILE, "shares": {"copied": share}}],
+        "calibrations": [{"run": HOSTILE} | dict.fromkeys(verdicts, share)],
+    }
 
 
 def reworded(wicked: Trace) -> dict[str, Any]:
@@ -131,7 +150,7 @@ def reworded(wicked: Trace) -> dict[str, Any]:
 
 def test_hostile_text_is_shown_and_does_nothing(hostile: str) -> None:
     page = Page(hostile)
-    assert page.text.count(HOSTILE) >= 15
+    assert page.text.count(HOSTILE) >= 35
     assert not page.of("img")
     assert not any(name.startswith("on") for _, attrs in page.elements for name in attrs)
     assert len(page.of("script")) == 4, "two of ours, the palette, one figure"

@@ -65,6 +65,17 @@ def test_ribbons_fill_their_bars_and_stay_in_the_picture() -> None:
     assert len(drawing.bands) == len(flow.ribbons)
 
 
+def test_long_names_are_cut_in_the_middle_and_kept_whole_beside() -> None:
+    names = [f"eval-{way}-with-a-very-long-name-{way}" for way in ("sft", "srpo")]
+    flow = flow_of({name: {"p": "right→right"} for name in names})
+    assert flow is not None
+    last = lay_out(flow).heads[-1]
+    assert last.stage == names[-1]
+    assert last.text.startswith("eval-srp")
+    assert last.text.endswith("-srpo")
+    assert len(last.text) < 20
+
+
 def test_steps_fall_into_thirds() -> None:
     assert [window_of(step, 6) for step in range(1, 7)] == ["early"] * 2 + ["middle"] * 2 + ["late"] * 2
 

@@ -19,6 +19,8 @@ _BAR: Final = 16
 _GAP: Final = 10
 """Between two outcomes of a column."""
 _LEFT, _RIGHT, _TOP = 8, 150, 30
+_LETTER: Final = 9.5
+"""Width of a letter above a column."""
 _MIN_LABELLED: Final = 14
 """Height from which on there is room for a label."""
 
@@ -97,13 +99,21 @@ class Band(NamedTuple):
     """`d` of an SVG path."""
 
 
+class Head(NamedTuple):
+    """The name above one column."""
+
+    x: float
+    stage: str
+    text: str
+    """The stage's name as there is room for it."""
+
+
 class Drawing(NamedTuple):
     """A flow laid out in `WIDTH` x `HEIGHT` units."""
 
     bars: list[FlowBar]
     bands: list[Band]
-    heads: list[tuple[float, str]]
-    """Where each column begins, and the stage that it stands for."""
+    heads: list[Head]
     width: int = WIDTH
     height: int = HEIGHT
     bar: int = _BAR
@@ -123,8 +133,18 @@ def lay_out(flow: Flow) -> Drawing:
             top[outcome] = y
             y += height + _GAP
         tops.append(top)
-    heads = [(_LEFT + at * step, stage) for at, stage in enumerate(flow.stages)]
+    rooms = [*[step - _GAP] * (len(flow.stages) - 1), float(_RIGHT + _BAR)]
+    heads = [Head(_LEFT + at * step, name, _shortened(name, rooms[at])) for at, name in enumerate(flow.stages)]
     return Drawing(bars, _bands(flow, tops, step, room), heads)
+
+
+def _shortened(name: str, room: float) -> str:
+    """A name that fits, cut in the middle: names of runs differ at their ends."""
+    most = int(room / _LETTER)
+    if len(name) <= most:
+        return name
+    half = (most - 1) // 2
+    return f"{name[: most - 1 - half]}…{name[len(name) - half :]}"
 
 
 def _bands(flow: Flow, tops: Sequence[Mapping[str, float]], step: float, room: float) -> list[Band]:

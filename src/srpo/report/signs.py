@@ -10,7 +10,7 @@
 Each is compared between the first and the last third of the steps. A change is called one only where the two 95%
 intervals do not overlap, which is a careful rule: small changes in short runs stay "undecided". Metrics are over all
 responses; a share of responses is over the traces that the run kept (`traces_per_step` of each step, one from each of
-the first groups).
+the first groups). docs/report-panels.md reads them for users.
 """
 
 from collections.abc import Callable, Mapping, Sequence
