@@ -28,7 +28,7 @@ from srpo.eval.config import EvalConfig
 from srpo.eval.dataset import Dataset, load_dataset
 from srpo.eval.judge import JudgedTrace
 from srpo.eval.metrics.voting import RIGHT
-from srpo.eval.probe import PROBED, read_probe
+from srpo.eval.probe import PROBED, Prober, read_probe
 from srpo.eval.result import BenchmarkResult, EvalResult
 from srpo.eval.worker import EvaluatedBatch, EvalWork
 from srpo.models.meter import Spend
@@ -70,6 +70,7 @@ def run(
         prompt=prompt,
         given_model=generator,
         given_judge=judge,
+        prober=config.probe and Prober(config.probe, config.seed, dataset.problems.problems),
     )
     with open_pool(config, run_dir.path) as pool, open_work(evaluation, pool, config.engine, config.ray) as work:
         state = _work(config, run_dir, dataset, prompt, work, pool)

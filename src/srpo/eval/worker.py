@@ -51,6 +51,8 @@ class EvalWork:
     given_model: InspectingGenerator | None
     """In place of the model that the config names."""
     given_judge: Generator | None
+    prober: Prober | None = None
+    """What disturbs pictures, where the config asks for it: it knows the pictures of all problems."""
 
     @contextmanager
     def open(self, models: Opener) -> Iterator[Callable[[Sequence[Problem]], EvaluatedBatch]]:
@@ -79,8 +81,7 @@ class Worker:
         self._model = model
         self._judge = judge
         self._grader = grader
-        everything, probe = work.dataset.problems.problems, work.config.probe
-        self._prober = None if probe is None else Prober(probe, work.config.seed, everything)
+        self._prober = work.prober
 
     def work(self, problems: Sequence[Problem]) -> EvaluatedBatch:
         """Everything about these problems.

@@ -47,12 +47,12 @@ def token_logprobs(
         return -F.cross_entropy(logits, targets, reduction="none"), torch.special.entr(spread).sum(-1)
 
     head = policy.model.lm_head
-    if type(head) is nn.Linear and head.bias is None:
+    if _is_its_weight(head):
         dtype = policy.autocast_dtype or head.weight.dtype
         slices = _Slices(temperature, policy.banned_V, dtype, entropy, max(1, SLICE_LOGITS // policy.vocab_size))
         logprobs_N, entropy_N = _SlicedHead.apply(hidden_N_D, head.weight, targets_N, slices)
         return logprobs_N, entropy_N
-    # A head with adapters or a bias computes its gradients by itself.
+    # A head with adapters, a bias or hooks computes its gradients by itself.
     if len(targets_N) * policy.vocab_size <= MAX_LOGITS:
         return direct(hidden_N_D, targets_N)
     step = max(1, MAX_LOGITS // policy.vocab_size)
@@ -62,6 +62,12 @@ def token_logprobs(
     ]
     logprobs_N, entropy_N = (torch.cat(column) for column in zip(*parts, strict=True))
     return logprobs_N, entropy_N
+
+
+def _is_its_weight(head: nn.Module) -> bool:
+    """Whether logits are the weight times the hidden states, and nothing else."""
+    hooks = {*head._forward_hooks, *head._forward_pre_hooks}  # noqa: SLF001 - torch has no other way to ask
+    return type(head) is nn.Linear and head.bias is None and not hooks
 
 
 class _Slices:
