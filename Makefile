@@ -9,7 +9,7 @@ PYTEST := $(BIN)/pytest -q -n 2 --dist loadfile
 ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 CODE := src tests benchmarks scripts recipes examples .ci
 
-.PHONY: install demo test unit real-shapes examples check evidence storm soak base vllm-reflect vllm-rl clean
+.PHONY: install demo test unit test-ray real-shapes examples check evidence storm soak base vllm-reflect vllm-rl test-verl verl-smoke clean
 .DEFAULT_GOAL := install
 
 install: $(STAMP)
@@ -33,6 +33,17 @@ test: unit examples
 
 unit: install
 	$(ONE_THREAD) $(PYTEST) --dist worksteal tests/unit
+
+# Ray in an environment of its own, which sees the packages of .venv and changes none; some minutes.
+RAY := $(CURDIR)/.venv-ray
+$(RAY)/.installed: $(STAMP)
+	$(BIN)/python -m venv $(RAY)
+	$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' > $$($(RAY)/bin/python -c 'import site; print(site.getsitepackages()[0])')/beside.pth
+	$(RAY)/bin/python -m pip install --quiet --disable-pip-version-check ray==2.60.0
+	@touch $@
+
+test-ray: $(RAY)/.installed
+	SRPO_RAY_PYTHON=$(RAY)/bin/python $(BIN)/pytest -q tests/recipes/test_ray.py
 
 # The real vocabulary, a 3B model's width, large pictures: some minutes. Installs Qwen's vocabulary, 3 MB.
 real-shapes: install
@@ -78,6 +89,19 @@ vllm-reflect: install
 vllm-rl: install
 	$(BIN)/python benchmarks/vllm_rl.py $(ARGS)
 
+# verl puts our settings together, reads our files, pays by our reward: in an environment of its own, made once. Where it
+# cannot be made, the tests say that they are left out.
+VERL ?= .venv-verl
+test-verl: install
+	@test -x $(VERL)/bin/python || $(BIN)/srpo engines install verl --sampler none --venv $(VERL) --yes \
+		|| echo "no environment of verl can be made here: its tests are left out"
+	if [ -x $(VERL)/bin/python ]; then export SRPO_VERL_PYTHON=$(abspath $(VERL))/bin/python; fi; \
+		$(ONE_THREAD) $(BIN)/pytest -q -rs tests/recipes/test_verl.py
+
+# Three steps of GRPO on verl, on the CPU: docs/clusters.md says how to get a python for SRPO_VERL_SMOKE_PYTHON.
+verl-smoke: install
+	$(BIN)/python -m benchmarks.verl_smoke $(ARGS)
+
 clean:
-	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-ray .venv-verl dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +

@@ -24,8 +24,8 @@ from srpo.core.records import Sampling
 from srpo.policy.decode import sample
 from srpo.policy.load import load_policy
 from srpo.policy.policy import Policy
-from srpo.policy.prefix import pixel_values
 from srpo.policy.processor import EncodedPrompt
+from srpo.policy.vision import pixel_values
 from srpo.tiny.model import TinyConfig, build_tiny
 
 CELLS = [(84, 16, 8, 90), (224, 8, 8, 128), (448, 4, 8, 128)]  # image side, prompts, samples, token limit

@@ -74,11 +74,15 @@ class Stormy:
         self._case = case
         self._folder = folder
         self._rng = rng
-        self._calm = folder / f"calm{case.suffix}"
+        self._calm = self._place("calm")
         self._log = folder / "log"
         self.calm_s = 0.0
         self.complaints: list[str] = []
         folder.mkdir(parents=True)
+
+    def _place(self, name: str) -> Path:
+        """Names of one length, because journals hold them and checkpoints the journals' lengths."""
+        return self._folder / f"run-{name:_>4}{self._case.suffix}"
 
     def calm(self) -> None:
         """The undisturbed run."""
@@ -92,14 +96,14 @@ class Stormy:
         counts: dict[str, int] = {}
         number, left = 0, list(strikes)
         while left:
-            out = self._folder / f"struck-{number}{self._case.suffix}"
+            out = self._place(str(number))
             if self._strike(out, left[0]):
                 counts[left[0].kind] = counts.get(left[0].kind, 0) + 1
                 left.pop(0)
             else:
                 self._compare(out)
                 number += 1
-        out = self._folder / f"struck-{number}{self._case.suffix}"
+        out = self._place(str(number))
         if code := fork(self._case, out, self._log).wait():
             self.complaints.append(f"after the last strike it ended with exit code {code}")
         self._compare(out)

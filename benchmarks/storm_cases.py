@@ -21,9 +21,20 @@ ROOT = Path(__file__).resolve().parents[1]
 FAMILIES = ("bars", "count")
 _NOT_COMPARED = re.compile(r"\.lock|state\.json|.*\.sqlite(-.*)?|.*\.log")
 _TIMES = frozenset(
-    {"time_s", "seconds", "seconds_by_part", "created", "rl/time/sample_s", "rl/time/learn_s", "metrics.jsonl"}
+    {
+        "time_s",
+        "seconds",
+        "seconds_by_part",
+        "created",
+        "rl/time/sample_s",
+        "rl/time/learn_s",
+        "metrics.jsonl",
+        "command",
+    }
 )
-"""What may differ between two runs that are the same; the last is the length of a file whose lines hold such times."""
+"""What may differ between two runs that are the same: times, the length of a file whose lines hold times, and how the
+run was started (a copy of a killed run keeps the place where it was killed)."""
+_TIMES_OF_REPORTS = re.compile(rb'data-label="Time">[^<]*<')
 
 
 class Case(NamedTuple):
@@ -157,6 +168,8 @@ def _contents(out: Path) -> dict[str, object]:
 
 def _content(path: Path, out: Path) -> object:
     content = path.read_bytes().replace(str(out).encode(), b"OUT")
+    if path.suffix == ".html":
+        content = _TIMES_OF_REPORTS.sub(b"", content)
     if path.name == "metrics.jsonl":
         return [_without_times(json.loads(line)) for line in content.splitlines()]
     return _without_times(json.loads(content)) if path.suffix == ".json" else content

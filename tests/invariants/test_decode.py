@@ -11,8 +11,10 @@ import torch
 
 from srpo.core.records import Sampling
 from srpo.policy import decode
+from srpo.policy.caches import SharedLayer
 from srpo.policy.config import LoraConfig
-from srpo.policy.decode import SampledCompletion, draw, sample
+from srpo.policy.decode import SampledCompletion, sample
+from srpo.policy.draw import draw
 from srpo.policy.lean import lean_step
 from srpo.policy.load import load_policy
 from srpo.policy.policy import Policy
@@ -20,7 +22,9 @@ from srpo.policy.prefix import batch_prompts, completion_logprobs
 from srpo.policy.processor import EncodedPrompt
 from tests.support.pictures import picture
 
-FAMILIES = ["qwen2_5_vl", "qwen3_vl", "internvl"]
+FAMILIES = ["qwen2_5_vl", "qwen3_vl", "internvl", "qwen3_5", "windows"]
+MEMORIES = ["qwen2_5_vl", "qwen3_5", "windows"]
+"""A prompt that is shared, and models that cannot share one."""
 
 
 def prompts_of(policy: Policy) -> list[EncodedPrompt]:
@@ -108,8 +112,11 @@ def test_nothing_follows_the_end_and_truncation_is_told(tiny_policy: Policy) -> 
             assert len(completion.token_ids) == 12
 
 
-def test_results_do_not_depend_on_batching(tiny_policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
-    policy = likely_to_end(tiny_policy)
+@pytest.mark.parametrize("family", MEMORIES)
+def test_results_do_not_depend_on_batching(
+    tiny_checkpoint: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, family: str
+) -> None:
+    policy = likely_to_end(load_policy(tiny_checkpoint(family)))
     prompts = prompts_of(policy)
     sampling = Sampling(max_tokens=40)
 
@@ -131,6 +138,7 @@ def test_results_do_not_depend_on_batching(tiny_policy: Policy, monkeypatch: pyt
 def test_keys_and_values_stay_below_their_share_of_the_bytes(
     tiny_policy: Policy, monkeypatch: pytest.MonkeyPatch, max_bytes: int
 ) -> None:
+    monkeypatch.setattr(decode, "SHARED_FROM", 10**9)  # what is allowed is enough for copies
     sizes: list[tuple[int, int]] = []
     run = decode._Decoder.run
 
@@ -185,10 +193,11 @@ def test_samples_follow_the_distribution(tiny_policy: Policy) -> None:
         assert abs(seen[token] / count - probability) < 5 * deviation + 1e-3
 
 
+@pytest.mark.parametrize("family", MEMORIES)
 def test_forced_tokens_begin_the_completion_and_sampling_goes_on_as_if_they_had_been_sampled(
-    tiny_policy: Policy,
+    tiny_checkpoint: Callable[[str], Path], family: str
 ) -> None:
-    policy = likely_to_end(tiny_policy)
+    policy = likely_to_end(load_policy(tiny_checkpoint(family)))
     prompts = prompts_of(policy)
     sampling = Sampling(max_tokens=30)
     free = sample(policy, prompts, num_samples=12, sampling=sampling, generator=seeded())
@@ -259,7 +268,7 @@ def test_drawing_by_blocks_is_drawing_from_all(monkeypatch: pytest.MonkeyPatch) 
     uniform[:3] = torch.tensor([0.0, 1 - 2**-53, 0.5], dtype=torch.float64)
     whole = draw(probs, uniform)
     for size in (7, 64, 333):
-        monkeypatch.setattr(decode, "DRAW_BLOCK", size)
+        monkeypatch.setattr("srpo.policy.draw.DRAW_BLOCK", size)
         by_blocks = draw(probs, uniform)
         assert torch.equal(by_blocks, whole)
         assert bool((probs[torch.arange(200), by_blocks] > 0).all())
@@ -302,3 +311,34 @@ def test_errors_name_the_value(tiny_policy: Policy, settings: Settings, message:
             tiny_policy, prompts_of(tiny_policy), num_samples=1, sampling=Sampling(), generator=seeded(),
             forced=[[[tiny_policy.end_id]]] * 3,
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("family", ["qwen2_vl", "qwen2_5_vl", "qwen3_vl"])
+def test_a_prompt_that_its_rows_share_gives_the_completions_of_copies(
+    tiny_checkpoint: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, family: str
+) -> None:
+    policy = likely_to_end(load_policy(tiny_checkpoint(family)), 0.05)
+    made: list[SharedLayer] = []
+
+    class Counted(SharedLayer):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            made.append(self)
+
+    monkeypatch.setattr(decode, "SharedLayer", Counted)
+
+    def completions(shared_from: int, num_samples: list[int]) -> list[SampledCompletion]:
+        monkeypatch.setattr(decode, "SHARED_FROM", shared_from)
+        arguments: Any = {"num_samples": num_samples, "sampling": Sampling(max_tokens=40)}
+        return rows(sample(policy, prompts_of(policy), generator=seeded(3), **arguments))
+
+    for num_samples in ([8, 8, 8], [1, 0, 9], [12, 1, 1]):
+        made.clear()
+        copies = completions(10**9, num_samples)
+        assert not made
+        shared = completions(0, num_samples)
+        assert made, "nothing was shared"
+        assert len({len(one.token_ids) for one in shared}) > 3, "no row was dropped before others"
+        assert [one.token_ids for one in shared] == [one.token_ids for one in copies]
+        for ours, theirs in zip(shared, copies, strict=True):
+            assert ours.logprobs == pytest.approx(theirs.logprobs, abs=1e-5)

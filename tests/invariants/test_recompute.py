@@ -17,7 +17,7 @@ from srpo.policy.recompute import logprobs_in_pieces, recompute_layers
 from tests.invariants.test_shared_prefix import cases, tokens
 from tests.support.training import about
 
-FAMILIES = ["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "internvl"]
+FAMILIES = ["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "internvl", "qwen3_5", "windows"]
 TOLERANCE = 1e-5
 CASES = ["mixed prompts, different G and lengths", "one completion each", "text only", "one group"]
 Learned = tuple[torch.Tensor, torch.Tensor | None, dict[str, torch.Tensor | None]]

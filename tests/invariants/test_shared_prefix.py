@@ -15,7 +15,7 @@ from srpo.policy.processor import EncodedPrompt
 from tests.support.pictures import picture
 from tests.support.training import about
 
-FAMILIES = ["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "internvl"]
+FAMILIES = ["qwen2_vl", "qwen2_5_vl", "qwen3_vl", "internvl", "qwen3_5", "windows"]
 TOLERANCE = 1e-5
 
 

@@ -26,9 +26,10 @@ from srpo.sft.memory import sft_job
 
 def main(model: str, stage: str, settings: str, text_tokens: str) -> None:
     config: Any = (RlConfig if stage == "rl" else SftConfig).model_validate(json.loads(settings))
-    prompt = PromptShape(int(text_tokens), 1, config.max_pixels)
+    prompt = PromptShape(int(text_tokens), 1, config.max_pixels, read_model_file(model).squares)
     # What libraries set up once, they set up here.
-    step(Path(model), config.model_copy(update={"max_tokens": 4}), prompt._replace(max_pixels=4000), stage)
+    small = prompt._replace(max_pixels=4000, squares=min(1, prompt.squares))
+    step(Path(model), config.model_copy(update={"max_tokens": 4}), small, stage)
     gc.collect()
     before = status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")

@@ -45,6 +45,11 @@ SIZES: dict[str, tuple[int, int, str, dict[str, Any]]] = {
 }
 
 
+OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "internvl": ("rl", {**RL, "group_size": 6, "max_tokens": 192, "micro_prompts": 1}),
+}
+
+
 def write_model(folder: Path, width: int, depth: int) -> Path:
     """A Qwen2.5-VL of another size."""
     vision = {
@@ -53,14 +58,43 @@ def write_model(folder: Path, width: int, depth: int) -> Path:
         "fullatt_block_indexes": [1], "in_channels": 3, "hidden_act": "silu",
     }  # fmt: skip
     settings = {
-        "model_type": "qwen2_5_vl", "hidden_size": width, "intermediate_size": 3 * width, "num_hidden_layers": depth,
-        "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 4096, "tie_word_embeddings": False,
+        "model_type": "qwen2_5_vl", **text_sizes(width, depth), "tie_word_embeddings": False,
         "rope_scaling": {"type": "mrope", "mrope_section": [width // 32, 3 * width // 64, 3 * width // 64]},
-        "image_token_id": 4000, "video_token_id": 4001, "vision_start_token_id": 4002, "vision_end_token_id": 4003,
-        "vision_config": vision,
+        **TOKEN_IDS, "vision_config": vision,
     }  # fmt: skip
     path = folder / "model.json"
     path.write_text(json.dumps(settings))
+    return path
+
+
+TOKEN_IDS = {"image_token_id": 4000, "video_token_id": 4001, "vision_start_token_id": 4002, "vision_end_token_id": 4003}
+
+
+def text_sizes(width: int, depth: int) -> dict[str, int]:
+    return {
+        "hidden_size": width, "intermediate_size": 3 * width, "num_hidden_layers": depth, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "vocab_size": 4096,
+    }  # fmt: skip
+
+
+def write_other(folder: Path, family: str) -> Path:
+    """A model of another family."""
+    vision: dict[str, Any] = {"hidden_size": 64, "intermediate_size": 128}
+    text: dict[str, Any] = text_sizes(192, 8)
+    if family == "internvl":
+        vision |= {"num_hidden_layers": 3, "num_attention_heads": 4, "image_size": [112, 112], "patch_size": [14, 14]}
+        text |= {"model_type": "qwen2"}
+        (folder / "preprocessor_config.json").write_text(json.dumps({"max_patches": 4}))
+    else:
+        vision |= {"depth": 3, "num_heads": 4, "out_hidden_size": 192, "patch_size": 14}
+        text |= {
+            "head_dim": 48, "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 32,
+            "linear_value_head_dim": 48,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0, "partial_rotary_factor": 0.5,
+                                "mrope_section": [4, 4, 4], "mrope_interleaved": True},
+        }  # fmt: skip
+    path = folder / "config.json"
+    path.write_text(json.dumps({"model_type": family, "text_config": text, "vision_config": vision, **TOKEN_IDS}))
     return path
 
 
@@ -78,7 +112,18 @@ def plan_of(path: Path, stage: str, settings: dict[str, Any]) -> MemoryPlan:
 @pytest.mark.parametrize("name", SIZES)
 def test_a_process_takes_what_the_plan_says(tmp_path: Path, name: str) -> None:
     width, depth, stage, settings = SIZES[name]
-    path = write_model(tmp_path, width, depth)
+    compare(name, write_model(tmp_path, width, depth), stage, settings)
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="asks Linux for the peak of a process")
+@pytest.mark.parametrize("family", OTHERS)
+def test_a_process_takes_what_the_plan_says_of_other_families(tmp_path: Path, family: str) -> None:
+    stage, settings = OTHERS[family]
+    compare(family, write_other(tmp_path, family), stage, settings)
+
+
+def compare(name: str, path: Path, stage: str, settings: dict[str, Any]) -> None:
+    """Plan, and run in a process of its own."""
     # The allocator hands back at once what is freed, as far as it can.
     environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
     words = [str(path), stage, json.dumps(settings), str(TEXT_TOKENS)]
@@ -137,3 +182,8 @@ def test_an_amount_of_memory_is_read_or_refused() -> None:
     assert parse_gpu("40 gib").num_bytes == 40 * 2**30
     with pytest.raises(ValueError, match="write for instance 24GB"):
         parse_gpu("big")
+
+
+def test_a_model_that_shares_no_prompt_has_no_plan(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no memory plan for 'qwen3_5'.*recurrent layers"):
+        plan_of(write_other(tmp_path, "qwen3_5"), "rl", RL)

@@ -29,7 +29,7 @@ def score(policy: Policy) -> torch.Tensor:
         return completion_logprobs(policy, [prompt], [[policy.encode_text("I guess 7")]]).logprobs_B_T
 
 
-@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl", "internvl", "qwen3_5"])
 def test_save_and_load_give_the_same_policy(
     tiny_checkpoint: Callable[[str], Path], tmp_path: Path, family: str
 ) -> None:

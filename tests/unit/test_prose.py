@@ -102,9 +102,13 @@ def test_several_options_earn_no_credit(text: str) -> None:
     )
 
 
-def test_a_letter_wins_over_the_text_beside_it() -> None:
-    found = grade_option(LEAF, "The answer is (B) oak.")
-    assert (found.verdict, found.extracted) == ("correct", "elm")
+def test_the_text_beside_a_letter_decides_where_it_names_another_option() -> None:
+    for text in ("The answer is (B) oak.", "B: oak", r"\\boxed{\\text{B. oak}}"):
+        found = grade_option(LEAF, text)
+        assert (found.verdict, found.extracted) == ("incorrect", "oak"), text
+    # what is no option, or says no more than the letter, leaves the letter alone
+    for text in ("The answer is (B) fir.", "The answer is (B), the leaf.", "(B) elm"):
+        assert grade_option(LEAF, text).extracted == "elm", text
     # options that are letters in brackets: as they are spelled first, by their place else
     options = ("(c)", "(d)", "(a)", "(b)", "(e)")
     assert read_choice("The answer is (b).", "Which image?", options).number == 3

@@ -12,6 +12,7 @@ from srpo.report.leaderboard.datasets import DATASETS
 from srpo.report.leaderboard.published import Published, read_published
 from tests.support.board_rows import OWN
 
+LISTED = "SRPO (as an index lists it)"
 SEVEN = ("mathvista", "mmmu", "mathverse", "wemath", "mmstar", "charxiv", "hallusionbench")
 
 
@@ -37,6 +38,8 @@ def test_shipped_numbers_are_those_of_the_sources(shipped: tuple[Published, ...]
 def test_every_shipped_number_has_a_source_and_a_known_benchmark(shipped: tuple[Published, ...]) -> None:
     assert len(shipped) > 350
     for row in shipped:
+        if row.model == LISTED:
+            continue
         assert re.search(r"arXiv \d{4}\.\d{5}(v\d)?, Tables? \d", row.place), row
         assert row.url.startswith("https://arxiv.org/abs/")
         assert re.fullmatch(r"\d{4}-\d\d(-\d\d)?", row.date)
@@ -44,6 +47,14 @@ def test_every_shipped_number_has_a_source_and_a_known_benchmark(shipped: tuple[
         assert 0 < row.value < 1
     keys = [(row.model, row.benchmark, row.metric, row.split, row.place) for row in shipped]
     assert len(keys) == len(set(keys))
+
+
+def test_the_rows_of_an_index_say_that_it_names_no_table_and_keep_their_ranks(shipped: tuple[Published, ...]) -> None:
+    rows = {row.benchmark: row for row in shipped if row.model == LISTED}
+    assert set(rows) == set(SEVEN)
+    ranks = {name: int(row.note.split()[1]) for name, row in rows.items()}
+    assert (ranks["mathvista"], ranks["mmmu"], ranks["hallusionbench"]) == (189, 167, 15)
+    assert all("names no table" in row.place and "Octopus" in row.harness for row in rows.values())
 
 
 def test_seven_benchmark_table_is_whole(shipped: tuple[Published, ...]) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from srpo.models.remote import RemoteGenerator
 from srpo.models.remote_client import completions_url
 from srpo.models.remote_limits import MAX_BACKOFF_S, Rate, backoff_s, retry_after_s
 from srpo.models.remote_request import Prepared, RequestBuilder, base_url
+from srpo.models.secret_fields import filled
 from srpo.models.structured import ATTEMPT_BLOCKS, blocks_in_tags
 from srpo.runs.secrets import hidden
 
@@ -161,7 +163,8 @@ def test_keys_that_a_config_names_go_into_the_request_alone(monkeypatch: pytest.
         monkeypatch.setenv("GATE_KEY", value)
         assert completions_url(found) == f"https://host/v1/chat/completions?v=1&key={value.replace('&', '%26')}"
         prepared = build(request(), url=base_url(found), extra_body=found.extra_body)
-        assert prepared.body["a"] == [{"user_token": value}]
+        assert value not in json.dumps(prepared.body), "only what is sent has it"
+        assert filled(found.extra_body, "extra_body")["a"] == [{"user_token": value}]
         assert value not in found.model_dump_json()
         assert hidden(f"bad {value}") == "bad ***"
         keys.add(prepared.key)

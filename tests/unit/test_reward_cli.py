@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from srpo.cli.main import run_command
-from srpo.cli.reward import RewardRow, reward_row, rough_length
+from srpo.cli.reward import RewardRow, reward_row
+from srpo.core.lengths import rough_length
 from srpo.core.records import Attempt, Grade, GradedText, Problem, Response, Style
 from srpo.core.response import pieces
 from srpo.data.jsonl import Located, read_jsonl

@@ -5,12 +5,12 @@ Exit codes: 0 fine, 1 problems were found, 2 bad input or configuration, 130 int
 traceback behind an error message.
 """
 
-import difflib
 import os
 import sys
 from collections.abc import Iterable, Sequence
 from importlib import import_module
 
+from srpo.config.hints import suggest
 from srpo.runs.extras import what_is_missing
 from srpo.runs.interrupt import Stopped, resume_command, signals_interrupt
 from srpo.runs.secrets import hiding_stderr
@@ -28,9 +28,11 @@ COMMANDS = {
     "reward": "what recorded responses earn under a reward preset, term by term",
     "data check": "gold answers that do not grade themselves, broken pictures, duplicates, test problems",
     "show": "print the traces of a run: question, first attempt, reflection, second attempt, reward",
+    "regrade": "grade and reward the traces of a run again, by today's rules or another preset; nothing is overwritten",
     "report": "write one self-contained HTML report from run directories or a demo directory",
     "leaderboard": "rank the benchmark results of runs among published ones: one HTML file, Markdown or JSON",
     "export": "write traces for other trainers: LLaMA-Factory, TRL, verl, plain datasets; predictions for VLMEvalKit",
+    "engines install": "the commands that install verl into an environment of its own, for runs on many GPUs",
     "push": "push the model of a run to the Hugging Face hub, with a card of what its run says",
 }
 """Name -> line in the help text. `data check` is the module `srpo.cli.data_check`."""
@@ -98,8 +100,7 @@ def _no_command(name: str, rest: Sequence[str]) -> int:
     if begun := [command for command in COMMANDS if command.startswith(f"{name} ")]:
         print(_usage(begun))
         return BAD_INPUT if {"-h", "--help"}.isdisjoint(rest) else OK
-    meant = difflib.get_close_matches(name, COMMANDS, n=1)
-    return _fail(f"unknown command {name!r}; " + (f"did you mean {meant[0]!r}?" if meant else "see `srpo --help`"))
+    return _fail(f"unknown command {name!r}; {suggest(name, COMMANDS, otherwise='see `srpo --help`')}")
 
 
 def _usage(names: Iterable[str]) -> str:

@@ -5,13 +5,10 @@ Each gives `{id, terms: {name: {score, weight}}, total, outcome, note}`; a gold 
 null.
 
 The length term needs lengths in tokens: `num_tokens` of the whole response and `first_tokens` of its first think and
-answer, tags included. Rows without them are counted by a simple rule, since there is no tokenizer here: a tag, a run of
-letters or digits, a CJK sign and any other visible character is one token each. Both lengths follow the same rule, and
-only their ratio matters.
+answer, tags included. Rows without them are counted by a simple rule (`core.lengths`): there is no tokenizer here.
 """
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
@@ -20,6 +17,7 @@ from pydantic import Field, field_validator, model_validator
 
 from srpo.config.command import Command
 from srpo.config.fields import Positional, Spelling
+from srpo.core.lengths import rough_counts
 from srpo.core.records import (
     OUTCOMES,
     FormatError,
@@ -31,16 +29,13 @@ from srpo.core.records import (
     TokenCounts,
     outcome_of,
 )
-from srpo.core.response import first_attempt_end, parse
+from srpo.core.response import parse
 from srpo.core.rewards import Preset, pay
 from srpo.data.jsonl import GoldRow, Located, PlainText, read_jsonl
 from srpo.rl.config import current_preset
 
 if TYPE_CHECKING:
     from srpo.grading import Score
-
-_CJK = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
-_TOKEN = re.compile(rf"</?(?:think|answer|reflection)>|[{_CJK}]|[^\W{_CJK}]+|[^\w\s]")
 
 
 class RewardOptions(Record):
@@ -86,9 +81,7 @@ class RewardRow(GoldRow):
         """The lengths that the row gives, or those of the simple rule."""
         if self.num_tokens is not None and self.first_tokens is not None:
             return TokenCounts(prompt=0, total=self.num_tokens, first=self.first_tokens)
-        end = first_attempt_end(self.response)
-        first = 0 if end is None else rough_length(self.response[:end])
-        return TokenCounts(prompt=0, total=rough_length(self.response), first=first)
+        return rough_counts(self.response)
 
 
 class Result(NamedTuple):
@@ -143,15 +136,6 @@ def reward_row(found: Located[RewardRow], preset: Preset, style: Style | None, s
     elif isinstance(case.parsed, FormatError):
         note = f"format: at character {case.parsed.where}, {case.parsed.what}"
     return Result(row.id, earned, outcome_of(case.first, case.final), note)
-
-
-def rough_length(text: str) -> int:
-    """Tokens by the rule of the module docstring.
-
-    >>> rough_length("<answer>3+4=7 bars</answer>"), rough_length("答案是7")
-    (8, 4)
-    """
-    return sum(1 for _ in _TOKEN.finditer(text))
 
 
 def _table(results: Sequence[Result]) -> Iterator[str]:

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from srpo.cli.stage import StageCommand
+from srpo.cli.stage import Planned, StageCommand
+from srpo.policy.engine import ENGINE_MAY_CHANGE
 from srpo.rl.config import RL_MAY_CHANGE, RL_MAY_GROW, RlConfig
 from srpo.rl.vllm.config import SAMPLER_MAY_CHANGE
 
@@ -14,9 +15,20 @@ if TYPE_CHECKING:
 
 
 def _work(config: RlConfig, run_dir: "RunDir") -> None:
-    from srpo.rl.run import run as train
-
+    if config.engine is not None:
+        from srpo.engines.verl.rl_run import run as train
+    else:
+        from srpo.rl.run import run as train
     train(config, run_dir)
+
+
+def _plan(config: RlConfig) -> Planned | None:
+    if config.engine is None:
+        return None
+    from srpo.engines.verl.dry_run import dry_run_rl, render_dry_run
+
+    plan = dry_run_rl(config)
+    return Planned(render_dry_run(plan, config.engine), plan)
 
 
 def told_of_best(summary: "Mapping[str, Any]") -> str:
@@ -41,5 +53,5 @@ def _show(reader: "RunReader") -> str:
     )
 
 
-_MAY_CHANGE = (*RL_MAY_CHANGE, *SAMPLER_MAY_CHANGE)
-COMMAND = StageCommand("rl", RlConfig, _work, show=_show, may_change=_MAY_CHANGE, may_grow=RL_MAY_GROW)
+_MAY_CHANGE = (*RL_MAY_CHANGE, *SAMPLER_MAY_CHANGE, *ENGINE_MAY_CHANGE)
+COMMAND = StageCommand("rl", RlConfig, _work, show=_show, plan=_plan, may_change=_MAY_CHANGE, may_grow=RL_MAY_GROW)

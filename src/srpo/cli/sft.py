@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from srpo.cli.stage import StageCommand
+from srpo.cli.stage import Planned, StageCommand
+from srpo.policy.engine import ENGINE_MAY_CHANGE
 from srpo.sft.config import SFT_MAY_CHANGE, SFT_MAY_GROW, SftConfig
 
 if TYPE_CHECKING:
@@ -11,9 +12,20 @@ if TYPE_CHECKING:
 
 
 def _work(config: SftConfig, run_dir: "RunDir") -> None:
-    from srpo.sft.run import run as train
-
+    if config.engine is not None:
+        from srpo.engines.verl.sft_run import run as train
+    else:
+        from srpo.sft.run import run as train
     train(config, run_dir)
+
+
+def _plan(config: SftConfig) -> Planned | None:
+    if config.engine is None:
+        return None
+    from srpo.engines.verl.dry_run import dry_run_sft, render_dry_run
+
+    plan = dry_run_sft(config)
+    return Planned(render_dry_run(plan, config.engine), plan)
 
 
 def _show(reader: "RunReader") -> str:
@@ -29,4 +41,5 @@ def _show(reader: "RunReader") -> str:
     )
 
 
-COMMAND = StageCommand("sft", SftConfig, _work, show=_show, may_change=SFT_MAY_CHANGE, may_grow=SFT_MAY_GROW)
+_MAY_CHANGE = (*SFT_MAY_CHANGE, *ENGINE_MAY_CHANGE)
+COMMAND = StageCommand("sft", SftConfig, _work, show=_show, plan=_plan, may_change=_MAY_CHANGE, may_grow=SFT_MAY_GROW)

@@ -66,8 +66,8 @@ class StageCommand(Generic[_T]):
     """The stage itself. It must end with `RunDir.finish`; for an interrupt it raises `Stopped`."""
     show: Callable[[RunReader], str] | None = None
     """Renders a finished run for people; without it only the directory is named."""
-    plan: Callable[[_T], Planned] | None = None
-    """What a dry run finds out beyond the configuration."""
+    plan: Callable[[_T], Planned | None] | None = None
+    """What a dry run finds out beyond the configuration, where there is something."""
     may_change: Collection[str] = ()
     """Dotted fields that a stopped run may go on with other values of."""
     may_grow: Collection[str] = ()
@@ -126,8 +126,8 @@ def default_out(stage: str, config: Path | None) -> Path:
 
 def _planned_memory(stage: str, config: BaseModel, gpu: str | None) -> Planned | None:
     """What the run would keep in memory; where that cannot be known, a note says why."""
-    if stage not in STAGES:
-        return None
+    if stage not in STAGES or getattr(config, "engine", None) is not None:
+        return None  # an engine's plan has its own memory
     try:
         plan = memory_plan(stage, config, gpu=gpu)
     except ValueError as error:

@@ -1,6 +1,5 @@
 """The fields of a configuration tree, flat: for help texts, flags and suggestions."""
 
-import difflib
 import re
 import types
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,6 +9,8 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+
+from srpo.config.hints import did_you_mean, suggest
 
 _LISTS = frozenset({tuple, list, Sequence})
 
@@ -169,9 +170,9 @@ def unknown_text(name: str, here: Sequence[str], everywhere: Iterable[str]) -> s
         everywhere: Dotted paths of all fields; those that end in `name` may be meant when nothing here is alike.
     """
     elsewhere = [path for path in everywhere if path.rpartition(".")[2] == name]
-    meant = difflib.get_close_matches(name.replace("-", "_"), here, n=1) or elsewhere
-    hint = f"; did you mean {' or '.join(map(repr, meant))}?" if meant else ""
-    return f"unknown field{hint}" + (f" (fields here: {', '.join(here)})" if here and not meant else "")
+    listed = f" (fields here: {', '.join(here)})" if here else ""
+    hint = suggest(name.replace("-", "_"), here, before="; ") or did_you_mean(elsewhere, before="; ")
+    return f"unknown field{hint or listed}"
 
 
 def first_sentence(text: str) -> str:

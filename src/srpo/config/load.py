@@ -14,7 +14,6 @@ Why not tyro: a parser generated from the tree knows neither places in a file no
 sources; with both written here, it would only be left to print the help, which `config/help.py` does.
 """
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -26,6 +25,7 @@ from pydantic_core import ErrorDetails
 
 from srpo.config.fields import fields_of, first_sentence, model_at, model_of, unknown_text
 from srpo.config.flags import Flag, parse_arguments, put
+from srpo.config.hints import suggest
 from srpo.config.nodes import COMMAND_LINE, ConfigError, Node, dump_yaml, problems_text, read_yaml
 
 __all__ = ["ConfigError", "fill_config", "load_config", "to_yaml"]
@@ -58,7 +58,7 @@ def fill_config(cls: type[_T], path: Path | None, flags: Sequence[Flag]) -> _T:
     """As `load_config`, from a command line that was taken apart before."""
     root = read_yaml(path) if path is not None else Node(value={}, place=COMMAND_LINE)
     for flag in flags:
-        root = put(root, flag)
+        root = put(root, _spelled_out(cls, flag))
     while True:
         try:
             return cls.model_validate(_with_defaults(cls, root.plain))
@@ -68,6 +68,12 @@ def fill_config(cls: type[_T], path: Path | None, flags: Sequence[Flag]) -> _T:
             if mended is root:
                 raise ConfigError(_message(cls, root, details, path)) from None
             root = mended
+
+
+def _spelled_out(cls: type[BaseModel], flag: Flag) -> Flag:
+    """`--engine verl` as `--engine.kind verl`, which leaves what the file says of an engine's other fields."""
+    named_by = getattr(model_at(cls, flag.keys), "named_by", None)
+    return flag._replace(keys=(*flag.keys, named_by)) if named_by and isinstance(flag.node.value, str) else flag
 
 
 def to_yaml(config: BaseModel) -> str:
@@ -199,5 +205,4 @@ def _meant_value(node: Node, detail: ErrorDetails) -> str:
     if detail["type"] != "literal_error" or not isinstance(node.value, str):
         return ""
     allowed = re.findall(r"'([^']*)'", str(detail.get("ctx", {}).get("expected", "")))
-    meant = difflib.get_close_matches(node.value, allowed, n=1)
-    return f"; did you mean {meant[0]!r}?" if meant else ""
+    return suggest(node.value, allowed, before="; ")

@@ -271,7 +271,7 @@ def outcome_of(first: Grade, final: Grade) -> Outcome | None:
             return "wrong→wrong"
 
 
-Where = Literal["source", "prompt", "attempt", "gold", "teacher", "selection", "response", "export"]
+Where = Literal["source", "prompt", "attempt", "gold", "teacher", "selection", "response", "probe", "export"]
 
 
 class Rejected(Record):
@@ -280,7 +280,8 @@ class Rejected(Record):
     where: Where
     """`source`: not a problem; `prompt`: the model cannot take it; `attempt`: the first attempt has no format; `gold`:
     ungradable; `teacher`: no acceptable reply; `selection`: good, but not wanted; `response`: nothing
-    came of it in an evaluation; `export`: a trace that is no sample."""
+    came of it in an evaluation; `probe`: nothing came of it with a disturbed picture; `export`: a trace that is no
+    sample."""
     id: str
     """The problem's id; empty for rows of the source."""
     place: str

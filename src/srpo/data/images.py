@@ -19,6 +19,7 @@ from typing import NamedTuple
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from srpo.core.records import DRAWN
+from srpo.data.disturbed import DISTURBED, disturb, read_ref
 from srpo.data.rgb import MAX_ASPECT, bound_area, bound_aspect, excess, to_rgb
 
 __all__ = ["MAX_ASPECT", "ImageError", "LoadedImage", "StoreError", "load_image", "open_picture", "read_image"]
@@ -69,6 +70,9 @@ def read_image(ref: str, *, max_pixels: int | None = None) -> LoadedImage:
     """
     if ref.startswith(DRAWN):
         return _bounded(_draw(ref), [], max_pixels)
+    if (change := read_ref(ref)) is not None:
+        whole = read_image(change.ref, max_pixels=max_pixels)
+        return LoadedImage(disturb(whole.image, change), (*whole.notes, f"replaced by a probe: {change.how}"))
     return _decode(_read_bytes(ref), ref, max_pixels)
 
 
@@ -82,8 +86,8 @@ def check_image(ref: str) -> str | None:
 
 
 def image_hash(ref: str) -> str:
-    """SHA-256 in hex: of a file's bytes, or of the pixels of a drawn picture. Raises ImageError when there is none."""
-    if ref.startswith(DRAWN):
+    """SHA-256 in hex: of a file's bytes, or of the pixels of a picture that is made. ImageError when there is none."""
+    if ref.startswith((DRAWN, DISTURBED)):
         image = load_image(ref)
         return hashlib.sha256(repr(image.size).encode() + image.tobytes()).hexdigest()
     return hashlib.sha256(_read_bytes(ref)).hexdigest()

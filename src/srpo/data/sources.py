@@ -4,11 +4,11 @@ problems = load_problems(SourceConfig(path="mmk12/test.jsonl"))
 problems.rejected[0].detail  # "picture 'images/x.png': no such file"
 """
 
-import difflib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from srpo.config.hints import suggest
 from srpo.core.records import Problem, Rejected
 from srpo.data.config import DrawnConfig, FieldMapping, SourceConfig
 from srpo.data.fields import RowError, read_row, to_answer, to_choices, to_level, to_question, to_text
@@ -177,8 +177,7 @@ def find_columns(
     for field, common in COMMON_NAMES.items():
         wanted: str | None = getattr(mapping, field)
         if wanted is not None and wanted not in columns:
-            close = difflib.get_close_matches(wanted, columns, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            hint = suggest(wanted, columns, before="; ")
             raise ValueError(f"{path}: mapping.{field} names column {wanted!r}; the columns are {listed}{hint}")
         column = wanted or next((name for name in common if name in columns), None)
         if column is not None:

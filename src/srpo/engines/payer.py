@@ -80,6 +80,7 @@ class Payer:
         weights: Mapping[str, float] | None = None,
         length_floor: int = 0,
         symbolic: bool = False,
+        rounded: float | None = None,
     ) -> None:
         """Check the settings; they mean what they mean in `srpo rl --help`.
 
@@ -91,6 +92,7 @@ class Payer:
             length_floor: Tokens below which the length term asks for no less.
             symbolic: Ask math-verify, in a worker process, where the rules cannot tell; `srpo reward` does not. Where
                 it runs out of time, the rules decide.
+            rounded: Relative tolerance for decimals that answer an exact gold.
 
         Raises:
             ValueError: A setting is unknown, or there is no tokenizer.
@@ -98,14 +100,14 @@ class Payer:
         self.weights = weights_of(preset, weights or {})
         self.preset, self.style, self.length_floor = preset, style, length_floor
         self._tokenizer = load_tokenizer(str(tokenizer)) if isinstance(tokenizer, str | Path) else tokenizer
-        self._grader = Grader() if symbolic else RULES_ONLY
+        self._grader = Grader(symbolic=symbolic, rounded=rounded) if symbolic or rounded else RULES_ONLY
         if self._tokenizer is None and "length" in self.weights:
             _say_without_length()
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Self:
         """From a trainer's keyword arguments; ValueError names those that there are."""
-        known = ("preset", "tokenizer", "style", "weights", "length_floor", "symbolic")
+        known = ("preset", "tokenizer", "style", "weights", "length_floor", "symbolic", "rounded")
         if unknown := sorted(settings.keys() - set(known)):
             raise ValueError(f"srpo's reward has no setting {unknown[0]!r}; it has {', '.join(known)}")
         return cls(**settings)

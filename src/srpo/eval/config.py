@@ -6,7 +6,7 @@ benchmark: mathvista
 data: data/mathvista                                                            # without it, from the hub
 """
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -14,9 +14,12 @@ from srpo.config.fields import Positional, Spelling
 from srpo.core.records import MarkStyle, Record, Sampling
 from srpo.data.config import SourceConfig
 from srpo.eval.benchmarks.named import BenchmarkName
-from srpo.models.config import MAY_CHANGE, BudgetConfig, Model, ServerConfig, check_local
+from srpo.models.config import MAY_CHANGE, BudgetConfig, Engine, Model, RayConfig, ServerConfig, check_local
 from srpo.policy.config import PromptChoice
 from srpo.policy.precision import Attention, AutoDtype
+
+Probe = Literal["blank", "swap", "noise"]
+"""What is done to the pictures for a second answer: grey ones, another problem's, noisy ones."""
 
 EVAL_MAY_CHANGE = tuple(name for name in MAY_CHANGE if not name.startswith("teacher."))
 """Settings that decide how a run gets on, not what comes out: a stopped run may go on with others."""
@@ -92,10 +95,18 @@ class EvalConfig(Record):
     responses stay the same)."""
     max_pixels: Annotated[int, Field(ge=1)] | None = None
     """Scale larger pictures down to this area before the model's own processor sees them."""
+    probe: Probe | None = None
+    """Answer everything a second time with a disturbed picture (`blank`: grey, `swap`: another problem's, `noise`) and
+    tell what changes: how much first answer, reflection and final answer rely on it. Twice the work."""
     judge: EvalJudgeConfig | None = None
     """A model that decides what the rules cannot."""
     budget: BudgetConfig = BudgetConfig()
     """How much money the run may spend on servers, the judge's included."""
+    engine: Engine = "local"
+    """Where pictures are read, requests built and answers graded: `local` in this process, `ray` by workers on a Ray
+    cluster, for models behind servers; what comes out is the same."""
+    ray: RayConfig = RayConfig()
+    """Which cluster."""
     symbolic: bool = True
     """Let math-verify, in a worker process, decide what the rules cannot."""
     rounded: Annotated[float, Field(gt=0, lt=1)] | None = None
@@ -122,6 +133,12 @@ class EvalConfig(Record):
             raise ValueError("no problems named: give data (a file or folder), or benchmark")
         if self.judge is not None and self.benchmark is None:
             raise ValueError("a judge goes by the rubric of a benchmark; set benchmark (custom for your own data)")
+        return self
+
+    @model_validator(mode="after")
+    def _probes_by_rule(self) -> Self:
+        if self.probe is not None and self.judge is not None:
+            raise ValueError(f"probe {self.probe} compares what the rules say; leave judge out, or evaluate twice")
         return self
 
     @property

@@ -27,8 +27,8 @@ from srpo.eval.benchmarks.benchmark import Benchmark, DecidedBy, Item
 from srpo.eval.config import EvalJudgeConfig
 from srpo.eval.rubrics import BLOCKS, check_judged, prompt_text, read_ruling
 from srpo.grading import extract_answer
-from srpo.models.pool import ModelPool
 from srpo.models.protocol import Completion, Generator, Message, Request
+from srpo.models.relay.work import Opener
 from srpo.models.rubric import read_judgement, request_about
 
 _LAST_WORDS = 60
@@ -217,7 +217,7 @@ def _apply(item: Item, trace: Trace, rulings: dict[tuple[str, str], Grade]) -> J
 
 
 def open_judge(
-    config: EvalJudgeConfig | None, benchmark: Benchmark | None, pool: ModelPool, given: Generator | None = None
+    config: EvalJudgeConfig | None, benchmark: Benchmark | None, pool: Opener, given: Generator | None = None
 ) -> EvalJudge | None:
     """The judge that a config asks for, if it asks for one; `given` stands in for its model."""
     if config is None:

@@ -78,7 +78,8 @@ def _prompt(config: EvalConfig, dataset: Dataset, problem: Problem) -> str:
 def _loads(config: EvalConfig, dataset: Dataset, problems: list[Problem]) -> Iterator[Load]:
     if isinstance(config.model, ServerConfig):
         num_in = prompt_tokens(config.model, (), problems, lambda one: _prompt(config, dataset, one))
-        yield sampling_load("model", config.model, config.num_samples, num_in=num_in, max_tokens=config.max_tokens)
+        load = sampling_load("model", config.model, config.num_samples, num_in=num_in, max_tokens=config.max_tokens)
+        yield load if config.probe is None else load._replace(requests=2 * load.requests)
     judge = config.judge
     if judge is None or not isinstance(judge.model, ServerConfig):
         return

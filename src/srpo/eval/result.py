@@ -7,8 +7,10 @@ result.accuracy, result.interval, result.headline
 from pydantic import Field
 
 from srpo.core.records import MarkStyle, Record
+from srpo.core.statistics import Estimate
 from srpo.core.summary import StageSummary
 from srpo.eval.benchmarks.benchmark import Breakdown
+from srpo.eval.config import Probe
 from srpo.eval.metrics.correction import CorrectionMetrics
 from srpo.models.meter import Spend
 
@@ -125,6 +127,59 @@ class BenchmarkResult(Record):
     """Share of responses that ran into the limit of tokens; None where it is not known."""
 
 
+class AnswerReliance(Record):
+    """First or final answers with and without the picture."""
+
+    plain: Estimate
+    """Accuracy with the picture."""
+    disturbed: Estimate
+    """Accuracy with the disturbed one."""
+    difference: Estimate
+    """Disturbed less plain; paired bootstrap over problems."""
+    changed: Estimate
+    """Share of samples whose answer is another one: right ones are one class, wrong ones compared by what they mean."""
+
+
+class ReflectionReliance(Record):
+    """Reflections with and without the picture."""
+
+    pairs: int
+    """Samples with a reflection on both sides."""
+    changed: Estimate
+    """Share of them that have other words."""
+    changed_alone: Estimate
+    """The same among pairs whose first attempts are the same word for word: there the picture alone did it."""
+    words: Estimate
+    """Mean share of the words that are not on both sides."""
+    gain: Estimate
+    """Final less first accuracy with the picture, over all pairs."""
+    gain_disturbed: Estimate
+    """The same with the disturbed picture."""
+    gain_difference: Estimate
+    """Disturbed less plain: what the picture gives to correction, beyond what it gives to first answers."""
+
+
+class ProbeResult(Record):
+    """What a probe found. Numbers are over pairs of samples that can be graded, averaged per problem first."""
+
+    probe: Probe
+    problems: int
+    """Problems with a pair."""
+    pairs: int
+    """Samples with an answer on both sides."""
+    without_picture: int
+    """Samples for problems without a picture, which have nothing to disturb."""
+    lost: int
+    """Samples whose answer to the disturbed picture failed; `rejected.jsonl` has them under `probe`."""
+    ungradable: int
+    """Pairs that have no grade on a side."""
+    first: AnswerReliance | None
+    """None where no response is reflective."""
+    reflection: ReflectionReliance | None
+    """None where no pair has two reflections."""
+    final: AnswerReliance
+
+
 class EvalResult(Record):
     """Contents of `summary.json`.
 
@@ -156,6 +211,8 @@ class EvalResult(Record):
 
     benchmark: BenchmarkResult | None = None
     """What the benchmark says, where one was asked for."""
+    probe: ProbeResult | None = None
+    """What the answers owe to the pictures, where a probe was asked for."""
     spend: tuple[Spend, ...] = ()
     """What servers were asked and paid, by model."""
 

@@ -7,35 +7,39 @@
 Problems are worked through in batches, and the run is saved after each: a run that was killed goes on where it was and
 ends with the same traces. With servers several batches are under way, and they are committed in order; what servers had
 answered is in `responses.sqlite` and is not asked again. Every problem ends up in the traces or, with id and reason, in
-`rejected.jsonl`; for benchmarks `rows.jsonl` says how each response was graded and by whom.
+`rejected.jsonl`; for benchmarks `rows.jsonl` says how each response was graded and by whom. The answers of a probe,
+with disturbed pictures, are in `probe.jsonl`.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from srpo.core.records import Trace
+from srpo.core.prompts import Prompt
+from srpo.core.records import Problem, Trace
 from srpo.core.statistics import majority_vote, mean, wilson
 from srpo.core.summary import results_of, summarise
+from srpo.data.sources import ProblemSet
 from srpo.data.usable import check_usable, split_batches, spread
 from srpo.eval.aggregate import ROWS, Aggregator, Facts, ItemRow, Judging, mark_of, read_item_rows, row_of
 from srpo.eval.benchmarks.benchmark import Mark
 from srpo.eval.benchmarks.grade import official_verdict
 from srpo.eval.config import EvalConfig
 from srpo.eval.dataset import Dataset, load_dataset
-from srpo.eval.judge import JudgedTrace, open_judge
+from srpo.eval.judge import JudgedTrace
 from srpo.eval.metrics.voting import RIGHT
+from srpo.eval.probe import PROBED, read_probe
 from srpo.eval.result import BenchmarkResult, EvalResult
-from srpo.eval.worker import EvaluatedBatch, Worker
-from srpo.grading import Grader
+from srpo.eval.worker import EvaluatedBatch, EvalWork
 from srpo.models.meter import Spend
 from srpo.models.pool import ModelPool, open_pool
 from srpo.models.protocol import Generator, InspectingGenerator
+from srpo.models.relay.engine import open_work
 from srpo.models.spending import PoolSpending
-from srpo.policy.prompts import identity_of
+from srpo.policy.prompts import identity_of, read_prompt
 from srpo.runs.batched import Batch, BatchedRun, BatchRecord
 from srpo.runs.directory import RunDir
-from srpo.runs.origin import check_same_data
+from srpo.runs.origin import check_same_data, make_origin
 from srpo.runs.rejects import REJECTED, count_rejected, fingerprint, read_rejected
 
 
@@ -57,11 +61,18 @@ def run(
         return EvalResult.model_validate(run_dir.summary())
     dataset = load_dataset(config)
     check_usable(dataset.problems, dataset.label)
-    with open_pool(config, run_dir.path) as pool, Grader(symbolic=config.symbolic, rounded=config.rounded) as grader:
-        model = generator or pool.open(config.model)
-        decider = open_judge(config.judge, dataset.benchmark, pool, judge)
-        worker = Worker(config, run_dir, dataset, model=model, judge=decider, grader=grader)
-        state = _work(config, run_dir, dataset, worker, pool)
+    prompt = read_prompt(config.prompt, config.system, config.checkpoint)
+    evaluation = EvalWork(
+        config=config,
+        # A batch brings its problems.
+        dataset=dataset._replace(problems=ProblemSet((), ())),
+        origin=make_origin(run_dir, "eval", config.model_name, prompt, config.sampling),
+        prompt=prompt,
+        given_model=generator,
+        given_judge=judge,
+    )
+    with open_pool(config, run_dir.path) as pool, open_work(evaluation, pool, config.engine, config.ray) as work:
+        state = _work(config, run_dir, dataset, prompt, work, pool)
         spend = pool.spend()
     result = _result(config, run_dir, dataset, state, spend)
     run_dir.finish(result.model_dump(mode="json"))
@@ -75,13 +86,21 @@ class _State(NamedTuple):
     judging: Judging = Judging()
 
 
-def _work(config: EvalConfig, run_dir: RunDir, dataset: Dataset, worker: Worker, pool: ModelPool) -> _State:
+def _work(
+    config: EvalConfig,
+    run_dir: RunDir,
+    dataset: Dataset,
+    prompt: Prompt,
+    work: Callable[[Sequence[Problem]], EvaluatedBatch],
+    pool: ModelPool,
+) -> _State:
     """Answer what is not answered yet, batch by batch."""
     problems = dataset.problems.problems
     spending = PoolSpending(pool, config.budget, run_dir.path, len(problems))
-    ledgers = dict.fromkeys((REJECTED, ROWS) if dataset.benchmark else (REJECTED,), 0)
+    wanted = {REJECTED: True, ROWS: dataset.benchmark is not None, PROBED: config.probe is not None}
+    ledgers = {name: 0 for name, is_wanted in wanted.items() if is_wanted}
     batched = BatchedRun(run_dir, len(problems), config.batch_size, ledgers=ledgers, spending=spending)
-    digest = identity_of(fingerprint(problems), worker.prompt)
+    digest = identity_of(fingerprint(problems), prompt)
     check_same_data(batched.state, digest, dataset.label)
     with batched:
         if not batched.num_batches:
@@ -89,7 +108,7 @@ def _work(config: EvalConfig, run_dir: RunDir, dataset: Dataset, worker: Worker,
         batches = [Batch(*one) for one in enumerate(split_batches(problems, config.batch_size), start=1)]
         recorder = _Recorder(run_dir, dataset, batched, digest)
         left = batches[batched.num_batches :]
-        batched.work(left, worker.work, recorder.record, sample=lambda count: spread(problems, count))
+        batched.work(left, work, recorder.record, sample=lambda count: spread(problems, count))
     return recorder.state
 
 
@@ -109,6 +128,8 @@ class _Recorder:
         self._ledgers[REJECTED].append(found.rejected)
         if ROWS in self._ledgers:
             self._ledgers[ROWS].append_lines(self._row(one).line() for one in found.decided)
+        if PROBED in self._ledgers:
+            self._ledgers[PROBED].append(found.probed)
         self._run.append_traces(traces)
         final = mean([trace.final_grade.is_correct for trace in traces])
         return BatchRecord(metrics(traces, "eval"), {"data": self._digest, **_extra_of(self.state)}, {"final": final})
@@ -188,6 +209,7 @@ def _result(
         majority_accuracy=mean(votes) if votes else None,
         majority_interval=wilson(sum(votes), len(votes)) if votes else None,
         benchmark=_benchmark_result(config, run_dir, dataset, lost, facts),
+        probe=read_probe(run_dir.path, run_dir.traces(), config.probe, seed=config.seed) if config.probe else None,
         spend=spend,
     )
 

@@ -13,11 +13,11 @@ import tempfile
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
 from srpo import __version__
+from srpo.config.hints import suggest
 from srpo.core.records import Origin, Rejected, Trace
 from srpo.core.response import style_of
 from srpo.core.summary import SampleResult, results_of, summarise
@@ -172,10 +172,9 @@ def _trace(
 
 
 def _hint(benchmark: Benchmark, key: str, index: dict[str, int]) -> str:
-    near = get_close_matches(key, index, n=1, cutoff=0.8) if len(key) < _LONGEST_ID else []
+    meant = suggest(key, index, cutoff=0.8) if len(key) < _LONGEST_ID else ""
     shown = ", ".join(map(repr, list(index)[:_SHOWN_IDS]))
-    meant = f"did you mean {near[0]!r}? " if near else ""
-    return f"{meant}ids of {benchmark.name} are {shown}, ... in this data"
+    return f"{meant}{' ' if meant else ''}ids of {benchmark.name} are {shown}, ... in this data"
 
 
 class _Output:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from srpo.core.statistics import Estimate
     from srpo.eval.benchmarks.benchmark import Cell
     from srpo.eval.metrics.correction import CorrectionMetrics
-    from srpo.eval.result import BenchmarkResult, EvalResult
+    from srpo.eval.result import BenchmarkResult, EvalResult, ProbeResult
 
 
 def render_eval(result: "EvalResult", path: str) -> str:
@@ -49,6 +49,7 @@ def render_eval(result: "EvalResult", path: str) -> str:
         for one in result.spend
     ]
     shown = [] if result.benchmark is None else [render_benchmark(result.benchmark)]
+    shown += [] if result.probe is None else [render_probe(result.probe)]
     return text_of(table, transitions, *lines, *count_lines(result.rejected), *shown, path)
 
 
@@ -58,6 +59,40 @@ def render_benchmark(result: "BenchmarkResult") -> str:
     if result.correction is not None:
         parts.append(_correction(result.correction, result.reflective))
     return text_of(*parts, *(_cells(axis, cells) for axis, cells in result.breakdown.tables.items()))
+
+
+def render_probe(found: "ProbeResult") -> str:
+    """What answers and reflections owe to the picture, as text."""
+    title = f"probe {found.probe}: {found.problems} problems, {found.pairs} pairs of answers"
+    table = Table(title=title, title_justify="left")
+    for column in ("", "with picture", found.probe, "difference", "95% interval", "changed", "95% interval"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name, answers in (("first answer", found.first), ("final answer", found.final)):
+        if answers is not None:
+            parts = (answers.plain, answers.disturbed, answers.difference)
+            table.add_row(name, *_compared(*parts), *_changed(answers.changed))
+    lines = []
+    if (reflection := found.reflection) is not None:
+        parts = (reflection.gain, reflection.gain_disturbed, reflection.gain_difference)
+        table.add_row("reflection: final less first", *_compared(*parts), *_changed(reflection.changed))
+        alone = reflection.changed_alone
+        interval = _interval((alone.low, alone.high))
+        lines += [
+            f"reflections changed after the same first attempt: {alone.value:.3f} ({interval}, {alone.n} problems)",
+            f"words of the reflection that differ: {reflection.words.value:.3f}",
+        ]
+    left = {"without a picture": found.without_picture, "failed": found.lost, "ungradable": found.ungradable}
+    lines += [f"not compared: {number} samples {why}" for why, number in left.items() if number]
+    return text_of(table, *lines)
+
+
+def _compared(plain: "Estimate", disturbed: "Estimate", difference: "Estimate") -> tuple[str, str, str, str]:
+    values = (f"{plain.value:.3f}", f"{disturbed.value:.3f}", f"{difference.value:+.3f}")
+    return (*values, _interval((difference.low, difference.high)))
+
+
+def _changed(share: "Estimate") -> tuple[str, str]:
+    return f"{share.value:.3f}", _interval((share.low, share.high))
 
 
 def _numbers(result: "BenchmarkResult") -> Table:

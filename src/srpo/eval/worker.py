@@ -1,24 +1,26 @@
 """One batch of an evaluation: asked, graded, judged. Nothing here writes: the run commits, in order."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from srpo.core.records import Problem, Rejected, Style, TokenCounts, Trace
+from srpo.core.prompts import Prompt
+from srpo.core.records import Origin, Problem, Rejected, Style, TokenCounts, Trace
 from srpo.core.response import first_attempt_end, style_of
 from srpo.eval.aggregate import Judging
 from srpo.eval.benchmarks.grade import grade_item
 from srpo.eval.config import EvalConfig
 from srpo.eval.dataset import Dataset
-from srpo.eval.judge import EvalJudge, JudgedTrace
+from srpo.eval.judge import EvalJudge, JudgedTrace, open_judge
+from srpo.eval.probe import Prober
 from srpo.grading import Grader
 from srpo.models import asking
 from srpo.models.pool import turn_of
-from srpo.models.protocol import Completion, InspectingGenerator
-from srpo.policy.prompts import read_prompt
+from srpo.models.protocol import Completion, Generator, InspectingGenerator
+from srpo.models.relay.work import Opener
 from srpo.runs.batched import Passed
-from srpo.runs.directory import RunDir
-from srpo.runs.origin import make_origin
 
 
 class EvaluatedBatch(NamedTuple):
@@ -28,6 +30,8 @@ class EvaluatedBatch(NamedTuple):
     rejected: list[Rejected]
     num_adjusted: int
     judging: Judging
+    probed: list[Trace]
+    """The same problems with disturbed pictures; empty without a probe."""
 
     @property
     def passed(self) -> Passed:
@@ -36,26 +40,47 @@ class EvaluatedBatch(NamedTuple):
         return Passed(len(self.decided) + len(self.rejected), len(self.decided), reasons)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalWork:
+    """The stage's work on batches, wherever it is done (`models.relay`)."""
+
+    config: EvalConfig
+    dataset: Dataset
+    origin: Origin
+    prompt: Prompt
+    given_model: InspectingGenerator | None
+    """In place of the model that the config names."""
+    given_judge: Generator | None
+
+    @contextmanager
+    def open(self, models: Opener) -> Iterator[Callable[[Sequence[Problem]], EvaluatedBatch]]:
+        """With the models that the config names; raises ValueError where one cannot be had."""
+        config = self.config
+        model = self.given_model or models.open(config.model)
+        judge = open_judge(config.judge, self.dataset.benchmark, models, self.given_judge)
+        with Grader(symbolic=config.symbolic, rounded=config.rounded) as grader:
+            yield Worker(self, model=model, judge=judge, grader=grader).work
+
+
+class _Answers(NamedTuple):
+    traces: list[Trace]
+    rejected: list[Rejected]
+    num_adjusted: int
+
+
 class Worker:
     """Answers, grades and judges one batch; writes nothing, so that batches may be under way together."""
 
-    def __init__(
-        self,
-        config: EvalConfig,
-        run_dir: RunDir,
-        dataset: Dataset,
-        *,
-        model: InspectingGenerator,
-        judge: EvalJudge | None,
-        grader: Grader,
-    ) -> None:
-        self._config = config
-        self._dataset = dataset
+    def __init__(self, work: EvalWork, *, model: InspectingGenerator, judge: EvalJudge | None, grader: Grader) -> None:
+        self._config = work.config
+        self._dataset = work.dataset
+        self._origin = work.origin
+        self._prompt = work.prompt
         self._model = model
         self._judge = judge
         self._grader = grader
-        self.prompt = read_prompt(config.prompt, config.system, config.checkpoint)
-        self._origin = make_origin(run_dir, "eval", config.model_name, self.prompt, config.sampling)
+        everything, probe = work.dataset.problems.problems, work.config.probe
+        self._prober = None if probe is None else Prober(probe, work.config.seed, everything)
 
     def work(self, problems: Sequence[Problem]) -> EvaluatedBatch:
         """Everything about these problems.
@@ -63,12 +88,31 @@ class Worker:
         Raises:
             ValueError: all requests about them failed.
         """
+        found = self._answer(problems)
+        decided, judging = self._decide(found.traces)
+        probed, lost = self._probe(problems, found.traces)
+        return EvaluatedBatch(decided, [*found.rejected, *lost], found.num_adjusted, judging, probed)
+
+    def _probe(self, problems: Sequence[Problem], plain: Sequence[Trace]) -> tuple[list[Trace], list[Rejected]]:
+        """Answers with disturbed pictures to what was answered, and those that could not be had."""
+        if self._prober is None:
+            return [], []
+        answered = {(trace.problem.id, trace.sample) for trace in plain}
+        ids = {key for key, _ in answered}
+        disturbed = [self._prober.disturb(problem) for problem in problems if problem.id in ids]
+        found = self._answer([problem for problem in disturbed if problem is not None])
+        return (
+            [trace for trace in found.traces if (trace.problem.id, trace.sample) in answered],
+            [one.model_copy(update={"where": "probe"}) for one in found.rejected],
+        )
+
+    def _answer(self, problems: Sequence[Problem]) -> _Answers:
         config, model = self._config, self._model
         with turn_of(model):
             taken, rejected = asking.prepare_requests(
                 model,
                 problems,
-                self.prompt,
+                self._prompt,
                 config.num_samples,
                 self._dataset.question,
                 config.max_prompt_tokens,
@@ -85,8 +129,7 @@ class Worker:
                 else:
                     problem, error = one.request.problem, completion.error
                     rejected.append(Rejected.about(problem, "response", "request failed", error, sample=sample))
-        decided, judging = self._decide(traces)
-        return EvaluatedBatch(decided, rejected, sum(bool(one.notes) for one in taken), judging)
+        return _Answers(traces, rejected, sum(bool(one.notes) for one in taken))
 
     def _decide(self, traces: Sequence[Trace]) -> tuple[list[JudgedTrace], Judging]:
         if self._judge is None:

@@ -17,7 +17,7 @@ from typing import Final, Self
 from srpo.core.records import FormatError, Grade, GradedText, Problem, Style, TokenCounts
 from srpo.core.response import parse, parse_attempt, pieces
 from srpo.core.rewards import RewardCase
-from srpo.grading.rules.choices import names_another
+from srpo.grading.rules.choices import option_beside
 from srpo.grading.rules.route import Aids, SymbolicVerifier, grade_answer
 from srpo.grading.symbolic import SymbolicPool
 from srpo.runs.progress import note
@@ -122,7 +122,7 @@ def grade_with(rule: Rule, text: str, style: Style) -> GradedText:
 
 
 def _of_one_option(grade: Grade, problem: Problem) -> Grade:
-    if grade.is_correct and problem.choices and names_another(grade.extracted or "", problem.choices):
+    if grade.is_correct and problem.choices and option_beside(grade.extracted or "", problem.choices):
         return grade.model_copy(update={"verdict": "incorrect", "reason": "letter and text name different options"})
     return grade
 

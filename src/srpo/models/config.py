@@ -127,6 +127,9 @@ Model = Annotated[
 
 MAY_CHANGE = (
     *(f"budget.{name}" for name in ("max_usd", "confirm_usd", "pilot")),
+    "engine",
+    "ray.address",
+    "ray.num_workers",
     *(
         f"{place}.{name}"
         for place in ("model", "teacher.model", "judge.model")
@@ -153,6 +156,29 @@ class BudgetConfig(Record):
     def _has_spread(cls, value: int) -> int:
         if value == 1:
             raise ValueError("a pilot of one problem has no spread to estimate from; use at least 2, or 0 for none")
+        return value
+
+
+Engine = Literal["local", "ray"]
+"""Where the work between the requests is done: in this process, or by workers on a Ray cluster."""
+
+
+class RayConfig(Record):
+    """The cluster of `engine: ray` (docs/scale.md)."""
+
+    address: str = ""
+    """`auto` is the cluster that this machine belongs to, `local` starts one on this machine; empty takes the first
+    that there is."""
+    num_workers: Annotated[int, Field(ge=1)] | None = None
+    """Workers, a CPU each; null: as many as the cluster has CPUs."""
+
+    @field_validator("address")
+    @classmethod
+    def _of_a_member(cls, value: str) -> str:
+        if value.startswith("ray://"):
+            raise ValueError(
+                f"{value!r} is for clients from outside; run the command on a machine of the cluster, with address auto"
+            )
         return value
 
 

@@ -63,12 +63,9 @@ def prompt_tokens(
     lengths = []
     for problem in problems:
         request = Request(problem=problem, messages=(Message(role="user", text=text(problem)),))
-        if builder.refusal(request) is None:
-            try:
-                pictures = builder.pictures(request)
-            except ValueError:
-                continue
-            lengths.append(builder.num_prompt_tokens(request, pictures))
+        info = builder.inspect(request)
+        if info.reason is None:
+            lengths.append(info.num_tokens)
     return fmean(lengths) if lengths else 0.0
 
 

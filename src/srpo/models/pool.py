@@ -120,6 +120,8 @@ class ModelPool:
         self.window = window
         self.meters: list[Meter] = []
         """One for each way of asking a server."""
+        self.cancelled = threading.Event()
+        """Set by `cancel`."""
         self._remote: list[tuple[ServerConfig, Sequence[str], RemoteGenerator]] = []
         self._local: dict[str, InspectingGenerator] = {}
 
@@ -168,6 +170,7 @@ class ModelPool:
 
     def cancel(self) -> None:
         """Let nobody wait for a server any more."""
+        self.cancelled.set()
         for _, _, generator in self._remote:
             generator.cancel()
 

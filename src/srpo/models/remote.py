@@ -15,13 +15,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from srpo.core.records import Sampling
-from srpo.models.cache import Answer, Choice, ResponseCache
+from srpo.models.cache import Answer, ResponseCache
 from srpo.models.config import ServerConfig
 from srpo.models.failures import AccountError, RequestRefused, UnavailableError
 from srpo.models.meter import Meter
 from srpo.models.protocol import Completion, PromptInfo, Request
+from srpo.models.remote_completions import completions_of, failed
 from srpo.models.remote_request import Prepared, RequestBuilder, base_url, count_tokens
-from srpo.models.structured import blocks_in_tags
 from srpo.runs.progress import note
 from srpo.runs.secrets import hidden
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 _GRACE_S = 5.0
 _AHEAD = 2
 """Requests that are prepared, for each that can be under way: pictures are large."""
-_TOO_FEW = "the server sent fewer samples than it was asked for; set n: false for it"
 
 
 class Cancelled(Exception):  # noqa: N818  an outcome, not a fault
@@ -80,15 +79,7 @@ class RemoteGenerator:
 
     def inspect(self, request: Request) -> PromptInfo:
         """Estimated length; what cannot be sent is a reason. Asks no server."""
-        reason = self._builder.refusal(request)
-        if reason is not None:
-            return PromptInfo(0, reason)
-        try:
-            pictures = self._builder.pictures(request)
-        except ValueError as error:
-            return PromptInfo(0, str(error))
-        notes = tuple(note for picture in pictures for note in picture.notes)
-        return PromptInfo(self._builder.num_prompt_tokens(request, pictures), notes=notes)
+        return self._builder.inspect(request)
 
     def count_tokens(self, text: str) -> int:
         """Estimated length; the server's tokenizer is not here."""
@@ -96,8 +87,6 @@ class RemoteGenerator:
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Completion]]:
         """Ask the server, or the cache.
-
-        Where several samples came in one answer, its tokens are divided among them by length.
 
         Raises:
             AccountError: the server refuses the account, the address or the model.
@@ -108,9 +97,17 @@ class RemoteGenerator:
         asked = [self._submit(request, sampling) for request in requests]
         wait([future for futures in asked if isinstance(futures, list) for future in futures])
         return [
-            _failed(request, futures) if isinstance(futures, str) else self._completions(request, futures)
+            failed(request, futures)
+            if isinstance(futures, str)
+            else completions_of(request, [_answer(future) for future in futures], self._blocks)
             for request, futures in zip(requests, asked, strict=True)
         ]
+
+    def ask(self, prepared: Sequence[Prepared]) -> list[Answer | str]:
+        """Ask what was built elsewhere (`models.relay`); a text is the server's refusal. Raises as `generate` does."""
+        futures = [self._start(one) for one in prepared]
+        wait(futures)
+        return [_answer(future) for future in futures]
 
     def cancel(self) -> None:
         """Send nothing more; whoever waits in `generate` gets `Cancelled`. From any thread."""
@@ -148,52 +145,19 @@ class RemoteGenerator:
 
     def _submit(self, request: Request, sampling: Sampling) -> list[Future[Answer]] | str:
         """Start what one request needs; a text says why that is impossible."""
+        prepared = self._builder.prepare(request, sampling, base_url(self._server))
+        return prepared if isinstance(prepared, str) else [self._start(one) for one in prepared]
+
+    def _start(self, prepared: Prepared) -> Future[Answer]:
         connection = self._connection
-        assert connection is not None, "generate outside of the generator's with block"
-        try:
-            refusal = self._builder.refusal(request)
-            prepared = self._builder.build(request, sampling, base_url(self._server)) if refusal is None else []
-        except ValueError as error:
-            refusal = str(error)
-        if refusal is not None:
-            return refusal
-        futures = []
-        for one in prepared:
-            self._window.acquire()
-            if self._cancelled.is_set():
-                self._window.release()
-                raise Cancelled
-            future = connection.ask(one)
-            future.add_done_callback(lambda _: self._window.release())
-            futures.append(future)
-        return futures
-
-    def _completions(self, request: Request, futures: Sequence[Future[Answer]]) -> list[Completion]:
-        found: list[Completion] = []
-        for future in futures:
-            try:
-                found += self._read(future.result())
-            except CancelledError:
-                raise Cancelled from None
-            except RequestRefused as error:
-                found += _failed(request, str(error))[: request.num_samples // len(futures)]
-        missing = request.num_samples - len(found)
-        return (found + _failed(request, _TOO_FEW)[: max(0, missing)])[: request.num_samples]
-
-    def _read(self, answer: Answer) -> list[Completion]:
-        sizes = [1 + count_tokens(choice.text) for choice in answer.choices]
-        return [
-            self._completion(choice, round(answer.num_out * size / sum(sizes)))
-            for choice, size in zip(answer.choices, sizes, strict=True)
-        ]
-
-    def _completion(self, choice: Choice, num_tokens: int) -> Completion:
-        if choice.refusal:
-            return Completion("", num_tokens, truncated=False, error=f"the model refused: {choice.refusal}")
-        if choice.finish == "content_filter":
-            return Completion("", num_tokens, truncated=False, error="stopped by the server's content filter")
-        text = blocks_in_tags(choice.text, self._blocks) if self._blocks else choice.text
-        return Completion(text, num_tokens, truncated=choice.finish == "length")
+        assert connection is not None, "asked outside of the generator's with block"
+        self._window.acquire()
+        if self._cancelled.is_set():
+            self._window.release()
+            raise Cancelled
+        future = connection.ask(prepared)
+        future.add_done_callback(lambda _: self._window.release())
+        return future
 
     async def _connect(self) -> "Client":
         from srpo.models.remote_client import Client
@@ -215,5 +179,10 @@ def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
     loop.close()
 
 
-def _failed(request: Request, reason: str) -> list[Completion]:
-    return [Completion("", 0, truncated=False, error=reason)] * request.num_samples
+def _answer(future: Future[Answer]) -> Answer | str:
+    try:
+        return future.result()
+    except CancelledError:
+        raise Cancelled from None
+    except RequestRefused as error:
+        return str(error)

@@ -18,7 +18,7 @@ from srpo.models.remote_reply import DamagedReplyError, ErrorReplyError, read_re
 from srpo.models.remote_request import Prepared, base_url, count_tokens
 from srpo.models.remote_transport import Broken, Transport, is_good
 from srpo.models.remote_usual import Usual
-from srpo.models.secret_fields import filled_address
+from srpo.models.secret_fields import filled, filled_address
 from srpo.runs.progress import note
 from srpo.runs.secrets import hidden, keep_proxies_secret, keep_secret
 
@@ -47,12 +47,14 @@ class Client:
         """After `stopped()` nothing new is sent.
 
         Raises:
-            ValueError: the server needs a key, and the environment has none.
+            ValueError: the server needs a key, or a field names one, and the environment has none.
         """
         self._server = server
         self._cache = cache
         self._meter = meter
         self._stopped = stopped
+        self._extra = filled(server.extra_body, "extra_body")
+        """With the keys that the config only names."""
         self._transport = Transport(
             completions_url(server), api_key(server), connections=server.concurrency, timeout_s=server.timeout_s
         )
@@ -220,7 +222,7 @@ class Client:
 
     async def _send(self, prepared: Prepared) -> Answer:
         try:
-            got = await self._transport.post(prepared.body)
+            got = await self._transport.post({**prepared.body, **self._extra})
         except Broken as broken:
             if broken.answered:
                 self._book_lost(prepared, broken.body)

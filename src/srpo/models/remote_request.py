@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from srpo.core.records import Sampling
 from srpo.models.config import ServerConfig
-from srpo.models.protocol import Message, Request
+from srpo.models.protocol import Message, PromptInfo, Request
 from srpo.models.remote_images import EncodedPicture, PictureEncoder
-from srpo.models.secret_fields import check_address, filled, without_keys
+from srpo.models.secret_fields import check_address, without_keys
 from srpo.models.structured import instruction, response_format
 
 _BYTES_PER_TOKEN = 3.5
@@ -26,7 +26,7 @@ class Prepared(NamedTuple):
     """One HTTP request."""
 
     body: dict[str, Any]
-    """Its JSON."""
+    """Its JSON; keys that the config only names are still names, as in the cache, until it is sent."""
     key: bytes
     """Its name in the cache."""
     problem: str
@@ -46,9 +46,27 @@ class RequestBuilder:
         """`blocks` are what JSON is asked for when the server is `structured`."""
         self._server = server
         self._blocks = blocks if server.structured else ()
-        self._extra = filled(server.extra_body, "extra_body")
-        """With the keys that the config only names; the cache knows requests by the names."""
         self._pictures = PictureEncoder(server.max_pixels, server.image_format)
+
+    def inspect(self, request: Request) -> PromptInfo:
+        """Estimated length; what cannot be sent is a reason."""
+        reason = self.refusal(request)
+        if reason is not None:
+            return PromptInfo(0, reason)
+        try:
+            pictures = self.pictures(request)
+        except ValueError as error:
+            return PromptInfo(0, str(error))
+        notes = tuple(note for picture in pictures for note in picture.notes)
+        return PromptInfo(self.num_prompt_tokens(request, pictures), notes=notes)
+
+    def prepare(self, request: Request, sampling: Sampling, base_url: str) -> list[Prepared] | str:
+        """`build`, or why the request cannot be sent."""
+        try:
+            refusal = self.refusal(request)
+            return self.build(request, sampling, base_url) if refusal is None else refusal
+        except ValueError as error:
+            return str(error)
 
     def refusal(self, request: Request) -> str | None:
         """Why a text-only model cannot take the request."""
@@ -84,11 +102,7 @@ class RequestBuilder:
             fields = self._fields(sampling, num_samples, seed)
             prepared.append(
                 Prepared(
-                    body={
-                        **fields,
-                        **self._extra,
-                        "messages": _with_pictures(messages, [one.data_url for one in pictures]),
-                    },
+                    body={**fields, "messages": _with_pictures(messages, [one.data_url for one in pictures])},
                     key=_key(base_url, fields, messages, [one.digest for one in pictures]),
                     problem=request.problem.id,
                     num_samples=num_samples,

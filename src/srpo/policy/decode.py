@@ -9,23 +9,30 @@ restores the generator's state samples the same texts again. Banned ids are thos
     texts = [[policy.decode(completion.token_ids) for completion in group] for group in groups]
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from abc import ABC, abstractmethod
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that everyone knows it by
 from torch import Tensor
-from transformers.cache_utils import Cache, DynamicLayer
+from transformers.cache_utils import Cache
 
 from srpo.core.records import Sampling
+from srpo.policy.caches import PreallocatedLayer, Seats, SharedLayer, take_seats
+from srpo.policy.draw import draw
 from srpo.policy.lean import LeanStep, lean_step
 from srpo.policy.limits import CACHE_SHARE, free_bytes, num_rows, parts_that_fit, prompt_bytes
+from srpo.policy.packed import can_pack
+from srpo.policy.plain import PlainRows
 from srpo.policy.policy import Policy
 from srpo.policy.prefix import CACHE_NAME, Prefix, PromptBatch, batch_prompts, compute_prefix, suffix_hidden
 from srpo.policy.processor import EncodedPrompt
 
-DRAW_BLOCK = 512
-"""Tokens of the vocabulary that are looked through together when one is drawn."""
+SHARED_FROM = 48
+"""Tokens of a prompt from which its rows read it together; two looks at fewer cost more than they save."""
 MIN_FINISHED_SHARE = 0.1
 """Share of finished rows from which dropping them pays for moving the others."""
 
@@ -83,16 +90,16 @@ def sample(
     max_rows = num_rows(policy, capacity + sampling.max_tokens, CACHE_SHARE * room)
     with torch.inference_mode(), policy.autocast():
         step = lean_step(policy)
-        for begin in range(0, len(row_prompts), max_rows):
-            rows = slice(begin, begin + max_rows)
+        for rows in _batches(policy, prompts, row_prompts, max_rows, (1 - CACHE_SHARE) * room):
             first, last = row_prompts[rows][0], row_prompts[rows][-1]
-            prefix = _compute_prompts(policy, prompts[first : last + 1], (1 - CACHE_SHARE) * room)
-            local = torch.tensor([p - first for p in row_prompts[rows]], device=policy.device)
-            decoder = _Decoder(
-                policy,
-                prefix,
-                step,
-                prompt_B=local,
+            own = prompts[first : last + 1]
+            make: Callable[..., _Rows]
+            if policy.unshared:
+                make = partial(_PlainDecoder, policy, own)
+            else:
+                make = partial(_Decoder, policy, _compute_prompts(policy, own, (1 - CACHE_SHARE) * room), step)
+            decoder = make(
+                prompt_B=torch.tensor([p - first for p in row_prompts[rows]], device=policy.device),
                 starts=starts[rows],
                 uniform_B_T=uniform_B_T[rows],
                 sampling=sampling,
@@ -100,6 +107,17 @@ def sample(
             done.extend(decoder.run())
     remaining = iter(done)
     return [[next(remaining) for _ in range(count)] for count in counts]
+
+
+def _batches(
+    policy: Policy, prompts: Sequence[EncodedPrompt], row_prompts: list[int], max_rows: int, room: float
+) -> list[slice]:
+    """Rows that are decoded together; their prompts too are computed at once where none is shared."""
+    parts = [slice(0, len(prompts))]
+    if policy.unshared:
+        parts = parts_that_fit([prompt_bytes(policy, prompt) for prompt in prompts], room)
+    ends = [(bisect_left(row_prompts, part.start), bisect_left(row_prompts, part.stop)) for part in parts]
+    return [slice(at, min(at + max_rows, end)) for begin, end in ends for at in range(begin, end, max_rows)]
 
 
 def _compute_prompts(policy: Policy, prompts: Sequence[EncodedPrompt], room: float) -> Prefix:
@@ -149,59 +167,17 @@ def _check(policy: Policy, num_prompts: int, counts: list[int], sampling: Sampli
             raise ValueError(f"forced tokens hold {names}, which may not stand within a completion")
 
 
-class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
-    """Cache layer with room for the longest completion: writes in place, returns views, drops rows in place."""
-
-    def __init__(self, keys_P: Tensor, values_P: Tensor, rows_R: Tensor, capacity: int) -> None:
-        super().__init__()
-        self.length = keys_P.shape[-2]
-        self.keys, self.values = (
-            prefix_P.new_empty((len(rows_R), prefix_P.shape[1], capacity, prefix_P.shape[-1]))
-            for prefix_P in (keys_P, values_P)
-        )
-        self.keys[:, :, : self.length] = keys_P.index_select(0, rows_R)
-        self.values[:, :, : self.length] = values_P.index_select(0, rows_R)
-
-    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        """Append the new tokens' keys and values and return all that there are."""
-        begin, self.length = self.length, self.length + key_states.shape[-2]
-        self.keys[:, :, begin : self.length] = key_states
-        self.values[:, :, begin : self.length] = value_states
-        return self.keys[:, :, : self.length], self.values[:, :, : self.length]
-
-    def get_seq_length(self) -> int:
-        """Columns in use."""
-        return self.length
-
-    def move_rows(self, to: Tensor, source: Tensor, num_rows: int) -> None:
-        """Copy rows `source` over rows `to`, then keep the first `num_rows`."""
-        for states in (self.keys, self.values):
-            states[to, :, : self.length] = states[source, :, : self.length]
-        self.keys, self.values = self.keys[:num_rows], self.values[:num_rows]
-
-
-class _Decoder:
+class _Rows(ABC):
     """The state of one batch of rows while it is decoded; R of its B rows have not been dropped yet."""
 
-    def __init__(
-        self,
-        policy: Policy,
-        prefix: Prefix,
-        step: LeanStep | None,
-        *,
-        prompt_B: Tensor,
-        starts: list[list[int]],
-        uniform_B_T: Tensor,
-        sampling: Sampling,
-    ) -> None:
-        self.policy, self.sampling, self.step = policy, sampling, step
-        batch, num_rows, device = prefix.batch, len(prompt_B), policy.device
-        prefix_size, start_size = batch.input_ids_P_L.shape[1], max(len(start) for start in starts)
-        capacity = prefix_size + start_size + sampling.max_tokens
-        self.layers = [
-            PreallocatedLayer(k, v, prompt_B, capacity) for k, v in zip(prefix.keys, prefix.values, strict=True)
-        ]
-        self.cache = Cache(layers=self.layers)
+    base_position_R: Tensor
+    """Position of the first token of each completion."""
+    hidden_R_D: Tensor
+    """Hidden state that predicts each row's next token."""
+
+    def __init__(self, policy: Policy, starts: list[list[int]], uniform_B_T: Tensor, sampling: Sampling) -> None:
+        self.policy, self.sampling = policy, sampling
+        num_rows, device = len(starts), policy.device
         # One column more than a completion can fill takes what finished rows go on writing until they are dropped.
         self.tokens_B_T = torch.zeros((num_rows, sampling.max_tokens + 1), dtype=torch.int64, device=device)
         self.logprobs_B_T = torch.zeros((num_rows, sampling.max_tokens + 1), device=device)
@@ -210,15 +186,20 @@ class _Decoder:
         self.alive_R = torch.ones(num_rows, dtype=torch.bool, device=device)
         self.count_R = torch.tensor([len(start) for start in starts], device=device)
         self.uniform_B_T = F.pad(uniform_B_T, (0, 1))
-        self.base_position_R = batch.next_position_P[prompt_B]
-        columns = torch.arange(capacity, device=device)
-        self.visible_R_S = (columns < batch.lengths_P[prompt_B][:, None]) | (columns >= prefix_size)
-        self.hidden_R_D = prefix.last_hidden_P_D[prompt_B]
-        if start_size:
-            self._force(prefix, prompt_B, starts)
-            self.visible_R_S &= (columns < prefix_size + self.count_R[:, None]) | (columns >= prefix_size + start_size)
-        # Attention without a mask runs in a faster kernel.
-        self.needs_mask = not bool(self.visible_R_S.all())
+        size = max(len(start) for start in starts)
+        padded = [[*start, *[policy.end_id] * (size - len(start))] for start in starts]
+        self.forced_B_F = torch.tensor(padded, dtype=torch.int64, device=device)
+
+    @abstractmethod
+    def _move_rows(self, to: Tensor, source: Tensor, keep: Tensor) -> None:
+        """Copy what is remembered of rows `source` over rows `to`, then leave the first as many as `keep` names.
+
+        `keep` names the same rows by where they stand now.
+        """
+
+    @abstractmethod
+    def _advance(self, chosen_R: Tensor) -> None:
+        """Run the chosen tokens through the language model."""
 
     def run(self) -> list[SampledCompletion]:
         """Decode until every row has ended."""
@@ -238,16 +219,11 @@ class _Decoder:
             for size, ids, values in zip(lengths, tokens, logprobs, strict=True)
         ]
 
-    def _force(self, prefix: Prefix, prompt_B: Tensor, starts: list[list[int]]) -> None:
-        """Run the forced tokens of all rows through the model in one pass, and score them."""
-        size = int(self.count_R.max())
-        padded = [[*start, *[self.policy.end_id] * (size - len(start))] for start in starts]
-        forced_B_F = torch.tensor(padded, device=self.policy.device)
-        rest_B_F_D = suffix_hidden(self.policy, prefix, self.cache, prompt_B, forced_B_F)
-        hidden_B_F_D = torch.cat([self.hidden_R_D[:, None], rest_B_F_D], dim=1)
-        logprobs_B_F = self._logprobs(hidden_B_F_D[:, :-1]).gather(-1, forced_B_F[..., None])[..., 0]
-        self.tokens_B_T[:, :size], self.logprobs_B_T[:, :size] = forced_B_F, logprobs_B_F
-        self.hidden_R_D = hidden_B_F_D[self.row_R, self.count_R]
+    def _force(self, hidden_B_F_D: Tensor) -> None:
+        """Write the forced tokens down, with their log-probs by the hidden states that predict them."""
+        size = self.forced_B_F.shape[1]
+        self.tokens_B_T[:, :size] = self.forced_B_F
+        self.logprobs_B_T[:, :size] = self._logprobs(hidden_B_F_D).gather(-1, self.forced_B_F[..., None])[..., 0]
 
     def _logprobs(self, hidden: Tensor) -> Tensor:
         """Log-probs of all tokens at the sampling temperature, banned ones at minus infinity."""
@@ -277,21 +253,81 @@ class _Decoder:
         movers = index_R[num_alive:][self.alive_R[num_alive:]]
         index_R[holes] = movers
         keep = index_R[:num_alive]
-        for layer in self.layers:
-            layer.move_rows(holes, movers, num_alive)
+        self._move_rows(holes, movers, keep)
         self.row_R, self.count_R, self.alive_R = self.row_R[keep], self.count_R[keep], self.alive_R[keep]
-        self.base_position_R, self.visible_R_S = self.base_position_R[keep], self.visible_R_S[keep]
+        self.base_position_R = self.base_position_R[keep]
         return chosen_R[keep]
 
+
+class _Decoder(_Rows):
+    """Rows that go on from prompts whose keys and values are computed."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        prefix: Prefix,
+        step: LeanStep | None,
+        *,
+        prompt_B: Tensor,
+        starts: list[list[int]],
+        uniform_B_T: Tensor,
+        sampling: Sampling,
+    ) -> None:
+        super().__init__(policy, starts, uniform_B_T, sampling)
+        self.step = step
+        batch, prefix_size, start_size = prefix.batch, prefix.batch.input_ids_P_L.shape[1], self.forced_B_F.shape[1]
+        capacity = prefix_size + start_size + sampling.max_tokens
+        self.prompt_R, self.prompt_lengths, self.prefix_size = prompt_B, batch.lengths_P, prefix_size
+        self.seats: Seats | None = None
+        self.layers: list[SharedLayer] | list[PreallocatedLayer]
+        states = list(zip(prefix.keys, prefix.values, strict=True))
+        is_shared = prefix_size >= SHARED_FROM and len(starts) > len(batch.lengths_P) and not start_size
+        if is_shared and step is not None and can_pack(policy):
+            self.layers = [SharedLayer(keys, values, len(starts), sampling.max_tokens) for keys, values in states]
+            self._seat()
+        else:
+            self.layers = [PreallocatedLayer(keys, values, prompt_B, capacity) for keys, values in states]
+            self.cache = Cache(layers=self.layers)
+        self.base_position_R = batch.next_position_P[prompt_B]
+        columns = torch.arange(capacity, device=policy.device)
+        self.visible_R_S = (columns < batch.lengths_P[prompt_B][:, None]) | (columns >= prefix_size)
+        self.hidden_R_D = prefix.last_hidden_P_D[prompt_B]
+        if start_size:
+            rest_B_F_D = suffix_hidden(policy, prefix, self.cache, prompt_B, self.forced_B_F)
+            hidden_B_F_D = torch.cat([self.hidden_R_D[:, None], rest_B_F_D], dim=1)
+            self._force(hidden_B_F_D[:, :-1])
+            self.hidden_R_D = hidden_B_F_D[self.row_R, self.count_R]
+            self.visible_R_S &= (columns < prefix_size + self.count_R[:, None]) | (columns >= prefix_size + start_size)
+        # Attention without a mask runs in a faster kernel.
+        self.needs_mask = not bool(self.visible_R_S.all())
+
+    def _move_rows(self, to: Tensor, source: Tensor, keep: Tensor) -> None:
+        for layer in self.layers:
+            layer.move_rows(to, source, len(keep))
+        self.prompt_R, self.visible_R_S = self.prompt_R[keep], self.visible_R_S[keep]
+        if self.seats is not None:
+            self._seat()
+
+    def _seat(self) -> None:
+        """Say which rows look at which prompts, and let go of prompts that no row looks at."""
+        seats = take_seats(self.prompt_R, self.prompt_lengths, self.prefix_size, self.policy.compute_dtype)
+        if seats.prompts is not None:
+            for layer in self.layers:
+                assert isinstance(layer, SharedLayer)
+                layer.keep_prompts(seats.prompts)
+            self.prompt_lengths = self.prompt_lengths[seats.prompts]
+            self.prompt_R = torch.searchsorted(seats.prompts, self.prompt_R)
+        self.seats = seats
+
     def _advance(self, chosen_R: Tensor) -> None:
-        """Run the chosen tokens through the language model."""
         # `count_R` includes the chosen token, whose position is one less.
         position_R = self.base_position_R + self.count_R - 1
         columns = self.layers[0].length + 1
         mask = self.visible_R_S[:, None, None, :columns] if self.needs_mask else None
         embeds_R_D = self.policy.model.get_input_embeddings()(chosen_R)
         if self.step is not None:
-            self.hidden_R_D = self.step(embeds_R_D, position_R, self.layers, mask)
+            looks = mask if self.seats is None else self.seats
+            self.hidden_R_D = self.step(embeds_R_D, position_R, self.layers, looks)
             return
         self.hidden_R_D = self.policy.model.model.language_model(
             inputs_embeds=embeds_R_D[:, None],
@@ -302,35 +338,29 @@ class _Decoder:
         ).last_hidden_state[:, 0]
 
 
-def draw(probs_R_V: Tensor, uniform_R: Tensor, top_p: float = 1.0) -> Tensor:
-    """Draw one token per row by inverting the cumulative distribution; a token of probability 0 is never drawn.
+class _PlainDecoder(_Rows):
+    """Rows of a model whose own cache holds what it remembers."""
 
-    Args:
-        probs_R_V: probabilities.
-        uniform_R: float64 numbers in [0, 1).
-        top_p: keep the most probable tokens until their sum reaches this.
+    def __init__(
+        self,
+        policy: Policy,
+        prompts: Sequence[EncodedPrompt],
+        *,
+        prompt_B: Tensor,
+        starts: list[list[int]],
+        uniform_B_T: Tensor,
+        sampling: Sampling,
+    ) -> None:
+        super().__init__(policy, starts, uniform_B_T, sampling)
+        self.memory = PlainRows(policy, prompts, prompt_B, starts)
+        self.base_position_R, self.hidden_R_D = self.memory.next_position_B, self.memory.hidden_R_D
+        self._force(self.memory.before_start_B_F_D)
 
-    """
-    if top_p < 1:
-        sorted_R_V, order_R_V = probs_R_V.sort(dim=-1, descending=True)
-        outside = sorted_R_V.cumsum(-1) - sorted_R_V >= top_p
-        probs_R_V = torch.zeros_like(probs_R_V).scatter(-1, order_R_V, sorted_R_V.masked_fill(outside, 0.0))
-    if probs_R_V.shape[1] <= 2 * DRAW_BLOCK:
-        return _invert(probs_R_V, uniform_R[:, None] * probs_R_V.sum(-1, True, dtype=torch.float64))
-    # First the block of the vocabulary, then the token in it: the sum over all of it in double precision is what costs.
-    blocks_R_K_V = F.pad(probs_R_V, (0, -probs_R_V.shape[1] % DRAW_BLOCK)).unflatten(-1, (-1, DRAW_BLOCK))
-    size_R_K = blocks_R_K_V.sum(-1, dtype=torch.float64)
-    target_R = uniform_R[:, None] * size_R_K.sum(-1, True)
-    block_R = _invert(size_R_K, target_R)
-    before_R = (size_R_K.cumsum(-1) - size_R_K).gather(-1, block_R[:, None])
-    rows = torch.arange(len(probs_R_V), device=probs_R_V.device)
-    return block_R * DRAW_BLOCK + _invert(blocks_R_K_V[rows, block_R], target_R - before_R)
+    def _move_rows(self, to: Tensor, source: Tensor, keep: Tensor) -> None:  # noqa: ARG002 - it copies what it keeps
+        self.memory.keep(keep)
 
-
-def _invert(probs_R_V: Tensor, target_R: Tensor) -> Tensor:
-    """The first place of every row at which the sum exceeds the row's target; never one of probability 0."""
-    cumulative_R_V = probs_R_V.double().cumsum(-1)
-    total_R = cumulative_R_V[:, -1:]
-    # Rounding could lift the target to the total itself, beyond the last place, or below what stands before the first.
-    target_R = torch.minimum(target_R, total_R.nextafter(torch.zeros_like(total_R))).clamp(min=0)
-    return torch.searchsorted(cumulative_R_V, target_R, right=True)[:, 0]
+    def _advance(self, chosen_R: Tensor) -> None:
+        embeds_R_D = self.policy.model.get_input_embeddings()(chosen_R)
+        # `count_R` includes the chosen token, whose position is one less.
+        self.memory.advance(embeds_R_D, self.base_position_R + self.count_R - 1)
+        self.hidden_R_D = self.memory.hidden_R_D

@@ -23,11 +23,12 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from srpo.policy.config import LoraConfig
-from srpo.policy.families import MODEL_FAMILIES
+from srpo.policy.families import MODEL_FAMILIES, why_unshared
 from srpo.policy.load import Quantize, choose_trained, quiet_transformers
 from srpo.policy.policy import Policy
 from srpo.policy.precision import Dtype
 from srpo.policy.processor import CHANNELS, CutPicture, EncodedPrompt, Processor
+from srpo.policy.tiles import tokens_per_tile
 
 _LARGEST = 2**22
 """Values up to which operations on real tensors are carried out; what is larger, nobody reads."""
@@ -151,6 +152,8 @@ class PromptShape(NamedTuple):
     num_pictures: int
     max_pixels: int
     """Area of each picture."""
+    squares: int = 0
+    """Squares that each picture is cut into, in families that do so, whatever its area."""
 
 
 def fake_policy(
@@ -172,16 +175,15 @@ def fake_policy(
     import transformers
 
     quiet_transformers()
+    if reason := why_unshared(config):
+        raise ValueError(f"no memory plan for {config.model_type!r}, of which no prompt is shared: {reason}")
     family = MODEL_FAMILIES[config.model_type]
-    if family.tiles:
-        raise ValueError(
-            f"no memory plan for {config.model_type!r}, whose pictures are cut into squares; Qwen's families have one"
-        )
     config = copy.deepcopy(config)
     text = config.get_text_config()
     whole, text.num_hidden_layers = text.num_hidden_layers, num_layers
-    if getattr(text, "layer_types", None):
-        text.layer_types = [*text.layer_types, *text.layer_types[-1:] * num_layers][:num_layers]
+    kinds = getattr(text, "layer_types", None)
+    if kinds:
+        text.layer_types = [kinds[number % len(kinds)] for number in range(num_layers)]
     if hasattr(config.vision_config, "fullatt_block_indexes"):
         # Attention by windows takes the same bytes in hundreds of calls.
         config.vision_config.fullatt_block_indexes = list(range(config.vision_config.depth))
@@ -192,7 +194,10 @@ def fake_policy(
             _to_four_bits(model.model.language_model.layers)
         choose_trained(model, trainable=trainable, freeze_vision=freeze_vision, lora=lora)
     # What bounds the cache goes by the whole model.
-    model.config.get_text_config().num_hidden_layers = whole
+    text = model.config.get_text_config()
+    text.num_hidden_layers = whole
+    if kinds and whole >= num_layers:
+        text.layer_types = kinds
     shapes.fill(model)
     processor = cast("Processor", FakeProcessor(shapes.empty, config))
     return Policy(model, processor, name=config.model_type, autocast=autocast)
@@ -200,14 +205,16 @@ def fake_policy(
 
 def shorten_tower(policy: Policy) -> None:
     """Leave a few blocks of a vision tower that does not train: one after the other, they take the same memory."""
-    tower = policy.model.model.visual
-    if any(weight.requires_grad for weight in tower.parameters()):
+    model, family = policy.model.model, policy.family
+    if family.vision_trains(policy.model):
         return
+    tower = model.get_submodule(family.vision[0])
     # Qwen3-VL hands on what some of its blocks have made.
     num_handed = len(getattr(tower, "deepstack_visual_indexes", ()))
     if num_handed:
         tower.deepstack_visual_indexes = list(range(num_handed))
-    tower.blocks = tower.blocks[: num_handed + 1]
+    parent, _, name = family.vision_blocks.rpartition(".")
+    setattr(model.get_submodule(parent), name, model.get_submodule(family.vision_blocks)[: num_handed + 1])
 
 
 class _FakeTokenizer:
@@ -253,23 +260,35 @@ class FakeProcessor:
         return self._encode()
 
     def _encode(self) -> EncodedPrompt:
-        vision, shape = self._config.vision_config, self.shape
-        merge, patch = vision.spatial_merge_size, vision.patch_size
-        cells = max(1, shape.max_pixels // (patch * merge) ** 2)
-        height = int(cells**0.5)
-        width = cells // height
-        picture = [self._config.vision_start_token_id, *[self.image_token_id] * (height * width)]
+        shape = self.shape
+        grid, size = self._squares() if shape.squares else self._patches()
+        tokens = tokens_per_tile(self._config) * shape.squares if grid is None else grid[0] * grid[1]
+        picture = [TEXT_TOKEN, *[self.image_token_id] * tokens]
         ids = torch.tensor([TEXT_TOKEN] * shape.text_tokens + picture * shape.num_pictures + [TEXT_TOKEN])
         if not shape.num_pictures:
             return EncodedPrompt(input_ids=ids)
-        grid = torch.tensor([[1, height * merge, width * merge]] * shape.num_pictures)
-        size = (int(grid.prod(1).sum()), CHANNELS * vision.temporal_patch_size * patch**2)
+        merge = 1 if grid is None else self._config.vision_config.spatial_merge_size
+        grids = None if grid is None else [[1, grid[0] * merge, grid[1] * merge]] * shape.num_pictures
         return EncodedPrompt(
             input_ids=ids,
-            pixel_values=self._empty(size, torch.float32),
-            image_grid_thw=grid,
-            num_image_tokens=height * width * shape.num_pictures,
+            pixel_values=self._empty((size[0] * shape.num_pictures, *size[1:]), torch.float32),
+            image_grid_thw=None if grids is None else torch.tensor(grids),
+            num_image_tokens=tokens * shape.num_pictures,
         )
+
+    def _patches(self) -> tuple[tuple[int, int], tuple[int, ...]]:
+        """Tokens of a picture along height and width, and the shape of its patches."""
+        vision = self._config.vision_config
+        merge, patch = vision.spatial_merge_size, vision.patch_size
+        cells = max(1, self.shape.max_pixels // (patch * merge) ** 2)
+        height = int(cells**0.5)
+        width = cells // height
+        return (height, width), (height * width * merge**2, CHANNELS * vision.temporal_patch_size * patch**2)
+
+    def _squares(self) -> tuple[None, tuple[int, ...]]:
+        """The shape of the squares of a picture, which have no grid."""
+        side = self._config.vision_config.image_size
+        return None, (self.shape.squares, CHANNELS, *((side, side) if isinstance(side, int) else side))
 
 
 class _Unpacked(torch.autograd.Function):

@@ -73,6 +73,7 @@ MODEL_FAMILIES: dict[str, Family] = {
     "qwen2_vl": Family(model_class="Qwen2VLForConditionalGeneration"),
     "qwen2_5_vl": Family(model_class="Qwen2_5_VLForConditionalGeneration"),
     "qwen3_vl": Family(model_class="Qwen3VLForConditionalGeneration"),
+    "qwen3_5": Family(model_class="Qwen3_5ForConditionalGeneration"),
     "internvl": Family(
         model_class="InternVLForConditionalGeneration",
         vision=("vision_tower", "multi_modal_projector"),
@@ -87,3 +88,23 @@ MODEL_FAMILIES: dict[str, Family] = {
 def family_of(model: Any) -> Family:
     """The family of a loaded model."""
     return MODEL_FAMILIES[model.config.model_type]
+
+
+_REMEMBERED = {
+    "DynamicSlidingWindowLayer": "attention in sliding windows",
+    "LinearAttentionLayer": "recurrent layers",
+}
+"""What a cache's layers are of, beside keys and values that all later tokens look at."""
+
+
+def why_unshared(config: Any) -> str | None:
+    """What of a model keeps its responses from sharing one computed prompt; None where nothing does.
+
+    Args:
+        config: Hugging Face config of the model, whose own cache tells what its layers remember.
+
+    """
+    from transformers import DynamicCache
+
+    kinds = {type(layer).__name__ for layer in DynamicCache(config=config).layers} - {"DynamicLayer"}
+    return " and ".join(sorted(_REMEMBERED.get(kind, kind) for kind in kinds)) or None

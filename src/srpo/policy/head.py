@@ -1,8 +1,9 @@
 """Log-probs of given tokens from hidden states: the LM head, with at most `MAX_LOGITS` logits at a time.
 
-The head of a small model with a real vocabulary is most of its cost. Where more logits are asked for than are held at
-once, they are computed in slices, once in the forward and once in the backward pass; what a slice adds to the gradient
-of the head's weight goes into one tensor, so that slices may be small without costing a gradient each.
+The head of a small model with a real vocabulary is most of its cost. Logits are computed in slices, and one number of
+each is kept for the backward pass; where more are asked for than may be held at once, they are computed again in it.
+What a slice adds to the gradient of the head's weight goes into one tensor, so that slices may be small without costing
+a gradient each.
 
     logprobs_N, entropy_N = token_logprobs(policy, hidden_N_D, targets_N, temperature=1.0, entropy=False)
 """
@@ -19,7 +20,9 @@ from srpo.policy.policy import Policy
 MAX_LOGITS = 2**26
 """Logits held at once where none are computed twice."""
 SLICE_LOGITS = 2**24
-"""Logits of a slice where they are."""
+"""Logits of a slice."""
+_BANNED = -1e30
+"""Logit of a banned token: its share is nothing."""
 
 
 def token_logprobs(
@@ -43,8 +46,6 @@ def token_logprobs(
         spread = logits.detach().softmax(-1) if entropy else logits.new_zeros(len(targets), 0)
         return -F.cross_entropy(logits, targets, reduction="none"), torch.special.entr(spread).sum(-1)
 
-    if len(targets_N) * policy.vocab_size <= MAX_LOGITS:
-        return direct(hidden_N_D, targets_N)
     head = policy.model.lm_head
     if type(head) is nn.Linear and head.bias is None:
         dtype = policy.autocast_dtype or head.weight.dtype
@@ -52,6 +53,8 @@ def token_logprobs(
         logprobs_N, entropy_N = _SlicedHead.apply(hidden_N_D, head.weight, targets_N, slices)
         return logprobs_N, entropy_N
     # A head with adapters or a bias computes its gradients by itself.
+    if len(targets_N) * policy.vocab_size <= MAX_LOGITS:
+        return direct(hidden_N_D, targets_N)
     step = max(1, MAX_LOGITS // policy.vocab_size)
     parts = [
         checkpoint(direct, hidden_N_D[i : i + step], targets_N[i : i + step], use_reentrant=False)
@@ -68,7 +71,7 @@ class _Slices:
         self, temperature: float, banned_V: Tensor, dtype: torch.dtype, entropy: bool, num_tokens: int
     ) -> None:
         self.temperature, self.banned_V, self.dtype = temperature, banned_V, dtype
-        self.entropy, self.num_tokens = entropy, num_tokens
+        self.entropy, self.num_tokens, self.bans = entropy, num_tokens, bool(banned_V.any())
 
     def of(self, num_rows: int) -> list[slice]:
         return [slice(begin, begin + self.num_tokens) for begin in range(0, num_rows, self.num_tokens)]
@@ -76,48 +79,68 @@ class _Slices:
     def logprobs(self, hidden: Tensor, weight: Tensor) -> Tensor:
         """All log-probs of a slice, float32, shape (n, V)."""
         logits = F.linear(hidden, weight).float()
-        return logits.div_(self.temperature).masked_fill_(self.banned_V, -torch.inf).log_softmax(-1)
+        if self.temperature != 1:
+            logits.div_(self.temperature)
+        if self.bans:
+            logits.masked_fill_(self.banned_V, _BANNED)
+        return logits.sub_(logits.logsumexp(-1, keepdim=True))
+
+    @staticmethod
+    def minus_target(shares: Tensor, targets: Tensor) -> Tensor:
+        """Shares of all tokens less 1 at the target, in place."""
+        return shares.scatter_add_(-1, targets[:, None], -torch.ones_like(shares[:, :1]))
 
 
 class _SlicedHead(torch.autograd.Function):
-    """Log-probs of targets and entropies, with the logits computed again in the backward pass."""
+    """Log-probs of targets and entropies; shares of tokens are kept for the backward pass, or computed in it again."""
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, slices: _Slices) -> tuple[Tensor, Tensor]:
-        ctx.save_for_backward(hidden, weight, targets)
-        ctx.slices = slices
         low, own = hidden.to(slices.dtype), weight.to(slices.dtype)
         logprobs = hidden.new_zeros(len(targets), dtype=torch.float32)
         entropies = torch.zeros_like(logprobs)
+        keeps = any(ctx.needs_input_grad) and len(targets) * len(weight) <= MAX_LOGITS
+        kept = low.new_empty((len(targets), len(weight))) if keeps else None
         with torch.autocast(hidden.device.type, enabled=False):
             for part in slices.of(len(targets)):
                 found = slices.logprobs(low[part], own)
                 logprobs[part] = found.gather(-1, targets[part, None])[:, 0]
+                if not slices.entropy and kept is None:
+                    continue
+                shares = found.exp()
                 if slices.entropy:
-                    # The sum of p log p, where a banned token's log-prob is minus infinity and its share nothing.
-                    entropies[part] = -(found.exp() * found.masked_fill_(slices.banned_V, 0.0)).sum(-1)
+                    # A banned token's log-prob is finite, so that nothing times it is nothing.
+                    entropies[part] = -torch.linalg.vecdot(shares, found)
+                if kept is not None:
+                    kept[part] = slices.minus_target(shares, targets[part])
+        ctx.save_for_backward(hidden, weight, targets, kept)
+        ctx.slices = slices
         ctx.mark_non_differentiable(entropies)
         return logprobs, entropies
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, _: Any) -> tuple[Tensor | None, Tensor | None, None, None]:
-        hidden, weight, targets = ctx.saved_tensors
+        hidden, weight, targets, kept = ctx.saved_tensors
         slices: _Slices = ctx.slices
         low, own = hidden.to(slices.dtype), weight.to(slices.dtype)
         for_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         for_weight = torch.zeros_like(weight) if ctx.needs_input_grad[1] else None
+        # d log p(target) / d logits = onehot - p, over the temperature; each row's factor goes to the small side.
+        factor = -(gradient / slices.temperature)[:, None]
         with torch.autocast(hidden.device.type, enabled=False):
-            for part in slices.of(len(targets)):
-                # d log p(target) / d logits = onehot - p, over the temperature.
-                spread = slices.logprobs(low[part], own).exp_().neg_()
-                spread.scatter_add_(-1, targets[part, None], torch.ones_like(spread[:, :1]))
-                spread = spread.mul_((gradient[part] / slices.temperature)[:, None]).to(slices.dtype)
+            for part in slices.of(len(targets)) if kept is None else [slice(None)]:
+                if kept is None:
+                    shares = slices.logprobs(low[part], own).exp_()
+                    spread = slices.minus_target(shares, targets[part]).to(slices.dtype)
+                else:
+                    spread = kept
                 if for_hidden is not None:
-                    for_hidden[part] = spread @ own
+                    for_hidden[part] = (spread @ own) * factor[part]
                 if for_weight is None:
                     continue
+                scaled = (hidden[part] * factor[part]).to(slices.dtype)
                 if for_weight.dtype == own.dtype:
-                    for_weight.addmm_(spread.mT, low[part])
+                    for_weight.addmm_(spread.mT, scaled)
                 else:  # Slices are added up in the type of the weights, as everywhere under autocast.
-                    for_weight += spread.mT @ low[part]
+                    for_weight += spread.mT @ scaled
         return for_hidden, for_weight, None, None

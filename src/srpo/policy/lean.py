@@ -6,7 +6,7 @@ What a layer has beyond plain weights (adapters, four-bit weights) is called as 
 takes its own forward pass.
 
     step = lean_step(policy)          # None for other families
-    hidden_R_D = step(embeds_R_D, position_R, layers, mask)
+    hidden_R_D = step(embeds_R_D, position_R, layers, looks)
 """
 
 from collections.abc import Callable, Sequence
@@ -29,8 +29,11 @@ Product = Callable[[Tensor], Tensor]
 class CacheLayer(Protocol):
     """What a step asks of a layer's keys and values."""
 
-    def update(self, key_states: Tensor, value_states: Tensor) -> tuple[Tensor, Tensor]:
-        """Append one token's keys and values, shape (R, key-value heads, 1, head size), and return all."""
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, looks: Any, scale: float) -> Tensor:
+        """Append one token of every row, and return what its heads take from all that the row may look at.
+
+        Shapes are (R, heads, head size), that of the result is (R, query heads * head size).
+        """
 
 
 class LeanStep:
@@ -44,20 +47,20 @@ class LeanStep:
         self._norm = _norm(model.norm)
         self._rotary = model.rotary_emb
 
-    def __call__(self, embeds_R_D: Tensor, position_R: Tensor, cache: Sequence[CacheLayer], mask: Any) -> Tensor:
+    def __call__(self, embeds_R_D: Tensor, position_R: Tensor, cache: Sequence[CacheLayer], looks: Any) -> Tensor:
         """Final hidden states, shape (R, D).
 
         Args:
             embeds_R_D: embeddings of the tokens.
             position_R: their positions; those of text are the same in time, height and width.
             cache: keys and values of each layer, to which the step adds one column.
-            mask: true where a row may look, shape (R, 1, 1, columns); None where all may look everywhere.
+            looks: where rows may look, as the cache's layers take it: a mask, seats, or None for everywhere.
 
         """
         cos, sin = self._rotary(embeds_R_D[:, None], position_R[None, :, None].expand(3, -1, -1))
         hidden = embeds_R_D
         for layer, states in zip(self._layers, cache, strict=True):
-            hidden = layer(hidden, cos, sin, states, mask)
+            hidden = layer(hidden, cos, sin, states, looks)
         return self._norm(hidden)
 
 
@@ -79,12 +82,12 @@ class _Layer:
         self._activate = mlp.act_fn
         self._down = _product([mlp.down_proj], join, dtype)
 
-    def __call__(self, hidden: Tensor, cos: Tensor, sin: Tensor, states: CacheLayer, mask: Any) -> Tensor:
-        hidden = hidden + self._out(self._attend(self._before(hidden), cos, sin, states, mask))
+    def __call__(self, hidden: Tensor, cos: Tensor, sin: Tensor, states: CacheLayer, looks: Any) -> Tensor:
+        hidden = hidden + self._out(self._attend(self._before(hidden), cos, sin, states, looks))
         gate, up = self._gate_up(self._between(hidden)).chunk(2, dim=-1)
         return hidden + self._down(self._activate(gate) * up)
 
-    def _attend(self, hidden: Tensor, cos: Tensor, sin: Tensor, states: CacheLayer, mask: Any) -> Tensor:
+    def _attend(self, hidden: Tensor, cos: Tensor, sin: Tensor, states: CacheLayer, looks: Any) -> Tensor:
         """What each head takes from the tokens so far, shape (R, heads * head size)."""
         rows, num_keys = len(hidden), self._num_key_heads
         heads = self._query_key_value(hidden).view(rows, -1, self._head)
@@ -95,10 +98,7 @@ class _Layer:
         else:
             rotated = _rotate(heads[:, : num_queries + num_keys], cos, sin)
         query, key = rotated.split([num_queries, num_keys], dim=1)
-        keys, values = states.update(key[:, :, None], value[:, :, None])
-        # The queries that share a key are tokens of one head that may all look everywhere.
-        grouped = query.to(values.dtype).view(rows, num_keys, num_queries // num_keys, self._head)
-        return F.scaled_dot_product_attention(grouped, keys, values, attn_mask=mask, scale=self._scale).flatten(1)
+        return states.attend(query, key, value, looks, self._scale)
 
 
 def lean_step(policy: Policy) -> LeanStep | None:

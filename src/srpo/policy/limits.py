@@ -6,7 +6,7 @@ for part in parts_that_fit([prompt_bytes(policy, one) for one in prompts], most)
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -41,7 +41,7 @@ def free_bytes(device: torch.device) -> int:
 
 def num_rows(policy: "Policy", capacity: int, room: float) -> int:
     """Rows of a cache for `capacity` tokens each that fit into `room` bytes, with what choosing their tokens takes."""
-    row = capacity * cache_bytes_per_token(policy) + _SCRATCH_PER_LOGIT * policy.vocab_size
+    row = capacity * cache_bytes_per_token(policy) + state_bytes(policy) + _SCRATCH_PER_LOGIT * policy.vocab_size
     return max(1, int(room) // row)
 
 
@@ -49,8 +49,26 @@ def cache_bytes_per_token(policy: "Policy") -> int:
     """Bytes of keys and values that the language model keeps of a token."""
     config = policy.model.config.get_text_config()
     head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    values: int = 2 * config.num_hidden_layers * config.num_key_value_heads * head
+    num_layers = config.num_hidden_layers - _num_recurrent(config)
+    values: int = 2 * num_layers * config.num_key_value_heads * head
     return values * policy.compute_dtype.itemsize
+
+
+def state_bytes(policy: "Policy") -> int:
+    """Bytes that the recurrent layers keep of a row, however long it is: one state in float32, and a few tokens."""
+    config = policy.model.config.get_text_config()
+    if not _num_recurrent(config):
+        return 0
+    key_width = config.linear_num_key_heads * config.linear_key_head_dim
+    value_width = config.linear_num_value_heads * config.linear_value_head_dim
+    tokens = (2 * key_width + value_width) * config.linear_conv_kernel_dim * policy.compute_dtype.itemsize
+    state = value_width * config.linear_key_head_dim * _FLOAT_BYTES
+    return int(_num_recurrent(config) * (tokens + state))
+
+
+def _num_recurrent(config: Any) -> int:
+    """Layers without keys and values."""
+    return (getattr(config, "layer_types", None) or []).count("linear_attention")
 
 
 def prompt_bytes(policy: "Policy", prompt: "EncodedPrompt") -> int:

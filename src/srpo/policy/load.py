@@ -64,10 +64,10 @@ def load_policy(
     quiet_transformers()
     device = pick_device(device)
     dtype = pick_dtype(dtype, device)
-    adapters, root = [], _resolve(checkpoint)
+    adapters, root = [], resolve_checkpoint(checkpoint)
     while (base := adapter_base(root)) is not None:
         adapters.append(root)
-        root = _resolve(base)
+        root = resolve_checkpoint(base)
     _check_quantized(quantize, is_adapter=bool(adapters), trains_all=trainable and lora is None)
     kernel = pick_attention(attention, device, autocast or dtype)
     model, processor = _load_parts(root, str(checkpoint), device=device, dtype=dtype, kernel=kernel, quantize=quantize)
@@ -76,6 +76,25 @@ def load_policy(
         merge_adapters(model)
     choose_trained(model, trainable=trainable, freeze_vision=freeze_vision, lora=lora)
     return Policy(model, processor, name=str(checkpoint), autocast=autocast, saved_dtype=_saved_dtype(root))
+
+
+def load_outline(checkpoint: str | Path) -> Policy:
+    """A policy whose model has no weights: for whoever writes its prompts and targets, and leaves the rest to others.
+
+    Raises:
+        ValueError: nothing there, or an unsupported model family.
+    """
+    import torch
+    import transformers
+
+    quiet_transformers()
+    root = resolve_checkpoint(checkpoint)
+    config = read_config(root)
+    family = _supported_family(config, str(checkpoint))
+    check_sizes(config, str(checkpoint))
+    with torch.device("meta"):
+        model = getattr(transformers, family.model_class)(transformers.AutoConfig.from_pretrained(str(root)))
+    return Policy(model, read_processor(root, model.config), name=str(checkpoint))
 
 
 def choose_trained(model: Any, *, trainable: bool, freeze_vision: bool, lora: LoraConfig | None) -> None:
@@ -99,12 +118,8 @@ def _load_parts(
     import torch
     import transformers
 
-    config = _read_config(root)
-    model_type = config.get("model_type")
-    if model_type not in MODEL_FAMILIES:
-        supported = ", ".join(map(repr, MODEL_FAMILIES))
-        raise ValueError(f"{name!r} has model_type {model_type!r}; supported are {supported}")
-    family = MODEL_FAMILIES[model_type]
+    config = read_config(root)
+    family = _supported_family(config, name)
     check_sizes(config, name)
     try:
         model, info = getattr(transformers, family.model_class).from_pretrained(
@@ -128,6 +143,14 @@ def _load_parts(
     if not family.tiles:
         _check_patches(name, model.config.vision_config, processor.image_processor)
     return model, processor
+
+
+def _supported_family(config: Mapping[str, Any], name: str) -> Family:
+    model_type = config.get("model_type")
+    if model_type not in MODEL_FAMILIES:
+        supported = ", ".join(map(repr, MODEL_FAMILIES))
+        raise ValueError(f"{name!r} has model_type {model_type!r}; supported are {supported}")
+    return MODEL_FAMILIES[model_type]
 
 
 def read_processor(root: Path, config: Any) -> Processor:
@@ -273,8 +296,12 @@ def quiet_transformers() -> None:
     logging.disable_progress_bar()
 
 
-def _resolve(checkpoint: str | Path) -> Path:
-    """Return a local directory, fetching a hub name if need be."""
+def resolve_checkpoint(checkpoint: str | Path) -> Path:
+    """The local directory of a checkpoint; a hub name is fetched if need be.
+
+    Raises:
+        ValueError: there is none.
+    """
     directory = Path(checkpoint).expanduser()
     if directory.is_dir():
         return directory
@@ -314,7 +341,8 @@ def _download(name: str) -> Path:
         ) from error
 
 
-def _read_config(directory: Path) -> dict[str, Any]:
+def read_config(directory: Path) -> dict[str, Any]:
+    """The config.json of a checkpoint directory; ValueError when there is none."""
     path = directory / "config.json"
     if not path.is_file():
         raise ValueError(f"{str(directory)!r} has no config.json; pass a Hugging Face checkpoint directory")
@@ -327,6 +355,6 @@ def _read_config(directory: Path) -> dict[str, Any]:
 
 def _saved_dtype(directory: Path) -> Dtype | None:
     """Type of the weights of a checkpoint, as its config.json says."""
-    config = _read_config(directory)
+    config = read_config(directory)
     found = config.get("dtype", config.get("torch_dtype"))
     return next((name for name in get_args(Dtype) if name == found), None)

@@ -11,6 +11,9 @@ from srpo.policy.lora import adapter_base
 USUAL_PIXELS = 12_845_056
 """Largest picture of Qwen2-VL and Qwen2.5-VL, for models that do not say theirs."""
 
+USUAL_SQUARES = 12
+"""Most squares of InternVL beside the one of the whole picture, for models that do not say theirs."""
+
 
 class ModelFile(NamedTuple):
     """What a plan knows of a model."""
@@ -20,6 +23,8 @@ class ModelFile(NamedTuple):
     """Hugging Face config."""
     max_pixels: int
     """Largest picture that its image processor leaves as it is."""
+    squares: int = 0
+    """Most squares that it cuts a picture into; 0 in families that cut none."""
     directory: Path | None = None
     """Where its tokenizer could be; None where the config stands alone."""
 
@@ -49,12 +54,19 @@ def read_model_file(model: str | Path) -> ModelFile:
         config = CONFIG_MAPPING[family].from_dict(values)
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{str(file)!r} is no config of a {family} model: {error}") from error
-    largest = _largest_picture(file.parent / "preprocessor_config.json")
-    return ModelFile(path.stem, config, largest, path if path.is_dir() else None)
+    settings_file = file.parent / "preprocessor_config.json"
+    settings = _read_json(settings_file) if settings_file.is_file() else {}
+    squares = _most_squares(settings) if MODEL_FAMILIES[family].tiles else 0
+    return ModelFile(path.stem, config, _largest_picture(settings), squares, path if path.is_dir() else None)
 
 
-def _largest_picture(file: Path) -> int:
-    settings = _read_json(file) if file.is_file() else {}
+def _most_squares(settings: dict[str, Any]) -> int:
+    """A long narrow picture becomes as many as are allowed, however small it is, and one of the whole."""
+    most = int(settings.get("max_patches") or USUAL_SQUARES)
+    return most + 1 if most > 1 else 1
+
+
+def _largest_picture(settings: dict[str, Any]) -> int:
     size = settings.get("size")
     found = size.get("longest_edge") if isinstance(size, dict) else None
     return int(found or settings.get("max_pixels") or USUAL_PIXELS)

@@ -94,6 +94,8 @@ class MemoryPlan(Record):
     pictures: int
     """In a prompt."""
     max_pixels: int
+    squares: int
+    """Squares that a picture is cut into whatever its area; 0 in families that cut none."""
     max_tokens: int
     """Longest response."""
     device: str
@@ -173,6 +175,7 @@ def plan_memory(
         prompt_tokens=planner.prompt_tokens,
         pictures=shape.num_pictures,
         max_pixels=shape.max_pixels,
+        squares=shape.squares,
         max_tokens=config.max_tokens,
         device=target.name,
         num_bytes=target.num_bytes,
@@ -190,7 +193,7 @@ def _with_prompts(
     config = job.config
     largest = config.max_pixels or model.max_pixels
     if text_tokens is not None and pictures is not None:
-        return job, PromptShape(text_tokens, pictures, largest), "as named"
+        return job, PromptShape(text_tokens, pictures, largest, model.squares), "as named"
     asked = partial(job.asked, config) if job.asked is not None else None
     most = getattr(config, "max_prompt_tokens", None)
     found, origin = planned_prompts(model, asked, max_pixels=config.max_pixels, most=most)
@@ -201,6 +204,7 @@ def _with_prompts(
         found.text_tokens if text_tokens is None else text_tokens,
         found.num_pictures if pictures is None else pictures,
         largest,
+        model.squares if pictures is not None else found.squares or model.squares,
     )
     return job, shape, origin if text_tokens is None and pictures is None else f"in part as named, else {origin}"
 
@@ -243,7 +247,7 @@ class _Planner:
         spare = self.target.num_bytes - sum(self._measured(config).static) - learned
         micro = next((name for name in _MICRO if getattr(config, name, None) is not None), None)
         for name, most in ((micro, getattr(config, _MICRO[micro]) if micro else 0), ("max_pixels", USUAL_PIXELS)):
-            if name is None:
+            if name is None or (name == "max_pixels" and self.shape.squares):
                 continue
             value = getattr(config, name) or self.shape.max_pixels
             doubled = self._learning(config.model_copy(update={name: 2 * value})).total
@@ -334,9 +338,8 @@ def _smaller(config: Any, *, is_gpu: bool) -> Iterator[tuple[str, Any, tuple[str
 
 def render_plan(plan: MemoryPlan) -> str:
     """The plan as text."""
-    pictures = {0: "no picture", 1: f"a picture of {plan.max_pixels:,} pixels"}.get(
-        plan.pictures, f"{plan.pictures} pictures of {plan.max_pixels:,} pixels"
-    )
+    size = f"{plan.squares} squares" if plan.squares else f"{plan.max_pixels:,} pixels"
+    pictures = {0: "no picture", 1: f"a picture of {size}"}.get(plan.pictures, f"{plan.pictures} pictures of {size}")
     what = f"prompts of {plan.prompt_tokens:,} tokens with {pictures}, responses of {plan.max_tokens:,} tokens"
     lines = [
         f"memory of `srpo {plan.stage}` with {plan.model}: {what}",

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from srpo.core.response import first_attempt_end, leading_tokens
-from srpo.policy.families import family_of
+from srpo.policy.families import family_of, why_unshared
 from srpo.policy.processor import EncodedPrompt, Processor
 
 CONTROL_TOKENS = (
@@ -59,19 +59,18 @@ class Policy:
         """
         self.model = model
         self.family = family_of(model)
+        self.unshared = why_unshared(model.config)
+        """Why a prompt is computed again for each of its responses; None where one computation is enough."""
         self.processor = processor
         self.name = name
         self.autocast_dtype: torch.dtype | None = getattr(torch, autocast) if autocast else None
         self.saved_dtype: torch.dtype = getattr(torch, saved_dtype) if saved_dtype else model.dtype
-        vocabulary = self.tokenizer.get_vocab()
-        self.end_id: int = vocabulary.get("<|im_end|>", self.tokenizer.eos_token_id)
+        self.end_id: int = end_id(self.tokenizer)
         pad_id = self.tokenizer.pad_token_id
         self.pad_id: int = self.end_id if pad_id is None else pad_id
         self.image_token_id = processor.image_token_id
         rows = int(model.get_input_embeddings().weight.shape[0])
-        control = {vocabulary[token] for token in CONTROL_TOKENS if token in vocabulary} | {self.pad_id}
-        unused = set(range(rows)) - set(vocabulary.values())
-        self.banned_ids: tuple[int, ...] = tuple(sorted((control | unused) - {self.end_id}))
+        self.banned_ids: tuple[int, ...] = banned_ids(self.tokenizer, rows)
         banned_V = torch.zeros(rows, dtype=torch.bool)
         banned_V[list(self.banned_ids)] = True
         self.banned_V: Tensor = banned_V.to(self.device)
@@ -113,6 +112,7 @@ class Policy:
             *([f"computing in {str(self.autocast_dtype).removeprefix('torch.')}"] if self.autocast_dtype else []),
             *([f"pictures by {kernel}"] if (kernel := self.picture_kernel) != "sdpa" else []),
             *([f"{trained / 1e6:,.1f} million of them train"] if trained else []),
+            *([f"each response computes its own prompt: {self.unshared}"] if self.unshared else []),
         ]
         return ", ".join(parts)
 
@@ -152,6 +152,20 @@ class Policy:
     def token_index(self, token_ids: Sequence[int], char_offset: int) -> int:
         """Smallest number of leading tokens whose text has at least `char_offset` characters."""
         return leading_tokens(self.decode, token_ids, char_offset)
+
+
+def end_id(tokenizer: Any) -> int:
+    """The token that ends a completion."""
+    return int(tokenizer.get_vocab().get("<|im_end|>", tokenizer.eos_token_id))
+
+
+def banned_ids(tokenizer: Any, num_rows: int) -> tuple[int, ...]:
+    """Ids that no completion may contain: control tokens, padding, and rows of the embedding that no token has."""
+    vocabulary, end = tokenizer.get_vocab(), end_id(tokenizer)
+    control = {vocabulary[token] for token in CONTROL_TOKENS if token in vocabulary}
+    unused = set(range(num_rows)) - set(vocabulary.values())
+    padding = set() if tokenizer.pad_token_id is None else {tokenizer.pad_token_id}
+    return tuple(sorted((control | unused | padding) - {end}))
 
 
 def first_attempt_tokens(policy: "Policy", token_ids: Sequence[int], text: str) -> int | None:

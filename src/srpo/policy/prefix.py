@@ -24,6 +24,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
 from srpo.policy.head import token_logprobs
+from srpo.policy.packed import Packed, can_pack, layout_of, packs
 from srpo.policy.policy import Policy
 from srpo.policy.processor import EncodedPrompt
 from srpo.policy.vision import picture_inputs
@@ -134,7 +135,7 @@ def completion_logprobs(
     """
     rows = flatten(policy, prompts, completions, temperature)
     with policy.autocast():
-        if len(rows.tokens) == len(prompts):
+        if policy.unshared or len(rows.tokens) == len(prompts):
             hidden_N_D = _joint_hidden(policy, prompts, rows)
         else:
             hidden_N_D = continued_hidden(policy, compute_prefix(policy, batch_prompts(policy, prompts)), rows)
@@ -275,7 +276,7 @@ def flatten(policy: Policy, prompts: Sequence[EncodedPrompt], completions: Compl
 
 
 def _joint_hidden(policy: Policy, prompts: Sequence[EncodedPrompt], rows: Rows) -> Tensor:
-    """Hidden states that predict each token when no prompt is shared: one pass over prompt and completion."""
+    """Hidden states that predict each token where no prompt is shared: one pass over prompt and completion."""
     joined = [
         replace(prompts[p], input_ids=torch.cat([prompts[p].input_ids, torch.tensor(tokens[:-1], dtype=torch.int64)]))
         for p, tokens in zip(rows.prompt, rows.tokens, strict=True)
@@ -295,6 +296,8 @@ def _joint_hidden(policy: Policy, prompts: Sequence[EncodedPrompt], rows: Rows) 
 
 def continued_hidden(policy: Policy, prefix: Prefix, rows: Rows) -> Tensor:
     """Hidden states that predict each token, from prompts that are computed already."""
+    if can_pack(policy):
+        return _packed_hidden(policy, prefix, rows)
     prompt_B = torch.tensor(rows.prompt, device=policy.device)
     lengths = rows.mask_B_T.sum(1)
     tokens_B_T, mask_B_T = rows.tokens_B_T.to(policy.device), rows.mask_B_T.to(policy.device)
@@ -313,6 +316,28 @@ def continued_hidden(policy: Policy, prefix: Prefix, rows: Rows) -> Tensor:
         places.extend(torch.arange(offsets[row], offsets[row + 1]) for row in chunk.tolist())
     order = torch.cat(places).argsort().to(policy.device)
     return torch.cat(pieces).index_select(0, order)
+
+
+def _packed_hidden(policy: Policy, prefix: Prefix, rows: Rows) -> Tensor:
+    """The same without padding, where the device has the kernels for it."""
+    batch, run = prefix.batch, Packed(policy)
+    # The last token of a completion predicts nothing, and the first is predicted by the prompt.
+    sizes_B, prompt_sizes = [len(tokens) - 1 for tokens in rows.tokens], batch.lengths_P.tolist()
+    next_P = batch.next_position_P.tolist()
+    pieces: list[Tensor] = []
+    for part in packs(sizes_B):
+        prompt_B, given_B = rows.prompt[part], [tokens[:-1] for tokens in rows.tokens[part]]
+        places = [torch.arange(next_P[p], next_P[p] + len(one)) for p, one in zip(prompt_B, given_B, strict=True)]
+        first, last = prompt_B[0], prompt_B[-1] + 1
+        keys, values = ([one[first:last] for one in states] for states in (prefix.keys, prefix.values))
+        layout = layout_of([p - first for p in prompt_B], sizes_B[part], prompt_sizes[first:last])
+        tokens_N = torch.tensor([one for given in given_B for one in given], dtype=torch.int64)
+        hidden_N_D = (
+            run(tokens_N, torch.cat(places), layout, keys, values) if len(tokens_N) else prefix.last_hidden_P_D[:0]
+        )
+        for p, one in zip(prompt_B, hidden_N_D.split(sizes_B[part]), strict=True):
+            pieces += [prefix.last_hidden_P_D[p : p + 1], one]
+    return torch.cat(pieces)
 
 
 def _length_buckets(lengths_B: Tensor) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""Chat text and pictures in, model input out: a thin processor for the Qwen-VL families (`policy.tiles`: InternVL).
+"""Chat text and pictures in, model input out: a thin processor for Qwen's families (`policy.tiles`: InternVL).
 
 It needs neither torchvision nor `AutoProcessor` (which, without torchvision, returns a bare tokenizer and no error). It
 uses the checkpoint's own tokenizer, chat template and image settings, never truncates, and checks that the number of

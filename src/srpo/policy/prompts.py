@@ -55,6 +55,11 @@ def save_model(policy: "Policy", prompt: Prompt, directory: Path) -> None:
     from srpo.policy.load import save_policy
 
     save_policy(policy, directory)
+    save_prompt(prompt, directory)
+
+
+def save_prompt(prompt: Prompt, directory: Path) -> None:
+    """Write the prompt that the model in a directory was trained with."""
     (directory / PROMPT_FILE).write_text(json.dumps(prompt._asdict(), ensure_ascii=False, indent=1) + "\n", "utf-8")
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from srpo.policy.families import family_of
+from srpo.policy.packed import FORGETS
 from srpo.policy.policy import Policy
 from srpo.policy.prefix import (
     Completions,
@@ -42,6 +43,7 @@ def recompute_layers(model: Any) -> None:
         blocks += list(model.model.get_submodule(family.vision_blocks))
     for block in blocks:
         block.forward = _forgetful(block.forward)
+        setattr(block, FORGETS, True)
 
 
 def _forgetful(forward: Callable[..., Any]) -> Callable[..., Any]:
@@ -72,7 +74,7 @@ def logprobs_in_pieces(
     rows = flatten(policy, prompts, completions, temperature)
     num_rows = len(rows.tokens)
     size = micro_responses or num_rows
-    if size >= num_rows or num_rows == len(prompts):
+    if policy.unshared or size >= num_rows or num_rows == len(prompts):
         # Where no prompt is shared, a piece is computed together with its prompts.
         for begin in range(0, num_rows, size):
             part = slice(begin, begin + size)

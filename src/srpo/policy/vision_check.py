@@ -48,21 +48,29 @@ def image_effect(policy: Policy, prompts: Sequence[EncodedPrompt], completions: 
         ValueError: no prompt has a picture.
 
     """
-    chosen = [i for i, prompt in enumerate(prompts) if prompt.pixel_values is not None]
-    if not chosen:
+    own = [prompt for prompt in prompts if prompt.pixel_values is not None]
+    if not own:
         raise ValueError(f"none of the {len(prompts)} prompts has a picture, so their effect cannot be measured")
-    own = [prompts[i] for i in chosen]
-    texts = [completions[i] for i in chosen]
-    swapped = [_with_other_picture(policy, i, own) for i in range(len(own))]
+    texts = [text for prompt, text in zip(prompts, completions, strict=True) if prompt.pixel_values is not None]
+    change = torch.cat(image_changes(policy, own, texts))
+    return ImageEffect(max_abs=float(change.max()), mean_abs=float(change.mean()), num_prompts=len(own))
+
+
+def image_changes(policy: Policy, prompts: Sequence[EncodedPrompt], completions: Completions) -> list[Tensor]:
+    """Absolute changes (T,) of each completion's token log-probs, in nats, under another picture; see `image_effect`.
+
+    All prompts have pictures.
+    """
+    swapped = [_with_other_picture(policy, place, prompts) for place in range(len(prompts))]
     changes: list[Tensor] = []
     room = (1 - CACHE_SHARE) * free_bytes(policy.device)
     with torch.no_grad():
-        for part in parts_that_fit([prompt_bytes(policy, prompt) for prompt in own], room):
-            before = completion_logprobs(policy, own[part], texts[part])
-            after = completion_logprobs(policy, swapped[part], texts[part])
-            changes.append((before.logprobs_B_T - after.logprobs_B_T)[before.mask_B_T].abs())
-    change = torch.cat(changes)
-    return ImageEffect(max_abs=float(change.max()), mean_abs=float(change.mean()), num_prompts=len(own))
+        for part in parts_that_fit([prompt_bytes(policy, prompt) for prompt in prompts], room):
+            before = completion_logprobs(policy, prompts[part], completions[part])
+            after = completion_logprobs(policy, swapped[part], completions[part])
+            moved_B_T = (before.logprobs_B_T - after.logprobs_B_T).abs()
+            changes += [row[mask] for row, mask in zip(moved_B_T, before.mask_B_T, strict=True)]
+    return changes
 
 
 def _with_other_picture(policy: Policy, index: int, prompts: Sequence[EncodedPrompt]) -> EncodedPrompt:

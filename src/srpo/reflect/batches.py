@@ -1,7 +1,8 @@
 """One batch of problems, from first attempts to verified traces. Nothing here writes: the run commits, in order."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from srpo.core.records import Attempt, FormatError, Grade, Origin, Problem, Record, Rejected, Trace, Where
@@ -10,11 +11,12 @@ from srpo.grading import Grader
 from srpo.models import asking
 from srpo.models.pool import turn_of
 from srpo.models.protocol import Completion
+from srpo.models.relay.work import Opener
 from srpo.models.structured import ATTEMPT_BLOCKS, blocks_in_tags
 from srpo.reflect.captions import Captions
 from srpo.reflect.config import ReflectConfig
 from srpo.reflect.judge import ReflectionJudge
-from srpo.reflect.models import ReflectModels
+from srpo.reflect.models import Overrides, ReflectModels, open_models
 from srpo.reflect.teacher import Question, Teacher
 from srpo.runs.batched import Passed
 
@@ -51,6 +53,22 @@ class ReflectedBatch(NamedTuple):
     def passed(self) -> Passed:
         """Of the attempts."""
         return Passed(self.counts["attempts"], len(self.traces), Counter(one.reason for one in self.rejected))
+
+
+class ReflectWork(NamedTuple):
+    """The stage's work on batches, wherever it is done (`models.relay`)."""
+
+    config: ReflectConfig
+    origin: Origin
+    """Of the first attempts."""
+    given: Overrides
+
+    @contextmanager
+    def open(self, models: Opener) -> Iterator[Callable[[Sequence[Problem]], ReflectedBatch]]:
+        """With the models that the config names; raises ValueError where one cannot be had."""
+        opened = open_models(self.config, models, self.given)
+        with Grader(symbolic=self.config.symbolic, rounded=self.config.rounded) as grader:
+            yield Reflector(self.config, opened, origin=self.origin, grader=grader).work
 
 
 class Reflector:

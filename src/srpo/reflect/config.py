@@ -13,7 +13,7 @@ from srpo.core.prompts import Form, PromptName
 from srpo.core.records import Record, Sampling
 from srpo.core.selection import Balance
 from srpo.data.config import SourceConfig
-from srpo.models.config import BudgetConfig, Model, ServerConfig, check_local
+from srpo.models.config import BudgetConfig, Engine, Model, RayConfig, ServerConfig, check_local
 from srpo.policy.precision import Attention, AutoDtype
 
 
@@ -123,6 +123,11 @@ class ReflectConfig(Record):
     held in each by itself, as far as it can be, so that the cold start does not unlearn what the policy is good at."""
     budget: BudgetConfig = BudgetConfig()
     """How much money the run may spend."""
+    engine: Engine = "local"
+    """Where pictures are read, requests built and answers graded: `local` in this process, `ray` by workers on a Ray
+    cluster, for models behind servers; what comes out is the same."""
+    ray: RayConfig = RayConfig()
+    """Which cluster."""
     max_pixels: Annotated[int, Field(ge=1)] | None = None
     """Scale larger pictures down to this area before a local model's own processor sees them."""
     symbolic: bool = True

@@ -14,20 +14,20 @@ killed goes on after its last batch and ends the same, and what servers had answ
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from srpo.core.records import DRAWN, Problem, Record, Trace
 from srpo.core.selection import select
-from srpo.grading import Grader
 from srpo.models.config import LOCAL, ServerConfig
 from srpo.models.meter import Spend
-from srpo.models.pool import ModelPool
+from srpo.models.pool import ModelPool, open_pool
 from srpo.models.protocol import Generator, InspectingGenerator
+from srpo.models.relay.engine import open_work
 from srpo.models.spending import PoolSpending
-from srpo.reflect.batches import ReflectedBatch, Reflector
+from srpo.reflect.batches import ReflectedBatch, ReflectWork
 from srpo.reflect.config import ReflectConfig
-from srpo.reflect.models import Overrides, open_models
+from srpo.reflect.models import Overrides
 from srpo.reflect.prepare import PreparedProblems, prepare, read_batches, sample_problems
 from srpo.runs.batched import Batch, BatchedRun, BatchRecord
 from srpo.runs.directory import RunDir
@@ -90,23 +90,23 @@ def run(
     found = prepare(config, run_dir.path, again=run_dir.latest_checkpoint() is None)
     if teacher is None:
         _check_teacher(config, run_dir.path)
-    given = Overrides(policy=policy, teacher=teacher, judge=judge)
-    with (
-        open_models(config, run_dir.path, given) as models,
-        Grader(symbolic=config.symbolic, rounded=config.rounded) as grader,
-    ):
-        model = config.model.model if isinstance(config.model, ServerConfig) else config.model
-        origin = make_origin(run_dir, "reflect", model, config.prompt, config.sampling)
-        reflector = Reflector(config, models, origin=origin, grader=grader)
-        _work(config, run_dir, found, reflector, models.pool)
-        spend = models.pool.spend()
+    model = config.model.model if isinstance(config.model, ServerConfig) else config.model
+    origin = make_origin(run_dir, "reflect", model, config.prompt, config.sampling)
+    reflection = ReflectWork(config, origin, Overrides(policy=policy, teacher=teacher, judge=judge))
+    with open_pool(config, run_dir.path) as pool, open_work(reflection, pool, config.engine, config.ray) as work:
+        _work(config, run_dir, found, work, pool)
+        spend = pool.spend()
     result = _result(config, run_dir, found, spend)
     run_dir.finish(result.model_dump(mode="json"))
     return result
 
 
 def _work(
-    config: ReflectConfig, run_dir: RunDir, found: PreparedProblems, reflector: Reflector, pool: ModelPool
+    config: ReflectConfig,
+    run_dir: RunDir,
+    found: PreparedProblems,
+    work: Callable[[Sequence[Problem]], ReflectedBatch],
+    pool: ModelPool,
 ) -> None:
     """Work through the batches that are not done yet, then select."""
     folder, total, size = run_dir.path, found.num_problems, config.batch_size
@@ -115,7 +115,7 @@ def _work(
     with BatchedRun(run_dir, total, size, ledgers=ledgers, spending=spending) as batched:
         left = read_batches(folder, size, start=batched.state.get("offset", 0), number=batched.num_batches)
         recorder = _Recorder(batched)
-        batched.work(left, reflector.work, recorder.record, sample=lambda count: sample_problems(folder, total, count))
+        batched.work(left, work, recorder.record, sample=lambda count: sample_problems(folder, total, count))
         _select(config, run_dir, batched.ledgers)
 
 

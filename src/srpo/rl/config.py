@@ -11,6 +11,7 @@ from srpo.core.records import Record, Style
 from srpo.core.rewards import Preset, weights_of
 from srpo.data.config import SourceConfig
 from srpo.policy.config import LoraConfig, OptimConfig, PromptChoice, TrainedDtype
+from srpo.policy.engine import EngineConfig
 from srpo.policy.precision import Attention
 from srpo.rl.alarms import AlarmConfig
 from srpo.rl.vllm.config import SamplerConfig
@@ -98,8 +99,10 @@ class RlConfig(Record):
     tokens by the first answer, and reflection and second attempt by what they changed."""
     sampler: SamplerConfig = SamplerConfig()
     """Where responses come from."""
+    engine: EngineConfig | None = None
+    """Who trains: null is this process; `verl` is a cluster (docs/clusters.md). The engine brings its own sampler."""
     loss: LossConfig = Field(default=LossConfig(), validate_default=True)
-    """Policy-gradient loss. With `sampler.kind: vllm` its importance_cap is 2 where nothing else is said."""
+    """Policy-gradient loss. With `sampler.kind: vllm`, or an engine, its importance_cap is 2 unless one is given."""
     optim: OptimConfig = OptimConfig.model_validate(_OPTIM)
     """Optimizer and schedule."""
     num_prompts: int = Field(default=16, ge=1)
@@ -153,6 +156,9 @@ class RlConfig(Record):
     """Relative tolerance for decimals that answer an exact gold: 0.01 lets 8.66 answer 5√3."""
     check_images: bool = True
     """Before the first step, check that exchanging the pictures changes the log-probabilities, and stop if not."""
+    probe_every: int | None = Field(default=None, ge=1)
+    """Steps between measurements of what other pictures do to the step's own responses: how far the log-probabilities
+    of first attempt, reflection and second attempt move. Two passes over one response of each group; None: none."""
     mismatch_tolerance: float = Field(default=1e-3, gt=0)
     """Largest difference of sampler and trainer log-probabilities (nats, over all tokens) up to which the sampler's
     count as the old policy's; above it they are computed again, at the cost of one more forward pass."""
@@ -220,8 +226,9 @@ class RlConfig(Record):
     @classmethod
     def _weighs(cls, value: LossConfig, others: ValidationInfo) -> LossConfig:
         # Two programs never agree, so what one draws is another policy's to the other.
-        sampler = others.data.get("sampler")
-        if sampler is None or sampler.kind == "local" or "importance_cap" in value.model_fields_set:
+        sampler, engine = others.data.get("sampler"), others.data.get("engine")
+        apart = engine is not None or (sampler is not None and sampler.kind != "local")
+        if not apart or "importance_cap" in value.model_fields_set:
             return value
         return value.model_copy(update={"importance_cap": _IMPORTANCE_CAP})
 
@@ -240,11 +247,11 @@ class RlConfig(Record):
 
     @model_validator(mode="after")
     def _after_a_first_attempt(self) -> Self:
-        levers = self.roll_ins or self.recombine or self.mask_first or self.loss.kl_on == "first"
+        levers = self.roll_ins or self.recombine or self.mask_first or self.probe_every or self.loss.kl_on == "first"
         if self.style == "single" and levers:
             raise ValueError(
-                "roll_ins, recombine, mask_first and loss.kl_on: first are about what follows a first attempt, which "
-                "style 'single' lacks; leave them out"
+                "roll_ins, recombine, mask_first, probe_every and loss.kl_on: first are about what follows a first "
+                "attempt, which style 'single' lacks; leave them out"
             )
         if self.roll_in_buffer and not self.roll_ins:
             raise ValueError(

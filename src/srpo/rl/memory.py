@@ -1,13 +1,16 @@
 """`srpo rl` as far as its memory goes: its sampler, and one pass of loss and backward over the longest responses."""
 
+from collections.abc import Sequence
+
 from srpo.core.prompts import problem_text
-from srpo.core.records import FormatError, Grade, GradedText, Origin, Problem, Sampling, TokenCounts, Trace
+from srpo.core.records import FormatError, Grade, GradedText, Origin, Problem, Sampling, Style, TokenCounts, Trace
 from srpo.data.sources import load_problems
 from srpo.policy.data_prompts import RunPrompts
 from srpo.policy.fake import TEXT_TOKEN
 from srpo.policy.measure import Learn
 from srpo.policy.plan import Job
 from srpo.policy.policy import Policy
+from srpo.policy.processor import EncodedPrompt
 from srpo.policy.prompts import read_prompt
 from srpo.rl.config import RlConfig
 from srpo.rl.rollout import Trajectory, TrajectoryGroup
@@ -45,22 +48,33 @@ def _learn(config: RlConfig) -> Learn:
 
 
 def _group(policy: Policy, number: int, num_rows: int, config: RlConfig) -> TrajectoryGroup:
-    size = config.max_tokens
-    problem = Problem(id=str(number), question="", answer="")
+    tokens = (*[TEXT_TOKEN] * (config.max_tokens - 1), policy.end_id)
+    return learned_group(policy.encode(""), [tokens] * num_rows, [1.0] * num_rows, str(number), config.style)
+
+
+def learned_group(
+    prompt: EncodedPrompt,
+    tokens_G: Sequence[Sequence[int]],
+    advantages_G: Sequence[float],
+    name: str = "",
+    style: Style = "reflective",
+) -> TrajectoryGroup:
+    """A group of which nothing counts but its tokens and what each of them is worth."""
+    problem = Problem(id=name, question="", answer="")
     grade = Grade(verdict="incorrect", extracted=None, reason="")
-    prompt = policy.encode("")
-    trace = Trace.of(
-        GradedText(FormatError(where=0, what=""), grade, grade),
-        origin=Origin(stage="rl", model=""),
-        problem=problem,
-        text="",
-        style=config.style,
-        tokens=TokenCounts(prompt=prompt.num_tokens, total=size, first=size // 2),
-    )
-    one = Trajectory(
-        token_ids=(*[TEXT_TOKEN] * (size - 1), policy.end_id),
-        logprobs=(0.0,) * size,
-        advantages=(1.0,) * size,
-        trace=trace,
-    )
-    return TrajectoryGroup(problem=problem, prompt=prompt, trajectories_G=(one,) * num_rows)
+    trajectories_G = []
+    for token_ids, advantage in zip(tokens_G, advantages_G, strict=True):
+        size = len(token_ids)
+        trace = Trace.of(
+            GradedText(FormatError(where=0, what=""), grade, grade),
+            origin=Origin(stage="rl", model=""),
+            problem=problem,
+            text="",
+            style=style,
+            tokens=TokenCounts(prompt=prompt.num_tokens, total=size, first=size // 2),
+        )
+        one = Trajectory(
+            token_ids=tuple(token_ids), logprobs=(0.0,) * size, advantages=(advantage,) * size, trace=trace
+        )
+        trajectories_G.append(one)
+    return TrajectoryGroup(problem=problem, prompt=prompt, trajectories_G=tuple(trajectories_G))

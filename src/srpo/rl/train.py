@@ -31,6 +31,7 @@ from srpo.rl.config import RlConfig
 from srpo.rl.held_out import evaluate_if_due
 from srpo.rl.losses import Normalizer, policy_loss
 from srpo.rl.metrics import MinibatchStats, PieceStats, rollout_metrics, update_metrics
+from srpo.rl.probe import probe_if_due
 from srpo.rl.problems import readable
 from srpo.rl.recombine import as_recombined, recombined_groups
 from srpo.rl.roll_ins import wrong_first_attempts
@@ -71,6 +72,7 @@ def train(trainer: RlTrainer, run_dir: RunDir, reached: Progress, watch: Watch) 
             if step == 1:
                 check_start(config, trainer.policy, rollout)
             rollout = add_advantages(rollout, config)
+            probed = probe_if_due(trainer, rollout, step)
             minibatches = update(trainer, rollout.kept, step)  # loss, backward, step
             traces = choose_traces(rollout, step, config.traces_per_step)
             run_dir.append_traces(traces)
@@ -79,7 +81,7 @@ def train(trainer: RlTrainer, run_dir: RunDir, reached: Progress, watch: Watch) 
             reached = Progress(step, reached.tokens + rollout.num_tokens)
             weighs = config.loss.importance_cap is not None
             learned = rollout_metrics(rollout) | {"rl/lr": lr} | update_metrics(minibatches, weighs=weighs)
-            watch.log(step, learned | {"rl/tokens": reached.tokens} | held_out)
+            watch.log(step, learned | {"rl/tokens": reached.tokens} | probed | held_out)
             if step % config.cards_every == 0:
                 watch.show(step, partial(cards_of, traces))
             _show(bar, config, learned, rollout.num_tokens)

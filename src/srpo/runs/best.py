@@ -3,11 +3,11 @@
 Both follow from the rows of metrics alone, so that a run that was stopped goes on with what it knew.
 """
 
-import difflib
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from srpo.config.hints import suggest
 from srpo.core.records import Record
 from srpo.runs.directory import RunDir
 from srpo.runs.files import make_directory_atomic
@@ -86,6 +86,5 @@ def check_best(metric: str | None, patience: int | None) -> None:
 def unknown_metric(metric: str, row: Mapping[str, float]) -> str:
     """What to say of a metric that is not logged."""
     known = [name for name in row if "/" in name]
-    meant = difflib.get_close_matches(metric, known, n=1)
-    hint = f"did you mean {meant[0]!r}?" if meant else f"logged are {', '.join(known)}"
+    hint = suggest(metric, known, otherwise=f"logged are {', '.join(known)}")
     return f"keep_best: {metric!r} is not logged at the first step; {hint}"

@@ -33,6 +33,7 @@ from typing import Any, NamedTuple, Self, SupportsFloat
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError
 
+from srpo.config.hints import did_you_mean
 from srpo.core.records import Trace
 from srpo.runs import files
 from srpo.runs.checkpoint import Checkpoint, CheckpointMetadata, list_checkpoints, prune, write_checkpoint
@@ -143,7 +144,7 @@ class RunDir(RunReader):
         path = Path(path)
         if not (path / CONFIG).exists():
             runs = sorted(str(file.parent) for file in path.glob(f"*/{CONFIG}")) if path.is_dir() else []
-            hint = f"; did you mean {' or '.join(map(repr, runs[:4]))}?" if runs else ""
+            hint = did_you_mean(runs[:4], before="; ")
             raise ValueError(f"{str(path)!r} is not a run directory (it has no {CONFIG}){hint}")
         return RunReader(path, read_run_config(path))
 

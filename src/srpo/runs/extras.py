@@ -10,6 +10,7 @@ EXTRAS = {
     "remote": ("openai", "httpx2", "aiohttp", "genai_prices"),
     "train": ("torch", "transformers", "tokenizers", "huggingface_hub", "peft", "safetensors"),
     "qlora": ("bitsandbytes",),
+    "ray": ("ray",),
 }
 """Extra -> what we import of it."""
 

@@ -9,6 +9,7 @@ from srpo.core.prompts import PromptName
 from srpo.core.records import Record, Style
 from srpo.data.config import SourceConfig
 from srpo.policy.config import LoraConfig, OptimConfig, PromptChoice, TrainedDtype
+from srpo.policy.engine import EngineConfig
 from srpo.policy.precision import Attention
 from srpo.runs.best import check_best
 from srpo.runs.trackers import TrackerName
@@ -83,6 +84,8 @@ class SftConfig(Record):
     little is padded. 1 is a plain shuffle."""
     optim: OptimConfig = OptimConfig()
     """Optimizer and schedule."""
+    engine: EngineConfig | None = None
+    """Who trains: null is this process; `verl` is a cluster (docs/clusters.md)."""
     freeze_vision: bool = True
     """Leave the vision tower as it is, as the paper does."""
     lora: LoraConfig | None = None

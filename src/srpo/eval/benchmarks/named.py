@@ -1,8 +1,8 @@
 """Which benchmarks there are: name -> adapter."""
 
-import difflib
 from typing import Literal, get_args
 
+from srpo.config.hints import suggest
 from srpo.eval.benchmarks.benchmark import Benchmark
 
 BenchmarkName = Literal[
@@ -19,7 +19,6 @@ def benchmark_named(name: str) -> Benchmark:
 
     found = adapters.BY_NAME.get(name)
     if found is None:
-        meant = difflib.get_close_matches(name, BENCHMARK_NAMES, n=1)
-        hint = f"did you mean {meant[0]!r}?" if meant else f"it is one of {', '.join(BENCHMARK_NAMES)}"
+        hint = suggest(name, BENCHMARK_NAMES, otherwise=f"it is one of {', '.join(BENCHMARK_NAMES)}")
         raise ValueError(f"no benchmark {name!r}; {hint}")
     return found

@@ -25,7 +25,7 @@ from srpo.grading.prose.refusals import answering, refuses
 from srpo.grading.prose.text import NOTHING, Statement, marked_answer, overlap, statements
 from srpo.grading.prose.words import asked, content
 from srpo.grading.prose.yes_no import read_yes_no
-from srpo.grading.rules.choices import LETTERS, chosen_letters, lettered_option, options_meant
+from srpo.grading.rules.choices import LETTERS, chosen_letters, lettered_option, option_beside, options_meant
 from srpo.grading.rules.reading import read
 from srpo.grading.rules.sentences import reductions
 from srpo.grading.rules.text import fold
@@ -117,6 +117,8 @@ def _marked(found: Extraction | None, text: str, options: Options) -> ChoiceRead
     for spelled in (said.strip(), said.strip().rstrip(".").strip()):
         if spelled in options:
             return ChoiceRead(options.index(spelled), how)
+    if len(beside := option_beside(said, options)) == 1:
+        return ChoiceRead(min(beside), how)
     letters = chosen_letters(lettered_option(said, options) or said)
     if not letters.letters:
         return _meant(said, options, how) if found else None

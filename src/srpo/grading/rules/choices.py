@@ -1,7 +1,8 @@
 """Multiple choice: which letters a text chooses, and which option a text or value means.
 
-A letter wins over the text behind it (`B. 15 cm` is B). Words that merely begin with a letter are no letters
-(`Because`, `A triangle`, `I am not sure`), and a text that names several letters chooses several.
+A letter wins over the text behind it (`B. 15 cm` is B); `option_beside` finds where the two name different options,
+which benchmarks decide by the text. Words that merely begin with a letter are no letters (`Because`, `A triangle`,
+`I am not sure`), and a text that names several letters chooses several.
 
     >>> sorted(chosen_letters("The answer is (B) because (A) is too small").letters)
     ['B']
@@ -279,15 +280,15 @@ def lettered_option(text: str, choices: tuple[str, ...]) -> str | None:
     return letter if index < len(choices) and same_text(choices[index], text[match.end() :]) else None
 
 
-def names_another(text: str, choices: tuple[str, ...]) -> bool:
-    """Does the text behind a letter read as other options alone: `B. 18 cm`, where B is 15 cm?"""
+def option_beside(text: str, choices: tuple[str, ...]) -> frozenset[int]:
+    """Options that the text behind a letter names and the letter does not: `B. 18 cm`, where B is 15 cm and C 18 cm."""
     text = trim(clean(text))
     match = _LEADING.match(text)
     if match is None:
-        return False
+        return frozenset()
     index = LETTERS.index(next(group for group in match.groups() if group).upper())
     meant = options_meant(text[match.end() :], choices) if index < len(choices) else frozenset()
-    return bool(meant) and index not in meant
+    return frozenset() if index in meant else meant
 
 
 _FIRST_LINE = pattern(

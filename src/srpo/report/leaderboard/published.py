@@ -13,7 +13,6 @@ A file is laid out as the tables are that it quotes, so that it can be checked a
     for row in read_published(): print(row.model, row.benchmark, row.value)
 """
 
-import difflib
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from srpo.config.hints import suggest
 from srpo.config.load import load_config
 from srpo.core.records import Record
 from srpo.report.leaderboard.datasets import DATASETS
@@ -67,8 +67,7 @@ class Column(Record):
     @model_validator(mode="after")
     def _known(self) -> Self:
         if self.benchmark not in DATASETS:
-            meant = difflib.get_close_matches(self.benchmark, DATASETS, n=1)
-            hint = f"did you mean {meant[0]!r}?" if meant else f"it is one of {', '.join(DATASETS)}"
+            hint = suggest(self.benchmark, DATASETS, otherwise=f"it is one of {', '.join(DATASETS)}")
             raise ValueError(f"no benchmark {self.benchmark!r}; {hint}")
         return self
 

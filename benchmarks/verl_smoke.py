@@ -1,0 +1,160 @@
+"""Does a whole run of `srpo rl` on verl work? `make verl-smoke`; needs SRPO_VERL_SMOKE_PYTHON (docs/clusters.md).
+
+The tiny model, on the CPU, with vLLM's CPU build as verl's sampler: a cold start by `srpo reflect` and `srpo sft`, then
+three steps of GRPO on problems with pictures. The run has to end by itself, rewards have to differ, the language model
+has to move and the vision tower not, and the run directory has to hold rows and traces of every step, of which
+`srpo report` makes its page.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from srpo.runs.reader import RunReader, read_run_config
+
+ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).parent / "results"
+VARIABLE = "SRPO_VERL_SMOKE_PYTHON"
+STEPS, NUM_PROMPTS, GROUP = 3, 4, 4
+SHOWN = ("step", "rl/reward/mean", "rl/reward/std", "rl/format_rate", "rl/first_accuracy", "rl/final_accuracy",
+         "rl/groups/sampled", "rl/groups/kept", "rl/loss", "rl/grad_norm", "rl/importance/mean", "rl/lr")  # fmt: skip
+FOLDERS = ("scripts/torchvision_cpu", "scripts/verl_cpu")
+OVERRIDES = (
+    "ray_kwargs.ray_init.num_cpus=16",
+    "+ray_kwargs.ray_init.num_gpus=1",
+    "+ray_kwargs.ray_init.include_dashboard=False",
+    "transfer_queue.backend.SimpleStorage.num_data_storage_units=1",
+    "data.dataloader_num_workers=0",
+    "actor_rollout_ref.model.use_remove_padding=False",
+    "+actor_rollout_ref.model.override_config.attn_implementation=sdpa",
+    "+actor_rollout_ref.rollout.enable_sleep_mode=False",
+    "actor_rollout_ref.rollout.free_cache_engine=False",
+    "actor_rollout_ref.rollout.enforce_eager=True",
+    "actor_rollout_ref.rollout.enable_chunked_prefill=False",
+    "actor_rollout_ref.rollout.max_num_batched_tokens=4096",
+    "actor_rollout_ref.rollout.max_num_seqs=32",
+    "+actor_rollout_ref.rollout.engine_kwargs.vllm.limit_mm_per_prompt={image:1,video:0}",
+)
+"""What verl needs on a machine of few cores and no GPU; nothing of the method."""
+
+
+def cold_start(work: Path) -> Path:
+    """A model that writes the five blocks, from the shipped base."""
+    reflect, sft = work / "reflect", work / "sft"
+    srpo("reflect", "recipes/tiny/reflect.yaml", "--data.drawn.count", "600", "--out", reflect)
+    srpo("sft", "recipes/tiny/sft.yaml", "--traces", reflect, "--out", sft)
+    return sft / "model"
+
+
+def run(python: str, model: Path, out: Path) -> float:
+    """Train on verl; returns the seconds that it took."""
+    environment = {
+        "PYTHONPATH": os.pathsep.join(str(ROOT / folder) for folder in FOLDERS),
+        "VERL_USE_EXTERNAL_MODULES": "verl_cpu_platform",
+        "VERL_PLATFORM": "cpu",
+        "HF_HUB_OFFLINE": "1",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "OMP_NUM_THREADS": "1",
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+    config = {
+        "model": str(model),
+        "data": {"drawn": {"split": "train", "count": 64, "seed": 2}},
+        "optim": {"lr": 1e-4, "schedule": "constant", "warmup_steps": 1},
+        "num_prompts": NUM_PROMPTS,
+        "group_size": GROUP,
+        "steps": STEPS,
+        "max_tokens": 128,
+        "symbolic": False,
+        "dtype": "float32",
+        "traces_per_step": NUM_PROMPTS,
+        "checkpoint_every": STEPS,
+        "engine": {"kind": "verl", "gpus": 1, "workers": 1, "python": python, "environment": environment,
+                   "overrides": list(OVERRIDES)},
+    }  # fmt: skip
+    file = out.parent / "rl.yaml"
+    file.write_text(json.dumps(config, indent=1), encoding="utf-8")
+    began_s = time.perf_counter()
+    srpo("rl", file, "--out", out)
+    return time.perf_counter() - began_s
+
+
+def measure(model: Path, out: Path) -> dict[str, Any]:
+    """What the run has left."""
+    reader = RunReader(out, read_run_config(out))
+    rows, traces = list(reader.metrics()), list(reader.traces())
+    return {
+        "steps": [{name: row[name] for name in SHOWN if name in row} for row in rows],
+        "traces": len(traces),
+        "traces_with_pictures": sum(bool(trace.problem.images) for trace in traces),
+        "responses": sum(1 for file in out.glob("engine/launch-*/rewards/*.jsonl") for _ in file.open()),
+        "distinct_rewards": len({trace.reward.total for trace in traces if trace.reward is not None}),
+        "weights": _moved(model, out / "model"),
+    }
+
+
+def _moved(before: Path, after: Path) -> dict[str, float]:
+    """Share of the weights that moved, of the language model and of the tower."""
+    from safetensors.torch import load_file
+
+    start, end = (load_file(folder / "model.safetensors") for folder in (before, after))
+    found: dict[str, list[int]] = {"language": [0, 0], "vision": [0, 0]}
+    for name, value in start.items():
+        part = found["vision" if ".visual." in f".{name}" else "language"]
+        part[0] += int((end[name].to(value.dtype) != value).sum())
+        part[1] += value.numel()
+    return {name: moved / total for name, (moved, total) in found.items()}
+
+
+def check(found: dict[str, Any]) -> list[str]:
+    """What is wrong with it."""
+    steps = found["steps"]
+    wrong = {
+        f"{len(steps)} rows, not {STEPS}": len(steps) != STEPS,
+        "rewards do not differ": any(not row.get("rl/reward/std") for row in steps),
+        "no gradient": any(not row.get("rl/grad_norm") for row in steps),
+        "the language model stood still": found["weights"]["language"] < 0.9,
+        "the vision tower moved": found["weights"]["vision"] > 0,
+        "too few responses": found["responses"] < STEPS * NUM_PROMPTS * GROUP,
+        "traces lack their pictures": found["traces_with_pictures"] < found["traces"] or not found["traces"],
+    }
+    return [what for what, is_so in wrong.items() if is_so]
+
+
+def srpo(*words: str | Path) -> None:
+    """A command of srpo, as a user types it."""
+    subprocess.run([sys.executable, "-m", "srpo", *map(str, words)], cwd=ROOT, check=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--python", default=os.environ.get(VARIABLE, ""))
+    parser.add_argument("--work", type=Path, default=ROOT / "runs/verl-smoke")
+    parser.add_argument("--model", type=Path, help="a cold start that is there already")
+    parser.add_argument("--results", type=Path, default=RESULTS / "verl_smoke.json")
+    options = parser.parse_args()
+    if not options.python:
+        print(f"left out: {VARIABLE} names no python that has verl and vLLM's CPU build (docs/clusters.md)")
+        return 0
+    options.work.mkdir(parents=True, exist_ok=True)
+    model = (options.model or cold_start(options.work)).resolve()
+    out = options.work / "rl"
+    seconds = run(options.python, model, out)
+    found = {"machine": f"{os.cpu_count()} cores, no GPU, {platform.machine()}", "seconds": round(seconds),
+             **measure(model, out)}  # fmt: skip
+    srpo("report", out, "--out", options.results.with_suffix(".html"))
+    options.results.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    wrong = check(found)
+    print(json.dumps(found, indent=1), *wrong, sep="\n")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,181 @@
+"""`srpo rl --engine verl`: the same configuration on many GPUs, its steps in the same run directory.
+
+    with RunDir.open("runs/rl", config, "rl") as run_dir:
+        summary = run(config, run_dir)
+
+Problems are written for verl, verl is started with our reward and our estimator, and what it logs becomes rows and
+traces as they come. Ctrl-C ends it; the same command goes on from its last checkpoint.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from srpo.core.prompts import Prompt
+from srpo.core.records import Sampling, Trace
+from srpo.engines.verl.data import DATA, EVAL, TRAIN, PreparedData, RlData, look_at_rl, prepare_rl
+from srpo.engines.verl.facts import RunFacts
+from srpo.engines.verl.follow import Follower, engine_folder, link_model, new_launch, package_in
+from srpo.engines.verl.frozen import check_frozen
+from srpo.engines.verl.gaps import refuse, rl_differences, rl_gaps
+from srpo.engines.verl.hydra import overrides
+from srpo.engines.verl.launch import Launch, interpreter
+from srpo.engines.verl.merge import RL_NAMES, Step, chosen_traces, rl_row
+from srpo.engines.verl.model import ModelFacts, read_model
+from srpo.engines.verl.rl_settings import RL_ENTRY, rl_settings
+from srpo.engines.verl.settings import PluginSettings
+from srpo.policy.prompts import read_prompt
+from srpo.rl.cards import cards_of
+from srpo.rl.checks import check_format_rate
+from srpo.rl.config import RlConfig
+from srpo.rl.problems import load_rl_problems
+from srpo.rl.run import RlSummary, rl_alarms
+from srpo.runs.directory import RunDir
+from srpo.runs.origin import make_origin
+from srpo.runs.progress import note
+from srpo.runs.trackers import check_trackers
+from srpo.runs.watch import Watch, watching
+
+
+class Ready(NamedTuple):
+    """A run that can be started."""
+
+    model: ModelFacts
+    prompt: Prompt
+    data: RlData
+
+
+def run(config: RlConfig, run_dir: RunDir) -> RlSummary:
+    """Train on verl, and leave the model in `run_dir.model_path`; a finished run returns its stored summary.
+
+    Raises:
+        ValueError: verl cannot do what the configuration asks for, or failed; the first format rate is too low.
+        Stopped: the user asked to stop.
+    """
+    if run_dir.finished:
+        return RlSummary.model_validate(run_dir.summary())
+    assert config.engine is not None, "asked of runs on an engine alone"
+    assert config.steps is not None or rl_gaps(config), "gaps say so"
+    refuse(rl_gaps(config), "this run")
+    check_trackers(config.trackers)
+    interpreter(config.engine)  # before the pictures are processed
+    engine = engine_folder(run_dir).resolve()
+    ready = look_at_run(config)
+    data = prepare_rl(ready.data, engine)
+    for difference in rl_differences(config):
+        note(f"rl: on verl: {difference}")
+    total = config.steps or 0
+    run_dir.total_steps = total
+    with watching(run_dir, config, _no_model, rl_alarms(config, run_dir)) as watch:
+        taker = _Taker(config, run_dir, watch)
+        follower = Follower(run_dir, engine, RL_NAMES, taker.take, save_every=config.checkpoint_every)
+        taker.tokens = int(follower.extra.get("tokens", 0))
+        taker.follower = follower
+        follower.catch_up()
+        if follower.reached < total:
+            follower.follow(config.engine, _launch(config, run_dir, engine, ready, data), total)
+    final = engine / "checkpoints" / f"global_step_{total}" / "actor" / "huggingface"
+    link_model(run_dir, final, ready.prompt)
+    if config.freeze_vision:
+        check_frozen(ready.model.root, final, ready.model.vision)
+    row = list(run_dir.metrics())[-1]
+    summary = RlSummary(
+        model=str(run_dir.model_path),
+        steps=total,
+        tokens=taker.tokens,
+        seconds=row.pop("time_s"),
+        seconds_by_part={},
+        num_problems=data.num_train,
+        num_ungradable=data.num_ungradable,
+        metrics=row,
+        rejected=data.rejected,
+    )
+    run_dir.finish(summary.model_dump())
+    return summary
+
+
+class _Taker:
+    """Logs the steps of verl as `srpo rl` logs its own."""
+
+    def __init__(self, config: RlConfig, run_dir: RunDir, watch: Watch) -> None:
+        self._config, self._run_dir, self._watch = config, run_dir, watch
+        self.tokens = 0
+        self.follower: Follower | None = None
+
+    def take(self, step: Step) -> None:
+        """Write a step down; ValueError where the run is to end."""
+        all_traces = [one.trace for one in step.train]
+        if step.number == 1:
+            check_format_rate(all_traces, self._config.style, self._config.min_format_rate)
+        traces = chosen_traces(step, self._config)
+        self._run_dir.append_traces(traces)
+        self.tokens += _num_tokens(all_traces)
+        assert self.follower is not None, "set before steps are taken"
+        self.follower.extra["tokens"] = self.tokens
+        row = rl_row(step, self._config)
+        if all_traces:
+            row["rl/tokens"] = float(self.tokens)
+        self._watch.log(step.number, row, complete=bool(all_traces))
+        if step.number % self._config.cards_every == 0:
+            self._watch.show(step.number, partial(cards_of, traces))
+        if self._watch.stops:
+            raise ValueError(f"stopped after step {step.number}; {self._watch.stops}. --alarms.stop decides")
+        if "rl/reward/mean" in row:
+            note(
+                f"rl: step {step.number} of {self._config.steps}: reward {row['rl/reward/mean']:.3f}, first "
+                f"{row['rl/first_accuracy']:.1%}, final {row['rl/final_accuracy']:.1%}"
+            )
+
+
+def _num_tokens(traces: Sequence[Trace]) -> int:
+    return sum(trace.tokens.total for trace in traces if trace.tokens is not None)
+
+
+def look_at_run(config: RlConfig) -> Ready:
+    """Read model, prompt and problems; nothing is written.
+
+    Raises:
+        ValueError: one of them is of no use to verl.
+    """
+    model = read_model(config.model)
+    prompt = read_prompt(config.prompt, config.system, config.model)
+    return Ready(model, prompt, look_at_rl(config, model, prompt, load_rl_problems(config)))
+
+
+def _launch(config: RlConfig, run_dir: RunDir, engine: Path, ready: Ready, data: PreparedData) -> Launch:
+    sampling = Sampling(temperature=config.temperature, max_tokens=config.max_tokens, seed=config.seed)
+    origin = make_origin(run_dir, "rl", config.model, ready.prompt, sampling)
+    folder = new_launch(engine, plugin_settings(config, ready.model), origin)
+    facts = rl_facts(run_dir.path.resolve(), folder, ready.model, data)
+    return Launch(folder, package_in(engine), RL_ENTRY, overrides(*rl_settings(config, facts)))
+
+
+def plugin_settings(config: RlConfig, model: ModelFacts) -> PluginSettings:
+    """What verl's processes are told beside their configuration."""
+    return PluginSettings(
+        banned_ids=model.banned_ids,
+        frozen=model.vision if config.freeze_vision else (),
+        optim=config.optim,
+        total_steps=config.steps or 0,
+        updates=config.loss.minibatches * config.loss.inner_epochs,
+    )
+
+
+def rl_facts(run: Path, launch: Path, model: ModelFacts, data: PreparedData) -> RunFacts:
+    """What the settings are made from, beside the configuration."""
+    folder = run / "engine" / DATA
+    return RunFacts(
+        model=model.root,
+        run=run,
+        launch=launch,
+        train_file=folder / TRAIN,
+        num_train=data.num_train,
+        eval_file=folder / EVAL if data.num_eval else None,
+        prompt_tokens=data.prompt_tokens,
+        patch_size=model.patch_size,
+    )
+
+
+def _no_model(path: Path) -> None:
+    raise AssertionError(f"{path}: keep_best is refused")

@@ -1,0 +1,138 @@
+"""Runs on an engine from the command line: started, followed, stopped, gone on with; a program stands for verl."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from srpo.runs.reader import RunReader, read_run_config
+
+ROOT = Path(__file__).parents[2]
+STEPS = 4
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Path:
+    """An interpreter that runs the toy, whatever module it is told to run."""
+    file = tmp_path / "python"
+    file.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{ROOT}/tests/support/toy_verl.py" "$@"\n')
+    file.chmod(0o755)
+    return file
+
+
+def command(toy: Path, out: Path, *more: str) -> list[str]:
+    words = ["rl", "--model", "tiny-base", "--data.drawn.count", "8", "--prompt", "bare"]
+    words += ["--engine", "verl", "--engine.gpus", "1", "--engine.python", str(toy), "--steps", str(STEPS)]
+    words += ["--num_prompts", "2", "--group_size", "4", "--max_tokens", "64", "--checkpoint_every", "2"]
+    return [sys.executable, "-m", "srpo", *words, "--out", str(out), *more]
+
+
+def srpo(toy: Path, out: Path, *more: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(toy, out, *more),
+        env={**os.environ, **variables, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def reader(out: Path) -> RunReader:
+    return RunReader(out, read_run_config(out))
+
+
+def test_a_run_ends_as_a_local_one_does(toy: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    done = srpo(toy, out, "--json")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert (summary["steps"], summary["num_problems"], summary["metrics"]["rl/loss"]) == (STEPS, 8, 0.4)
+    run = reader(out)
+    rows = list(run.metrics())
+    assert [row["step"] for row in rows] == [1, 2, 3, 4]
+    assert rows[-1]["rl/tokens"] == summary["tokens"] > rows[0]["rl/tokens"] > 0
+    assert rows[0]["rl/final_accuracy"] == 0.5
+    assert [trace.origin.step for trace in run.traces()] == [1, 1, 2, 2, 3, 3, 4, 4]
+    assert (out / "model").is_symlink()
+    assert (out / "model" / "srpo_prompt.json").is_file()
+    assert "max_refills 1: verl draws until" in done.stderr
+    assert not list((out / "engine/python/srpo").rglob("*.safetensors"))
+    again = srpo(toy, out)
+    assert (again.returncode, "is finished already" in again.stderr) == (0, True)
+    longer = srpo(toy, out, "--steps", "6")
+    assert longer.returncode == 0, longer.stderr
+    assert [row["step"] for row in reader(out).metrics()] == [1, 2, 3, 4, 5, 6]
+    assert (out / "model").resolve().parts[-3] == "global_step_6"
+
+
+def test_ctrl_c_ends_it_and_the_same_command_goes_on(toy: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    slow = {**os.environ, "TOY_STEP_S": "1.5", "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command(toy, out), env=slow, stderr=subprocess.PIPE, text=True) as running:
+        deadline = time.monotonic() + 200
+        while not (out / "checkpoints/step-000002").is_dir():
+            assert time.monotonic() < deadline
+            assert running.poll() is None, running.communicate()[1]
+            time.sleep(0.2)
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=100)
+    assert running.returncode == 130, said
+    assert "verl goes on from step 2; this goes on from there" in said.replace("\n", " ")
+    log = next(out.glob("engine/launch-001/metrics.jsonl"))
+    written = log.read_text()
+    time.sleep(2)
+    assert log.read_text() == written  # nothing of it is at work any more
+    done = srpo(toy, out)
+    assert done.returncode == 0, done.stderr
+    assert [row["step"] for row in reader(out).metrics()] == [1, 2, 3, 4]
+    assert [trace.origin.step for trace in reader(out).traces()] == [1, 1, 2, 2, 3, 3, 4, 4]
+    assert json.loads((out / "engine/launch-002/after.json").read_text()) == {"step": 2}
+
+
+def test_a_policy_without_the_format_ends_it_after_the_first_step(toy: Path, tmp_path: Path) -> None:
+    done = srpo(toy, tmp_path / "run", TOY_TEXT="I think it is seven.", TOY_STEP_S="0.5")
+    assert done.returncode == 2
+    assert "format rate 0.0% of the first rollout (8 responses) is below min_format_rate 30.0%" in done.stderr
+    assert not (tmp_path / "run/summary.json").exists()
+
+
+def test_what_verl_says_when_it_fails_is_told(toy: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    done = srpo(toy, out, TOY_FAILS_AT="3")
+    assert done.returncode == 2
+    assert "verl ended with code 1; the same command goes on from its last checkpoint" in done.stderr
+    assert "RuntimeError: CUDA out of memory, says the toy" in done.stderr
+    assert [row["step"] for row in reader(out).metrics()] == [1, 2]
+    assert srpo(toy, out).returncode == 0
+    assert [row["step"] for row in reader(out).metrics()] == [1, 2, 3, 4]
+
+
+def test_what_cannot_be_had_is_refused_before_anything_is_written(toy: Path, tmp_path: Path) -> None:
+    done = srpo(toy, tmp_path / "run", "--keep_best", "rl/reward/mean", "--roll_ins", "0.5")
+    assert done.returncode == 2
+    assert "keep_best: verl writes models at its checkpoints alone" in done.stderr
+    assert "roll_ins 0.5: verl learns whole responses" in done.stderr
+    assert not (tmp_path / "run/engine").exists()
+    missing = srpo(Path("/no/such/python"), tmp_path / "other")
+    assert "engine.python '/no/such/python' cannot be run" in missing.stderr
+
+
+def test_a_dry_run_tells_everything_without_verl(tmp_path: Path) -> None:
+    words = command(Path("unused"), tmp_path / "run", "--dry_run")
+    place = words.index("--engine.python")
+    words = words[:place] + words[place + 2 :]
+    environment = {**os.environ, "XDG_DATA_HOME": str(tmp_path), "SRPO_VERL_PYTHON": ""}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "on verl 0.9.1: 1 x 1 GPUs, 8 rows, longest prompt" in done.stdout
+    assert "otherwise than here: max_refills 1" in done.stdout
+    assert "algorithm.adv_estimator='srpo_total'" in done.stdout
+    assert "memory of each GPU: 0.00 billion weights" in done.stdout
+    assert "not put together: there is no verl on this machine" in done.stdout
+    assert not (tmp_path / "run").exists()

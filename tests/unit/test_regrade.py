@@ -1,0 +1,68 @@
+"""`srpo regrade`: what traces earn under another reward, with the old numbers kept."""
+
+from pathlib import Path
+
+import pytest
+
+from srpo.cli.main import main
+from srpo.core.records import Grade, Origin, Problem, Reward, Term, TokenCounts, Trace
+from srpo.core.rewards import Preset
+from srpo.grading import RULES_ONLY
+from srpo.report.regrade import Pricing, Tally, regraded
+
+
+def _trace(first: str, final: str) -> Trace:
+    problem = Problem(id="p", question="3+4?", answer="7")
+    text = f"<think>3+4</think><answer>{first}</answer><reflection>I added the two numbers again</reflection>"
+    text += f"<think>3+4</think><answer>{final}</answer>"
+    tokens = TokenCounts(prompt=5, total=40, first=12)
+    graded = RULES_ONLY.grade_response(problem, text, "reflective")
+    return Trace.of(
+        graded, origin=Origin(stage="rl", model="m"), problem=problem, text=text, style="reflective", tokens=tokens
+    )
+
+
+@pytest.mark.parametrize(("preset", "total"), [("paper", 1.25), ("release-openrlhf", 1.5), ("answer", 1.5)])
+def test_a_repaired_answer_earns_what_the_preset_pays(preset: Preset, total: float) -> None:
+    unweighed = {} if preset == "answer" else {"length": 0.0}
+    (one,) = regraded([_trace("5", "7")], RULES_ONLY, Pricing(preset, unweighed))
+    assert one.reward is not None
+    assert one.reward.total == pytest.approx(total)
+
+
+def test_old_and_new_stand_side_by_side_and_changes_are_counted() -> None:
+    stale = Grade(verdict="incorrect", extracted="7", reason="an older rule")
+    old = Reward(terms=(Term(name="accuracy", score=0.0, weight=1.0),))
+    trace = _trace("5", "7").model_copy(update={"final_grade": stale, "reward": old})
+    tally = Tally()
+    (one,) = regraded([trace], RULES_ONLY, Pricing("answer"))
+    tally.add(one)
+    row = one.as_json()
+    assert (row["final"], row["outcome"]) == (["incorrect", "correct"], ["wrong→wrong", "wrong→right"])
+    assert row["total"] == [0.0, 1.5]
+    summary = tally.summary()
+    assert (summary.final_accuracy, summary.mean_total) == ((0.0, 1.0), (0.0, 1.5))
+    assert summary.verdicts == {"incorrect→correct": 1}
+    assert summary.outcomes == {"wrong→wrong to wrong→right": 1}
+
+
+def test_traces_without_lengths_are_counted_by_the_simple_rule_and_told() -> None:
+    trace = _trace("7", "7").model_copy(update={"tokens": None})
+    tally = Tally()
+    (one,) = regraded([trace], RULES_ONLY, Pricing("paper"))
+    tally.add(one)
+    assert one.reward is not None
+    assert one.reward.score("length") > 0
+    assert tally.summary().num_without_lengths == 1
+
+
+def test_single_attempts_are_refused_by_presets_for_reflective_responses() -> None:
+    trace = _trace("7", "7").model_copy(update={"style": "single"})
+    with pytest.raises(ValueError, match="single attempt, and preset 'paper'"):
+        list(regraded([trace], RULES_ONLY, Pricing("paper")))
+
+
+def test_a_wrong_term_is_told_before_anything_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["regrade", str(tmp_path), "--weights.form", "1"]) == 2
+    assert "no term 'form'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
