@@ -165,8 +165,10 @@ def test_the_sampler_takes_the_rows_that_its_bytes_allow(policy: Policy, monkeyp
 
 
 def test_what_learning_keeps_falls_to_an_eighth(checkpoint: Path, policy: Policy) -> None:
-    prompt = policy.encode("How many?", [picture(0, *LEARNED)])
-    group = [policy.encode_text("five or six " * 30)[:96] for _ in range(8)]
+    # Prompt and responses stand to each other as 1,400 tokens to 1,000.
+    prompt = policy.encode("How many?", [picture(0, 308, 224)])
+    size = prompt.num_tokens * 5 // 7
+    group = [policy.encode_text("five or six " * 30)[:size] for _ in range(8)]
 
     def work(learner: Policy, micro: int | None) -> Iterator[torch.Tensor]:
         for _, piece in logprobs_in_pieces(learner, [prompt], [group], micro_responses=micro):

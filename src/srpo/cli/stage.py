@@ -126,7 +126,7 @@ def default_out(stage: str, config: Path | None) -> Path:
 
 def _planned_memory(stage: str, config: BaseModel, gpu: str | None) -> Planned | None:
     """What the run would keep in memory; where that cannot be known, a note says why."""
-    if stage not in STAGES or getattr(config, "engine", None) is not None:
+    if stage not in STAGES or getattr(config, "engine", None) not in (None, "local"):
         return None  # an engine's plan has its own memory
     try:
         plan = memory_plan(stage, config, gpu=gpu)

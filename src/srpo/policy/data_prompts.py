@@ -4,7 +4,7 @@ prompts = planned_prompts(model, asked, max_pixels=None, most=None)
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from srpo.core.records import Problem
 from srpo.data.images import ImageError, load_image
@@ -12,9 +12,6 @@ from srpo.data.usable import spread
 from srpo.policy.fake import PromptShape
 from srpo.policy.model_file import ModelFile
 from srpo.runs.progress import note
-
-if TYPE_CHECKING:
-    from srpo.policy.processor import Processor
 
 TEXT_TOKENS = 512
 """Tokens of template, instruction and question, where nothing is known of the data."""
@@ -34,14 +31,15 @@ class PlannedPrompts(NamedTuple):
     """The prompt that a plan counts with."""
 
     shape: PromptShape
-    """With `max_pixels` 0 where pictures are as large as they may be."""
+    """With `max_pixels` and `squares` 0 where pictures are as large as they may be."""
     origin: str
     """Where it is from, for people."""
 
 
 class _Measured(NamedTuple):
     text_tokens: int
-    areas: list[int]
+    sizes: list[int]
+    """Of each picture: its area, or its squares in families that cut them."""
 
 
 def planned_prompts(
@@ -60,10 +58,12 @@ def planned_prompts(
         return supposed
     if not found:
         return supposed
+    largest = max((size for one in found for size in one.sizes), default=0)
     shape = PromptShape(
         text_tokens=max(one.text_tokens for one in found),
-        num_pictures=max(len(one.areas) for one in found),
-        max_pixels=max((area for one in found for area in one.areas), default=0),
+        num_pictures=max(len(one.sizes) for one in found),
+        max_pixels=0 if model.squares else largest,
+        squares=largest if model.squares else 0,
     )
     which = f"{len(chosen):,} of its {len(problems):,}" if len(chosen) < len(problems) else f"its {len(problems):,}"
     return PlannedPrompts(shape, f"of the data, the longest text and the largest pictures of {which} problems")
@@ -85,13 +85,15 @@ def _measured(model: ModelFile, asked: RunPrompts, max_pixels: int | None, most:
         seen = sum(map(processor.picture_tokens, sizes))
         # A fake prompt has a mark before every picture and a token at its end.
         text_tokens = max(1, total - seen - len(sizes) - 1)
-        yield _Measured(text_tokens, [_area(model, processor, size) for size in sizes])
+        yield _Measured(text_tokens, [_size(model, processor.picture_tokens(size)) for size in sizes])
 
 
-def _area(model: ModelFile, processor: "Processor", size: tuple[int, int]) -> int:
-    """Pixels of a picture as the model sees it."""
+def _size(model: ModelFile, num_tokens: int) -> int:
+    """Pixels, or squares, of a picture that becomes so many tokens."""
+    from srpo.policy.tiles import tokens_per_tile
+
+    if model.squares:
+        return num_tokens // tokens_per_tile(model.config)
     vision = model.config.vision_config
-    if not hasattr(vision, "spatial_merge_size"):
-        return size[0] * size[1]
     side: int = vision.patch_size * vision.spatial_merge_size
-    return processor.picture_tokens(size) * side**2
+    return num_tokens * side**2

@@ -204,7 +204,7 @@ def _with_prompts(
         found.text_tokens if text_tokens is None else text_tokens,
         found.num_pictures if pictures is None else pictures,
         largest,
-        model.squares,
+        model.squares if pictures is not None else found.squares or model.squares,
     )
     return job, shape, origin if text_tokens is None and pictures is None else f"in part as named, else {origin}"
 
