@@ -39,6 +39,8 @@ OVERRIDES = (
     "+actor_rollout_ref.model.override_config.attn_implementation=sdpa",
     "+actor_rollout_ref.rollout.enable_sleep_mode=False",
     "actor_rollout_ref.rollout.free_cache_engine=False",
+    # vLLM's CPU build that began with random weights writes wrong texts with the real ones, too.
+    "actor_rollout_ref.rollout.load_format=auto",
     "actor_rollout_ref.rollout.enforce_eager=True",
     "actor_rollout_ref.rollout.enable_chunked_prefill=False",
     "actor_rollout_ref.rollout.max_num_batched_tokens=4096",

@@ -126,7 +126,6 @@ def freeze(module: Any, parts: Sequence[str]) -> int:
 
 def _credit_segments() -> None:
     """Replace the trainer that verl knows as `sync`: the name is compared as a text all over verl."""
-    import numpy as np
     import torch
     import transfer_queue as tq
     from tensordict import TensorDict
@@ -146,8 +145,8 @@ def _credit_segments() -> None:
             mask = data["response_mask"]
             lengths_B = [int(one.sum()) for one in mask.unbind()]
             found = segment_advantages(
-                [_info(one) for one in data["extra_fields"]],
-                list(np.array(data["uid"].tolist(), dtype=object)),
+                [_plain(one).get("reward_extra_info", {}) for one in data["extra_fields"]],
+                [str(_plain(one)) for one in data["uid"]],
                 lengths_B,
                 scale=bool(self.config.algorithm.norm_adv_by_std_in_grpo),
             )
@@ -161,10 +160,9 @@ def _credit_segments() -> None:
     trainer_base.TRAINER_REGISTRY["sync"] = SrpoTrainer
 
 
-def _info(extra_fields: Any) -> Mapping[str, Any]:
-    fields = getattr(extra_fields, "data", extra_fields)
-    info: Mapping[str, Any] = fields.get("reward_extra_info", {})
-    return info
+def _plain(value: Any) -> Any:
+    """A value that tensordict may have wrapped."""
+    return getattr(value, "data", value)
 
 
 if (_settings := read_settings()) is not None:

@@ -111,8 +111,11 @@ class _Taker:
     def look(self, step: int, paid: Sequence[PaidTrace]) -> None:
         """Look at the responses of a step that is under way; ValueError where it would never end, or in vain."""
         config = self._config
-        if step == 1 and len(paid) >= config.num_prompts * config.group_size:
-            self._check_format([one.trace for one in paid])
+        # The groups that were drawn first, each whole: what is done early is short, and no fair sample.
+        first = set(list(dict.fromkeys(one.uid for one in paid))[: config.num_prompts])
+        traces = [one.trace for one in paid if one.uid in first]
+        if step == 1 and len(traces) == config.num_prompts * config.group_size:
+            self._check_format(traces)
         most = _MOST_DRAWS * (1 + config.max_refills) * config.num_prompts
         if len(paid) > most * config.group_size:
             drawn = len({one.uid for one in paid})
