@@ -31,6 +31,15 @@ PEER_SHARE = 2
 """The peer gets one response of so many groups: it takes a hundred times as long for each."""
 LETTERS = 3
 """Kind of the golds that are options."""
+WRITERS: tuple[Callable[[int], str], ...] = (
+    str,
+    lambda n: rf"\frac{{{n}}}{{7}}",
+    lambda n: f"{n} cm",
+    lambda n: f"({'ABCD'[n % 4]})",
+    lambda n: f"{n / 4}",
+    lambda n: rf"\sum_{{k=1}}^{{3}} k^2+{n}x",
+)
+"""Kinds of answers; `LETTERS` is the place of those that name an option."""
 Case = tuple[Problem, str]
 
 
@@ -39,14 +48,7 @@ def cases(num: int, seed: int) -> list[Case]:
     rng, found = random.Random(seed), []
     for group in range(num // GROUP):
         kind, base = group % 6, rng.randrange(10, 10**6)
-        write: Callable[[int], str] = [
-            str,
-            lambda n: rf"\frac{{{n}}}{{7}}",
-            lambda n: f"{n} cm",
-            lambda n: f"({'ABCD'[n % 4]})",
-            lambda n: f"{n / 4}",
-            lambda n: rf"\sum_{{k=1}}^{{3}} k^2+{n}x",
-        ][kind]
+        write = WRITERS[kind]
         choices = ("one", "two", "three", "four") if kind == LETTERS else ()
         gold = "ABCD"[base % 4] if choices else write(base)
         problem = Problem(id=str(group), question="?", answer=gold, choices=choices)

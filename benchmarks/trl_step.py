@@ -1,6 +1,6 @@
 """A whole GRPO step against TRL: sample, grade, reward, advantages, update, from the same model and problems.
 
-    python -m benchmarks.trl_step [--env DIR] [--turns 3] [--model runs/demo/sft/model] [--only demo]
+    python -m benchmarks.trl_step [--env DIR] [--turns 3] [--model runs/demo/sft/model] [--only demo ..]
 
 Both sides have no filter and no refill, take one optimizer step on all responses, and are paid by the same function:
 srpo's grader, rules alone, and the paper's preset. Prompts and pictures are encoded beforehand. Texts are drawn by each
@@ -15,17 +15,22 @@ from typing import Any
 
 from benchmarks.peers import keep_row, one_process, ratio, say, versions
 from benchmarks.trl_env import AT, ensure
+from srpo.core.prompts import PromptName
 
 OUT = Path("benchmarks/results/trl_step.json")
 GROUP, LIMIT = 8, 128
-ROWS = {"demo": (16, None), "256 image tokens": (4, 448)}
-"""Problems, and pixels along a side to which pictures are enlarged (None leaves them)."""
+ROWS: dict[str, tuple[int, int | None, PromptName]] = {
+    "demo": (16, None, "bare"),
+    "reflective prompt": (16, None, "reflective"),
+    "256 image tokens": (4, 448, "bare"),
+}
+"""Problems, pixels along a side to which pictures are enlarged (None leaves them), and the prompt around a question."""
 
 
 class Step:
     """What both sides begin with."""
 
-    def __init__(self, model: str, num_prompts: int, side: int | None) -> None:
+    def __init__(self, model: str, num_prompts: int, side: int | None, prompt: PromptName) -> None:
         import torch
 
         from srpo.core.prompts import problem_text
@@ -41,8 +46,8 @@ class Step:
             self.policy.processor.image_processor.size = {"shortest_edge": side**2, "longest_edge": side**2}
         source = {"drawn": {"families": ["bars"], "levels": [1], "count": num_prompts}}
         self.problems = load_problems(SourceConfig.model_validate(source)).problems[:num_prompts]
-        prompt = read_prompt(None, "", model)
-        items = [(prompt.turns(problem_text(one)), [load_image(ref) for ref in one.images]) for one in self.problems]
+        around = read_prompt(prompt, "", None)
+        items = [(around.turns(problem_text(one)), [load_image(ref) for ref in one.images]) for one in self.problems]
         self.prompts = self.policy.processor.encode_many(items)
         self.seed = 0
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F  # noqa: N812 - the name that everyone knows it 
 from torch import Tensor
 from transformers.cache_utils import DynamicLayer
 
-_ATTEND = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # noqa: SLF001 - the one that tells log-sum-exps
+from srpo.policy.packed import ATTEND
 
 
 class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
@@ -49,9 +49,7 @@ class PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
 
     def move_rows(self, to: Tensor, source: Tensor, num_rows: int) -> None:
         """Copy rows `source` over rows `to`, then keep the first `num_rows`."""
-        for states in (self.keys, self.values):
-            states[to, :, : self.length] = states[source, :, : self.length]
-        self.keys, self.values = self.keys[:num_rows], self.values[:num_rows]
+        self.keys, self.values = (_moved(one, to, source, num_rows, self.length) for one in (self.keys, self.values))
 
 
 class Seats(NamedTuple):
@@ -106,7 +104,7 @@ class SharedLayer:
         grouped = query.to(self.values.dtype).unflatten(1, (heads, -1))
         # Rows of a prompt are tokens of one sequence that may all look at all of it.
         seated = grouped[seats.row_P_S].transpose(1, 2).flatten(2, 3)
-        prompt, sums = _ATTEND(seated, self._prompt_keys, self._prompt_values, attn_mask=seats.bias_P, scale=scale)
+        prompt, sums = ATTEND(seated, self._prompt_keys, self._prompt_values, attn_mask=seats.bias_P, scale=scale)
         prompt, sums = (
             one.unflatten(2, (size, -1)).transpose(1, 2).flatten(0, 1)[seats.seat_R] for one in (prompt, sums)
         )
@@ -117,15 +115,18 @@ class SharedLayer:
             shares = torch.cat([scores, sums.flatten(0, 1)[..., None]], dim=-1).softmax(-1)
             seen = torch.baddbmm(prompt.flatten(0, 1) * shares[..., -1:], shares[..., :-1], values)
             return seen.view(len(query), -1)
-        own, own_sums = _ATTEND(grouped, self.keys[:, :, : self.length], self.values[:, :, : self.length], scale=scale)
+        own, own_sums = ATTEND(grouped, self.keys[:, :, : self.length], self.values[:, :, : self.length], scale=scale)
         return torch.lerp(own, prompt, torch.sigmoid(sums - own_sums)[..., None].to(own.dtype)).flatten(1)
 
     def move_rows(self, to: Tensor, source: Tensor, num_rows: int) -> None:
         """Copy rows `source` over rows `to`, then keep the first `num_rows`."""
-        for states in (self.keys, self.values):
-            states[to, :, : self.length] = states[source, :, : self.length]
-        self.keys, self.values = self.keys[:num_rows], self.values[:num_rows]
+        self.keys, self.values = (_moved(one, to, source, num_rows, self.length) for one in (self.keys, self.values))
 
     def keep_prompts(self, prompts: Tensor) -> None:
         """Let go of the others."""
         self._prompt_keys, self._prompt_values = self._prompt_keys[prompts], self._prompt_values[prompts]
+
+
+def _moved(states: Tensor, to: Tensor, source: Tensor, num_rows: int, length: int) -> Tensor:
+    states[to, :, :length] = states[source, :, :length]
+    return states[:num_rows]

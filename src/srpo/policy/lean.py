@@ -94,23 +94,27 @@ class _Layer:
         num_queries = heads.shape[1] - 2 * num_keys
         query, key, value = heads.split([num_queries, num_keys, num_keys], dim=1)
         if self._query_norm is not None and self._key_norm is not None:
-            rotated = _rotate(torch.cat([self._query_norm(query), self._key_norm(key)], dim=1), cos, sin)
+            rotated = rotate(torch.cat([self._query_norm(query), self._key_norm(key)], dim=1), cos, sin)
         else:
-            rotated = _rotate(heads[:, : num_queries + num_keys], cos, sin)
+            rotated = rotate(heads[:, : num_queries + num_keys], cos, sin)
         query, key = rotated.split([num_queries, num_keys], dim=1)
         return states.attend(query, key, value, looks, self._scale)
 
 
 def lean_step(policy: Policy) -> LeanStep | None:
     """The lean step for a policy's language model as its weights are now; None where its family is not known."""
+    return LeanStep(policy) if is_known(policy) else None
+
+
+def is_known(policy: Policy) -> bool:
+    """Whether every layer of the language model computes what `_Layer` does."""
     model = policy.model.model.language_model
     kinds = set(getattr(model.config, "layer_types", None) or ["full_attention"])
-    known = all(type(layer).__name__ in KNOWN_LAYERS for layer in model.layers)
-    return LeanStep(policy) if known and kinds == {"full_attention"} else None
+    return kinds == {"full_attention"} and all(type(layer).__name__ in KNOWN_LAYERS for layer in model.layers)
 
 
-def _rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding of (R, heads, head size)."""
+def rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary position embedding of (R, heads, head size); with -sin its inverse."""
     first, second = heads.chunk(2, dim=-1)
     return heads * cos + torch.cat([-second, first], dim=-1) * sin
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils.checkpoint import checkpoint
 
-from srpo.policy.lean import KNOWN_LAYERS
+from srpo.policy.lean import is_known, rotate
 from srpo.policy.policy import Policy
 
 PACK_TOKENS = 2048
@@ -29,7 +29,8 @@ PACK_TOKENS = 2048
 FORGETS = "computes_its_inside_again"
 """Mark of a layer whose activations are not kept (`policy.recompute`)."""
 
-_ATTEND = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # noqa: SLF001 - the one that tells log-sum-exps
+ATTEND = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # noqa: SLF001
+"""The kernel that tells its log-sum-exps."""
 _ATTEND_BACKWARD = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward  # noqa: SLF001
 
 
@@ -55,12 +56,9 @@ class Layout(NamedTuple):
 
 def can_pack(policy: Policy) -> bool:
     """Whether this policy's device and family are known here."""
-    model = policy.model.model.language_model
-    kinds = set(getattr(model.config, "layer_types", None) or ["full_attention"])
-    known = all(type(layer).__name__ in KNOWN_LAYERS for layer in model.layers)
     # A memory plan stands for other devices too.
     is_planned = isinstance(policy.model.get_input_embeddings().weight.data, FakeTensor)
-    return policy.device.type == "cpu" and known and kinds == {"full_attention"} and not is_planned
+    return policy.device.type == "cpu" and not is_planned and is_known(policy)
 
 
 def layout_of(prompt_B: Sequence[int], length_B: Sequence[int], prompt_sizes: Sequence[int]) -> Layout:
@@ -153,13 +151,13 @@ class _Attention(torch.autograd.Function):
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, keys_P: Tensor, values_P: Tensor, how: Any
     ) -> Tensor:
         cos, sin, layout, scale = how
-        query, key = (_rotate(one, cos, sin).to(value.dtype) for one in (query, key))
+        query, key = (rotate(one, cos, sin).to(value.dtype) for one in (query, key))
         keys_P, values_P = keys_P.to(value.dtype), values_P.to(value.dtype)
         theirs, their_sums = _joined(
-            [_ATTEND(*_prompt_look(one, query, keys_P, values_P), scale=scale) for one in layout.prompts]
+            [ATTEND(*_prompt_look(one, query, keys_P, values_P), scale=scale) for one in layout.prompts]
         )
         ours, our_sums = _joined(
-            [_ATTEND(*_own_look(one, query, key, value), 0.0, True, scale=scale) for one in layout.own]
+            [ATTEND(*_own_look(one, query, key, value), 0.0, True, scale=scale) for one in layout.own]
         )
         share = torch.sigmoid(their_sums - our_sums)[..., None].to(ours.dtype)
         seen = torch.lerp(ours, theirs, share)
@@ -190,7 +188,7 @@ class _Attention(torch.autograd.Function):
             for_query[place] += more[0].transpose(0, 1)
             for_keys[one.which, :, : one.size] += keys[0]
             for_values[one.which, :, : one.size] += values[0]
-        return _rotate(for_query, cos, -sin), _rotate(for_key, cos, -sin), for_value, for_keys, for_values, None
+        return rotate(for_query, cos, -sin), rotate(for_key, cos, -sin), for_value, for_keys, for_values, None
 
 
 def _prompt_look(one: Look, query: Tensor, keys_P: Tensor, values_P: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -218,9 +216,3 @@ def _joined(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     outputs = [output.transpose(1, 2).flatten(0, 1) for output, _ in parts]
     sums = [one.transpose(1, 2).flatten(0, 1) for _, one in parts]
     return (outputs[0], sums[0]) if len(parts) == 1 else (torch.cat(outputs), torch.cat(sums))
-
-
-def _rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding of (N, heads, head size); with -sin its inverse."""
-    first, second = heads.chunk(2, dim=-1)
-    return heads * cos + torch.cat([-second, first], dim=-1) * sin
