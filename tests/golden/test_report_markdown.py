@@ -82,7 +82,9 @@ def test_a_megabyte_of_answer_stays_small(tmp_path: Path) -> None:
     long = made.parsed.model_copy(update={"reflection": "so wrong " * 120_000})
     write_run(tmp_path / "run", "eval", [made.model_copy(update={"parsed": long})])
     page = write_report([tmp_path / "run"], tmp_path / "r.html")
-    assert "more characters)" in page.read_text(encoding="utf-8")
+    html = page.read_text(encoding="utf-8")
+    assert "more characters)" in html
+    assert 'class="think" tabindex="0"' in html, "a text that scrolls can be scrolled by keyboard"
     assert page.with_suffix(".md").stat().st_size < 10_000
     assert page.with_suffix(".json").stat().st_size < 20_000
 

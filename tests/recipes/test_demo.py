@@ -79,6 +79,7 @@ def test_the_whole_method_end_to_end(tmp_path: Path) -> None:
     assert summary["stages"]["sft"]["format_rate"] > 0.5, "the cold start teaches the format even in a short demo"
     html = (out / "report.html").read_text()
     assert "One problem, before and after" in html
+    assert "Where the problems went" in html
     assert "When it looks, and what that does" in html
     assert "careless in half of its lessons" in html
     assert html.count("data:image/png;base64,") >= 30

@@ -7,10 +7,11 @@ import pytest
 from srpo.core.records import Reward, Term, Trace
 from srpo.report.calibration import Calibration
 from srpo.report.flow import HEIGHT, WIDTH, Flow, flow_of, lay_out
-from srpo.report.model import Card, Panels
+from srpo.report.model import Card, Panels, ReportData
 from srpo.report.observe import NUM_FLIPS, Observer, findings_of, window_of
 from srpo.report.panels import Watcher
 from srpo.report.signs import TrainingSigns, training_signs
+from srpo.report.summary import tell
 from tests.support.report_runs import trace, traces
 
 
@@ -145,6 +146,16 @@ def test_a_reward_that_rises_alone_is_a_sign_and_says_what_rose() -> None:
     found = training(rows_of((0.5, 0.5), (0.5, 0.5), (0.8, 1.2)), "the blue bar ends at 4, so the sum is wrong")
     assert found.alarms == ("reward",)
     assert found.gains["format"] == pytest.approx(0.5 * 0.4 * 20 / 29)
+
+
+def test_the_story_tells_signs_where_there_are_any() -> None:
+    hacked = training(rows_of((0.5, 0.5), (0.5, 0.5), (0.8, 1.2)), "the blue bar ends at 4, so the sum is wrong")
+    honest = training(rows_of((0.5, 0.6), (0.5, 0.6), (0.8, 0.8)), "the blue bar ends at 4, so the sum is wrong")
+    told, untold = (
+        tell(ReportData(title="t", panels=Panels(training_signs=(found,)))).paragraph for found in (hacked, honest)
+    )
+    assert "run shows signs of a hacked reward (the reward rises and the accuracy of final answers does not)." in told
+    assert "hacked" not in untold
 
 
 def test_reflections_that_begin_to_copy_are_a_sign() -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from srpo.core.summary import StageSummary
 from srpo.report.leaderboard import board
 from srpo.report.metrics import ends
-from srpo.report.model import Curve, ReportData, RunInfo, StageComparison
+from srpo.report.model import Curve, Panels, ReportData, RunInfo, StageComparison
 from srpo.report.signs import TrainingSigns
 from srpo.report.text import compact, percent, signed
 
@@ -32,6 +32,8 @@ def tell(data: ReportData) -> Story:
         _tell_sft(sft),
         _tell_srpo(srpo, sft or base, data.comparisons),
         _tell_looking(data.curves),
+        _tell_verdicts(data.panels),
+        *(_tell_signs(signs) for signs in data.panels.training_signs),
         _tell_grpo(grpo, srpo, data.comparisons),
         _tell_work(stages),
         "All accuracies are on held-out problems." if sft or srpo or grpo else None,
@@ -113,6 +115,23 @@ def _tell_looking(curves: Sequence[Curve]) -> str | None:
         "Over that training the share of reflections that look at the picture again went "
         f"from {wrong[0]} to {wrong[1]} after wrong first answers, and from {right[0]} to {right[1]} after right ones."
     )
+
+
+def _tell_verdicts(panels: Panels) -> str | None:
+    evaluated = {one.run for one in panels.evaluation_signs}
+    found = next((one for one in reversed(panels.calibrations) if one.run in evaluated), None)
+    if found is None or not found.noticed.whole or not found.doubted.whole:
+        return None
+    return (
+        f"In {found.run}, reflections call {percent(found.noticed.value)} of the wrong first answers wrong, and "
+        f"{percent(found.doubted.value)} of the right ones."
+    )
+
+
+def _tell_signs(found: TrainingSigns) -> str | None:
+    said = [f"{sign.words}: {sign.trend}" for sign in found.signs if sign.is_alarm]
+    said += ["the reward rises and the accuracy of final answers does not"] if found.is_paid_for_nothing else []
+    return f"{found.run} shows signs of a hacked reward ({'; '.join(said)})." if said else None
 
 
 def _tell_grpo(grpo: StageSummary | None, srpo: StageSummary | None, known: Sequence[StageComparison]) -> str | None:
