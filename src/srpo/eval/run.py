@@ -28,7 +28,7 @@ from srpo.eval.config import EvalConfig
 from srpo.eval.dataset import Dataset, load_dataset
 from srpo.eval.judge import JudgedTrace
 from srpo.eval.metrics.voting import RIGHT
-from srpo.eval.probe import PROBED, read_probe
+from srpo.eval.probe import PROBED, Prober, read_probe
 from srpo.eval.result import BenchmarkResult, EvalResult
 from srpo.eval.worker import EvaluatedBatch, EvalWork
 from srpo.models.meter import Spend
@@ -68,6 +68,7 @@ def run(
         dataset=dataset._replace(problems=ProblemSet((), ())),
         origin=make_origin(run_dir, "eval", config.model_name, prompt, config.sampling),
         prompt=prompt,
+        prober=Prober(config.probe, config.seed, dataset.problems.problems) if config.probe else None,
         given_model=generator,
         given_judge=judge,
     )

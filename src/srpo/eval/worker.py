@@ -48,6 +48,8 @@ class EvalWork:
     dataset: Dataset
     origin: Origin
     prompt: Prompt
+    prober: Prober | None
+    """Disturbs pictures; None where no probe is asked for. It knows the pictures of all problems, a worker does not."""
     given_model: InspectingGenerator | None
     """In place of the model that the config names."""
     given_judge: Generator | None
@@ -79,8 +81,7 @@ class Worker:
         self._model = model
         self._judge = judge
         self._grader = grader
-        everything, probe = work.dataset.problems.problems, work.config.probe
-        self._prober = None if probe is None else Prober(probe, work.config.seed, everything)
+        self._prober = work.prober
 
     def work(self, problems: Sequence[Problem]) -> EvaluatedBatch:
         """Everything about these problems.
