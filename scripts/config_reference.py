@@ -56,11 +56,11 @@ def _lines(tree: type[BaseModel], shared: Sequence[type[BaseModel]]) -> Iterator
         if field.path.startswith(skipped):
             continue
         told = field.doc
-        if field.model in shared:
+        if (below := field.model) is not None and below in shared:
             skipped = (*skipped, f"{field.path}.")
             own = field.default.model_dump(exclude_defaults=True) if isinstance(field.default, BaseModel) else {}
             told += f" Here `{default_text(own)}`." if own else ""
-            told += f" See [{field.model.__name__}](#{field.model.__name__.lower()})."
+            told += f" See [{below.__name__}](#{below.__name__.lower()})."
         yield f"* `{field.positional or field.flags[0]}` ({_kind(field)})" + (f": {told.strip()}" if told else "")
 
 

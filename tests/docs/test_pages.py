@@ -63,4 +63,4 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert built.returncode == 0, built.stderr
-    assert (tmp_path / "site" / "quickstart" / "index.html").is_file()
+    assert (tmp_path / "site" / "quickstart.html").is_file()
