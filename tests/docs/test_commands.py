@@ -46,14 +46,15 @@ def test_the_commands_of_a_page_run_and_print_what_it_shows(page: Path, tmp_path
                 ["bash", "-c", command],
                 cwd=tmp_path / "work",
                 env=environment,
-                capture_output=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,  # in the order in which a terminal shows it
                 text=True,
                 timeout=LIMIT_S,
                 check=False,
             )
-            told = f"{block.place}: {command}\n{done.stdout}{done.stderr}"
+            told = f"{block.place}: {command}\n{done.stdout}"
             assert done.returncode == 0, told
-            assert (lost := missing(output, done.stdout + done.stderr)) is None, f"not printed: {lost}\n{told}"
+            assert (lost := missing(output, done.stdout)) is None, f"not printed: {lost}\n{told}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
