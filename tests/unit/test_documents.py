@@ -1,27 +1,17 @@
 """What README and docs show as Python runs, and gives what the comment behind it says."""
 
 import ast
-import re
-from pathlib import Path
 
 import pytest
 import yaml
 
 from srpo import __version__
-
-ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "AGENTS.md", *sorted((ROOT / "docs").glob("*.md"))]
+from tests.support.documents import PAGES, ROOT, blocks
 
 
-def blocks(language: str) -> list[tuple[str, str]]:
+def shown_in(language: str) -> list[tuple[str, str]]:
     """All fenced blocks of a language, each with its place."""
-    fence = re.compile(rf"^```{language}\n(.*?)^```$", re.M | re.S)
-    return [
-        (f"{page.name}:{text.count(chr(10), 0, match.start()) + 1}", match[1])
-        for page in PAGES
-        for text in [page.read_text(encoding="utf-8")]
-        for match in fence.finditer(text)
-    ]
+    return [(block.place, block.text) for page in [*PAGES, ROOT / "AGENTS.md"] for block in blocks(page, language)]
 
 
 def run(source: str) -> list[tuple[str, str]]:
@@ -39,13 +29,13 @@ def run(source: str) -> list[tuple[str, str]]:
     return shown
 
 
-@pytest.mark.parametrize(("place", "source"), blocks("python"))
+@pytest.mark.parametrize(("place", "source"), shown_in("python"))
 def test_python_in_documents_runs(place: str, source: str) -> None:
     for value, comment in run(source):
         assert value == comment, place
 
 
-@pytest.mark.parametrize(("place", "source"), blocks("yaml"))
+@pytest.mark.parametrize(("place", "source"), shown_in("yaml"))
 def test_yaml_in_documents_can_be_read(place: str, source: str) -> None:
     assert yaml.safe_load(source), place
 

@@ -57,7 +57,7 @@ def _findings(options: DoctorOptions) -> Iterator[Finding]:
     local = isinstance(getattr(config, "model", None), str)
     wanted = {"data": stage is not None, "train": local, "remote": bool(servers), "qlora": _in_four_bits(config)}
     needed = [extra for extra, is_wanted in wanted.items() if is_wanted]
-    yield from health.packages()
+    yield from health.surroundings()
     yield from health.extras(needed)
     yield from health.gpu()
     yield from health.disk()

@@ -46,7 +46,7 @@ class Finding(Record):
     """What was found, and for what is broken, what to do."""
 
 
-def packages() -> Iterator[Finding]:
+def surroundings() -> Iterator[Finding]:
     """Python, machine and the packages that everything needs."""
     from srpo import __version__
 

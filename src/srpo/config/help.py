@@ -50,7 +50,7 @@ def _render(field: Field, width: int) -> str:
     short_form = getattr(field.model, "short_form", "text")
     kind = f"{short_form}, or the fields below" if field.model is not None else type_text(field.info.annotation)
     kind += f" {limits}" if limits else ""
-    default = "required" if field.info.is_required() else f"default: {_default_text(field.default)}"
+    default = "required" if field.info.is_required() else f"default: {default_text(field.default)}"
     flag, *others = field.flags
     default += "".join(f"; also --{other}" for other in others)
     name = field.positional or f"--{flag}"
@@ -61,11 +61,12 @@ def _render(field: Field, width: int) -> str:
     return "\n".join(line for line in (head, doc) if line)
 
 
-def _default_text(value: Any) -> str:
+def default_text(value: Any) -> str:
+    """A default as it is written in YAML, in one line."""
     if isinstance(value, BaseModel):
         value = value.model_dump(mode="json")
     if isinstance(value, tuple | list | set | frozenset):
-        return f"[{', '.join(map(_default_text, value))}]"
+        return f"[{', '.join(map(default_text, value))}]"
     if isinstance(value, float):
         return f"{value:g}"
     if value is None or isinstance(value, bool | int):

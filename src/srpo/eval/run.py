@@ -68,6 +68,7 @@ def run(
         dataset=dataset._replace(problems=ProblemSet((), ())),
         origin=make_origin(run_dir, "eval", config.model_name, prompt, config.sampling),
         prompt=prompt,
+        prober=Prober(config.probe, config.seed, dataset.problems.problems) if config.probe else None,
         given_model=generator,
         given_judge=judge,
         prober=config.probe and Prober(config.probe, config.seed, dataset.problems.problems),

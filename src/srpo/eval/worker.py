@@ -48,6 +48,8 @@ class EvalWork:
     dataset: Dataset
     origin: Origin
     prompt: Prompt
+    prober: Prober | None
+    """Disturbs pictures; None where no probe is asked for. It knows the pictures of all problems, a worker does not."""
     given_model: InspectingGenerator | None
     """In place of the model that the config names."""
     given_judge: Generator | None

@@ -1,0 +1,1 @@
+"""What README and docs show is so: commands run, links lead somewhere, the pages build."""
