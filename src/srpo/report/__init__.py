@@ -3,6 +3,8 @@
     build.py     reads run directories and demo directories into `ReportData` (the only module that reads files)
     cards.py     which traces are shown, fairly over outcomes, families and runs
     pictures.py  picture references as data URIs
+    notes.py     what is noted of every trace; flips.py, alluvial.py, hacking.py are made of it
+    markdown.py  the same in words and tables
     summary.py   what happened, in plain sentences made from the numbers
     metrics.py   curves grouped into panels, smoothed and thinned
     figures.py   plotly figures

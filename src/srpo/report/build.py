@@ -11,27 +11,27 @@ to the stage whose name is a word of its label: `srpo` and `eval srpo` both to s
 """
 
 import shlex
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import TypeAdapter
 
-from srpo.core.records import Trace
 from srpo.core.statistics import paired_difference
 from srpo.core.summary import StageSummary, results_of, summarise
-from srpo.eval.result import BenchmarkResult
-from srpo.report.cards import Sampler
+from srpo.report.cards import NUM_CARDS, Sampler
 from srpo.report.example import choose_example
+from srpo.report.flips import choose_flips, flip_ends
+from srpo.report.hacking import signs_of
 from srpo.report.leaderboard.published import read_published
 from srpo.report.leaderboard.rank import lead
 from srpo.report.leaderboard.results import result_of
 from srpo.report.metrics import curves_of
-from srpo.report.model import Card, Curve, ReportData, RunInfo, StageComparison, stage_of
+from srpo.report.model import Curve, TimeSpent, ReportData, RunInfo, StageComparison, stage_of
+from srpo.report.notes import Notes
 from srpo.report.open import DemoSummary, LabelledRun, labelled_runs, read_demo, stage_rows
-from srpo.report.pictures import embed
+from srpo.report.pictures import Album
 from srpo.runs.reader import RunReader
 from srpo.sft.first_answers import FirstAnswers
 
@@ -53,6 +53,7 @@ def read_report(
     *,
     published: Sequence[Path] = (),
     shipped: bool = True,
+    num_cards: int = NUM_CARDS,
 ) -> ReportData:
     """Read run and demo directories, in the order in which they are given.
 
@@ -61,6 +62,7 @@ def read_report(
         load: Loads a picture from its reference; `srpo.data.images.load_image` unless given.
         published: Files of published results (`srpo.report.leaderboard.published`), for runs with a benchmark.
         shipped: Whether the published results that come with srpo are shown too.
+        num_cards: At most so many responses in the gallery.
 
     Raises:
         ValueError: a directory is neither a run nor a demo, or one of its files cannot be read.
@@ -68,62 +70,78 @@ def read_report(
     if not dirs:
         raise ValueError("no run directory was given")
     summary, stages, runs = _open(dirs)
-    sampler = Sampler(seed=CARD_SEED)
-    terms: dict[str, None] = {}
-    scores: dict[str, dict[str, list[bool]]] = {}
-    infos: list[RunInfo] = []
-    curves: list[Curve] = []
-    results: list[BenchmarkResult] = []
-    first_answers: dict[str, FirstAnswers] = {}
-    for label, run, place, alone in runs:
-        counts, singles = Counter[str](), 0
-        for trace in _note_terms(sampler.add(label, run.traces()), terms):
-            if run.stage in _EVALUATIONS and trace.outcome is not None:
-                scores.setdefault(label, {}).setdefault(trace.problem.id, []).append(trace.final_grade.is_correct)
-            counts[trace.outcome or "ungradable"] += 1
-            singles += trace.style == "single"
-        rows = list(run.metrics())
-        infos.append(_run_info(label, place, counts, num_single=singles, num_steps=len(rows)))
-        if run.stage in _TRAININGS:
-            curves.extend(curves_of(label, rows))
-        if (result := result_of(run)) is not None:
-            results.append(result)
-        if (checked := _first_answers_of(run)) is not None:
-            first_answers[label] = checked
-        if alone:
-            stages.extend(_stages_of(label, run))
+    sampler = Sampler(seed=CARD_SEED, most=num_cards)
+    album = Album(load)
+    found = [_read_run(one, sampler) for one in runs]
+    stages.extend(row for one in runs if one.alone for row in _stages_of(one.label, one.run))
+    evaluations = [one.notes for one in found if one.run.run.stage in _EVALUATIONS]
+    results = [result for one in runs if (result := result_of(one.run)) is not None]
+    curves = tuple(curve for one in found for curve in one.curves)
     head = summary or _head_of_runs(runs)
     example = choose_example({one.label: list(one.run.traces()) for one in runs if one.label in head.example})
+    readers = {one.label: one.run for one in runs}
+    pair = flip_ends(evaluations)
     return ReportData(
         **head.model_dump(include={"title", "created", "command", "seed", "hardware", "versions", "about"}),
-        example=_cards(example, load),
+        example=tuple(album.card(*one) for one in example),
         stages=tuple(stages),
-        runs=tuple(infos),
-        comparisons=_compare(stages, scores),
-        first_answers=first_answers,
-        curves=tuple(curves),
-        term_names=tuple(terms),
-        cards=_cards(sampler.choose(), load),
+        runs=tuple(one.info for one in found),
+        comparisons=_compare(stages, {one.label: one.final for one in evaluations if one.final}),
+        first_answers={one.label: checked for one in runs if (checked := _first_answers_of(one.run)) is not None},
+        curves=curves,
+        term_names=tuple(dict.fromkeys(name for one in found for name in one.notes.weights)),
+        flips=choose_flips(pair, readers, album.card, seed=CARD_SEED) if pair else None,
+        outcomes={one.label: one.outcomes for one in evaluations if one.outcomes},
+        verdicts=tuple(said for one in evaluations if (said := one.verdicts()) is not None),
+        signs=tuple(sign for one in found if one.run.run.stage == "rl" for sign in signs_of(one.notes, curves)),
+        phases=tuple(_phase(one.label, one.run) for one in runs),
+        cards=tuple(album.card(*one) for one in sampler.choose(num_cards)),
         leaderboard=lead(results, read_published(published, shipped=shipped)) if results else None,
     )
 
 
-def _cards(traces: Iterable[tuple[str, Trace]], load: "Callable[[str], Image] | None") -> tuple[Card, ...]:
-    return tuple(
-        Card(run=label, trace=trace, pictures=tuple(embed(ref, load) for ref in trace.problem.images))
-        for label, trace in traces
-    )
+class _Read(NamedTuple):
+    """A run whose traces were read once."""
+
+    run: LabelledRun
+    info: RunInfo
+    notes: Notes
+    curves: tuple[Curve, ...]
 
 
-def _run_info(label: str, place: str, counts: Counter[str], *, num_single: int, num_steps: int) -> RunInfo:
-    num_traces = counts.total()
-    return RunInfo(
+def _read_run(found: LabelledRun, sampler: Sampler) -> _Read:
+    label, run = found.label, found.run
+    notes = Notes(label)
+    for trace in sampler.add(label, run.traces()):
+        notes.take(trace, is_evaluation=run.stage in _EVALUATIONS)
+    rows = list(run.metrics())
+    num_traces = notes.counts.total()
+    info = RunInfo(
         label=label,
-        path=place,
+        path=found.place,
         num_traces=num_traces,
-        num_steps=num_steps,
-        counts=dict(counts),
-        single=0 < num_traces == num_single,
+        num_steps=len(rows),
+        counts=dict(notes.counts),
+        single=0 < num_traces == notes.num_single,
+    )
+    return _Read(found, info, notes, tuple(curves_of(label, rows)) if run.stage in _TRAININGS else ())
+
+
+def _phase(label: str, run: RunReader) -> TimeSpent:
+    """Where the time went, as far as the run says."""
+    summary = run.summary() or {}
+    parts, tokens = summary.get("seconds_by_part"), summary.get("tokens")
+    spent = [one.get("usd") for one in summary.get("spend") or () if isinstance(one, dict)]
+    try:
+        seconds: float | None = run.state().time_s
+    except (OSError, ValueError):
+        seconds = None
+    return TimeSpent(
+        run=label,
+        seconds=seconds,
+        parts=parts if isinstance(parts, dict) else {},
+        tokens=tokens if isinstance(tokens, int) else None,
+        usd=sum(spent) if spent and all(isinstance(one, int | float) for one in spent) else None,
     )
 
 
@@ -185,10 +203,3 @@ def _head_of_runs(runs: Sequence[LabelledRun]) -> DemoSummary:
         hardware=provenance.system,
         versions={"srpo": provenance.srpo_version, "python": provenance.python, **provenance.libraries},
     )
-
-
-def _note_terms(traces: Iterable[Trace], terms: dict[str, None]) -> Iterator[Trace]:
-    for trace in traces:
-        if trace.reward is not None:
-            terms.update(dict.fromkeys(term.name for term in trace.reward.terms))
-        yield trace

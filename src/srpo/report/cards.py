@@ -12,18 +12,20 @@ from srpo.core.records import OUTCOMES, Trace
 NUM_CARDS: Final = 48
 """Cards in a report; enough to read for a while, few enough for one file."""
 _KEPT_PER_STRATUM: Final = 12
+"""At least so many traces of each kind are kept to choose from."""
 
 
 class Sampler:
-    """Keeps up to twelve traces of every (run, outcome, family), each with equal chance.
+    """Keeps traces of every (run, outcome, family), each with equal chance: twelve, or a quarter of what is wanted.
 
     >>> sampler = Sampler(seed=0)
     >>> sampler.choose(num=5)
     []
     """
 
-    def __init__(self, *, seed: int) -> None:
+    def __init__(self, *, seed: int, most: int = NUM_CARDS) -> None:
         self._seed = seed
+        self._most = max(_KEPT_PER_STRATUM, most // 4)
         self._kept: dict[tuple[str, str, str], list[Trace]] = {}
         self._seen: dict[tuple[str, str, str], int] = {}
         self._random = random.Random(seed)
@@ -34,9 +36,9 @@ class Sampler:
             stratum = (run, trace.outcome or "ungradable", trace.problem.family)
             kept = self._kept.setdefault(stratum, [])
             seen = self._seen[stratum] = self._seen.get(stratum, 0) + 1
-            if len(kept) < _KEPT_PER_STRATUM:
+            if len(kept) < self._most:
                 kept.append(trace)
-            elif (at := self._random.randrange(seen)) < _KEPT_PER_STRATUM:
+            elif (at := self._random.randrange(seen)) < self._most:
                 kept[at] = trace
             yield trace
 

@@ -94,6 +94,71 @@ class StageComparison(Record):
     """Problems that both answered."""
 
 
+class FlipPair(Record):
+    """One problem whose final answer is right in one run and wrong in the other."""
+
+    gained: bool
+    """True for wrong → right."""
+    before: Card
+    after: Card
+
+
+class Flips(Record):
+    """Problems that two runs answered differently, the first sample of each."""
+
+    before: str
+    """Label of the run that is compared with."""
+    after: str
+    n: int
+    """Problems that both answered and that can be graded."""
+    gained: int
+    """Wrong before, right after."""
+    lost: int
+    pairs: tuple[FlipPair, ...]
+    """Some of them, drawn at random with a fixed seed: wrong → right first."""
+
+
+class Verdicts(Record):
+    """What the reflections of a run said of the first answers, and what the first answers were."""
+
+    run: str
+    said_right: int
+    said_right_is: int
+    """Of `said_right`, first answers that were right."""
+    said_wrong: int
+    said_wrong_is: int
+    """Of `said_wrong`, first answers that were wrong."""
+    said_nothing: int
+
+
+class Sign(Record):
+    """One way to earn reward without answering better, looked for in one training run."""
+
+    run: str
+    name: str
+    words: str
+    """What would be seen, and from where on it is called seen."""
+    early: str
+    """Value at the beginning, as text."""
+    late: str
+    seen: bool | None
+    """None when it was not measured."""
+
+
+class TimeSpent(Record):
+    """Where the time of a run went."""
+
+    run: str
+    seconds: float | None
+    """Work in all; None where the run does not say."""
+    parts: dict[str, float] = Field(default_factory=dict)
+    """Seconds by part, where the run measured them."""
+    tokens: int | None = None
+    """Generated."""
+    usd: float | None = None
+    """Paid for models; None where nothing was counted."""
+
+
 class ReportData(Record):
     """A whole report before it is drawn."""
 
@@ -121,5 +186,12 @@ class ReportData(Record):
     term_names: tuple[str, ...] = ()
     """Reward terms that occur in the traces; they decide which curves count as reward terms."""
     cards: tuple[Card, ...] = ()
+    flips: Flips | None = None
+    """Between the first and the last evaluation; None where they share no problem."""
+    outcomes: dict[str, dict[str, str]] = Field(default_factory=dict)
+    """By label of an evaluation and problem: the outcome of its first sample."""
+    verdicts: tuple[Verdicts, ...] = ()
+    signs: tuple[Sign, ...] = ()
+    phases: tuple[TimeSpent, ...] = ()
     leaderboard: Leaderboard | None = None
     """The runs' benchmark results beside published ones; None where no run has any."""

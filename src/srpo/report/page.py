@@ -8,12 +8,16 @@ a model nor a mistake of ours can run code or reach the network from the page.
 
 import base64
 import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from srpo.report import figures, metrics, palette, summary, tables
+from srpo.report.alluvial import alluvial
 from srpo.report.build import read_report
+from srpo.report.cards import NUM_CARDS
+from srpo.report.markdown import render_markdown
 from srpo.report.model import Card, ReportData, stage_of
 from srpo.report.pages import environment, source, theme, write_page
 
@@ -26,12 +30,23 @@ class FilterChoice(NamedTuple):
     num: int
 
 
-def write_report(dirs: Sequence[Path], out: Path, *, published: Sequence[Path] = (), shipped: bool = True) -> Path:
-    """Read run or demo directories and write their report to `out`; return `out`.
+def write_report(
+    dirs: Sequence[Path],
+    out: Path,
+    *,
+    published: Sequence[Path] = (),
+    shipped: bool = True,
+    num_cards: int = NUM_CARDS,
+) -> Path:
+    """Read run or demo directories and write their report to `out`, beside it as Markdown and JSON; return `out`.
 
     Raises ValueError when a directory is neither a run nor a demo.
     """
-    return write_page(render_page(read_report(dirs, published=published, shipped=shipped)), out)
+    data = read_report(dirs, published=published, shipped=shipped, num_cards=num_cards)
+    write_page(render_page(data), out)
+    write_page(render_markdown(data), out.with_suffix(".md"))
+    write_page(json.dumps(summary.report_json(data), ensure_ascii=False, indent=2) + "\n", out.with_suffix(".json"))
+    return out
 
 
 def render_page(data: ReportData) -> str:
@@ -57,6 +72,8 @@ def render_page(data: ReportData) -> str:
         matrices=[tables.matrix(stage) for stage in data.stages],
         single=tables.single_attempt(data),
         filters=_filters(data.cards),
+        flow=alluvial(data.outcomes),
+        shown_at_once=NUM_CARDS,
         scripts=[Markup(script) for script in scripts],  # noqa: S704  our own files, as in `theme`
         script_hashes=[_csp_hash(script) for script in scripts],
         repaint=palette.dark_of_light(),

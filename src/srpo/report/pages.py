@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from srpo.core.records import Attempt, Response, Trace
+from srpo.core.statistics import wilson
 from srpo.report import palette
 from srpo.report.text import compact, is_linkable, metric_words, number, percent, points, signed, visible
 from srpo.runs.files import write_atomic
@@ -54,6 +55,7 @@ def environment(*packages: str) -> "Environment":
         "duration": duration,
         "clip": clip,
         "visible": visible,
+        "share": share,
         "blocks": blocks,
         "mark": palette.series_mark,
         "points": points,
@@ -71,6 +73,15 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def share(counts: tuple[int, int]) -> str:
+    """A part of a whole in percent with its 95% interval, e.g. `41.2% [30.1, 53.0]`; a dash for a part of nothing."""
+    part, whole = counts
+    if not whole:
+        return "–"
+    low, high = wilson(part, whole)
+    return f"{percent(part / whole)} [{points(low)}, {points(high)}]"
 
 
 def clip(text: str) -> str:

@@ -5,7 +5,8 @@ import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from srpo.report.model import Picture
+from srpo.core.records import Trace
+from srpo.report.model import Card, Picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -13,6 +14,30 @@ if TYPE_CHECKING:
 LONGEST_SIDE: Final = 640
 """Larger pictures are scaled down to this many pixels on their longer side."""
 _LOSSLESS_UP_TO: Final = 200
+
+MOST_BYTES: Final = 24_000_000
+"""Bytes of all pictures of a page together; what comes after has the reason in place of its picture."""
+
+
+class Album:
+    """The pictures of one page: each is loaded once, and all together stay within a bound."""
+
+    def __init__(self, load: "Callable[[str], Image] | None" = None, most_bytes: int = MOST_BYTES) -> None:
+        self._load, self._left = load, most_bytes
+        self._known: dict[str, Picture] = {}
+
+    def card(self, run: str, trace: Trace) -> Card:
+        """A trace with its pictures."""
+        return Card(run=run, trace=trace, pictures=tuple(self._picture(ref) for ref in trace.problem.images))
+
+    def _picture(self, ref: str) -> Picture:
+        if ref not in self._known:
+            if self._left <= 0:
+                words = f"this page holds {MOST_BYTES // 1_000_000} MB of pictures already; `srpo view` shows all"
+                return Picture(ref=ref, reason=words)
+            self._known[ref] = embed(ref, self._load)
+            self._left -= len(self._known[ref].uri or "")
+        return self._known[ref]
 
 
 def embed(ref: str, load: "Callable[[str], Image] | None" = None) -> Picture:

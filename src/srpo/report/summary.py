@@ -173,7 +173,11 @@ def _certainty(ours: StageSummary, theirs: StageSummary, known: Sequence[StageCo
 
 def report_json(data: ReportData) -> dict[str, Any]:
     """What the report says, without pictures, cards and the points of curves, as a JSON value."""
-    value = data.model_dump(mode="json", exclude={"cards", "curves", "term_names", "leaderboard"})
+    value = data.model_dump(
+        mode="json", exclude={"cards", "curves", "term_names", "leaderboard", "outcomes", "flips", "example"}
+    )
+    if data.flips is not None:
+        value["flips"] = data.flips.model_dump(mode="json", exclude={"pairs"})
     for run in value["runs"]:
         curves = [curve for curve in data.curves if curve.run == run["label"]]
         run["metrics"] = {curve.key: dict(zip(("first", "last"), ends(curve), strict=True)) for curve in curves}

@@ -29,16 +29,38 @@
   const filters = document.querySelector(".filters");
   if (!filters) return;
   filters.hidden = false;
-  const cards = [...document.querySelectorAll(".card")];
+  // A card that waits is a template: parsed, but without style, layout and pictures until it is near the screen.
+  const waiting = [...document.querySelectorAll(".cards > .card, .cards > template")];
+  const more = document.querySelector(".more");
+  const AT_ONCE = 48;
   const wanted = {};
+  let allowed = AT_ONCE;
 
   function show() {
-    for (const card of cards) {
-      card.hidden = Object.entries(wanted).some(([name, value]) => card.dataset[name] !== value);
-    }
-    const count = cards.filter((card) => !card.hidden).length;
-    filters.querySelector(".shown").textContent = `${count} of ${cards.length} shown`;
+    let count = 0;
+    waiting.forEach((card, at) => {
+      const fits = Object.entries(wanted).every(([name, value]) => card.dataset[name] === value);
+      if (fits) count += 1;
+      const visible = fits && count <= allowed;
+      if (visible && card.tagName === "TEMPLATE") {
+        const made = card.content.firstElementChild;
+        card.replaceWith(made);
+        waiting[at] = made;
+      }
+      waiting[at].hidden = !visible;
+    });
+    filters.querySelector(".shown").textContent = `${count.toLocaleString("en")} of ${waiting.length.toLocaleString("en")} match`;
+    more.hidden = count <= allowed;
   }
+
+  new IntersectionObserver(
+    ([entry]) => {
+      if (!entry.isIntersecting) return;
+      allowed += AT_ONCE;
+      show();
+    },
+    { rootMargin: "1200px" },
+  ).observe(more);
 
   filters.addEventListener("click", (event) => {
     const button = event.target.closest("button");
@@ -47,6 +69,7 @@
     if ("all" in button.dataset) delete wanted[filter.dataset.filter];
     else wanted[filter.dataset.filter] = button.dataset.value;
     for (const other of filter.querySelectorAll("button")) other.setAttribute("aria-pressed", String(other === button));
+    allowed = AT_ONCE;
     show();
   });
   show();

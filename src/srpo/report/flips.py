@@ -1,0 +1,67 @@
+"""Problems that two evaluations answered differently: how many there are, and some of them at random."""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from srpo.core.records import Trace
+from srpo.report.model import Card, FlipPair, Flips
+from srpo.report.notes import Notes
+from srpo.runs.reader import RunReader
+
+NUM_FLIPS: Final = 4
+"""Problems of each direction that a report shows."""
+
+
+def flip_ends(notes: Sequence[Notes]) -> tuple[Notes, Notes] | None:
+    """The evaluations to compare: after the cold start and after SRPO where there are such, else first and last."""
+    named = {word: one for one in notes for word in one.label.split()}
+    before, after = named.get("sft"), named.get("srpo")
+    if before is None or after is None:
+        before, after = (notes[0], notes[-1]) if len(notes) > 1 else (None, None)
+    if before is None or after is None or before is after or not before.final.keys() & after.final.keys():
+        return None
+    return before, after
+
+
+def choose_flips(
+    pair: tuple[Notes, Notes],
+    runs: Mapping[str, RunReader],
+    card: Callable[[str, Trace], Card],
+    *,
+    seed: int,
+    num: int = NUM_FLIPS,
+) -> Flips:
+    """Count the flips between two runs and draw up to `num` of each direction; reads both runs once more."""
+    before, after = pair
+    shared = [problem for problem in before.final if problem in after.final]
+    gained = [one for one in shared if not before.final[one][0] and after.final[one][0]]
+    lost = [one for one in shared if before.final[one][0] and not after.final[one][0]]
+    draw = random.Random(f"flips/{seed}")
+    chosen = [draw.sample(problems, min(num, len(problems))) for problems in (gained, lost)]
+    wanted = {problem for problems in chosen for problem in problems}
+    found = [_first_graded(runs[one.label], wanted) for one in pair]
+    return Flips(
+        before=before.label,
+        after=after.label,
+        n=len(shared),
+        gained=len(gained),
+        lost=len(lost),
+        pairs=tuple(
+            FlipPair(
+                gained=problems is chosen[0],
+                before=card(before.label, found[0][problem]),
+                after=card(after.label, found[1][problem]),
+            )
+            for problems in chosen
+            for problem in problems
+        ),
+    )
+
+
+def _first_graded(run: RunReader, wanted: set[str]) -> dict[str, Trace]:
+    found: dict[str, Trace] = {}
+    for trace in run.traces():
+        if trace.problem.id in wanted and trace.outcome is not None:
+            found.setdefault(trace.problem.id, trace)
+    return found
