@@ -28,7 +28,7 @@ from srpo.report.leaderboard.published import read_published
 from srpo.report.leaderboard.rank import lead
 from srpo.report.leaderboard.results import result_of
 from srpo.report.metrics import curves_of
-from srpo.report.model import Curve, TimeSpent, ReportData, RunInfo, StageComparison, stage_of
+from srpo.report.model import Curve, ReportData, RunInfo, StageComparison, TimeSpent, stage_of
 from srpo.report.notes import Notes
 from srpo.report.open import DemoSummary, LabelledRun, labelled_runs, read_demo, stage_rows
 from srpo.report.pictures import Album

@@ -1,10 +1,10 @@
 """Problems that two evaluations answered differently: how many there are, and some of them at random."""
 
-import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from srpo.core.records import Trace
+from srpo.eval.flips import draw_flips, first_graded
 from srpo.report.model import Card, FlipPair, Flips
 from srpo.report.notes import Notes
 from srpo.runs.reader import RunReader
@@ -34,34 +34,23 @@ def choose_flips(
 ) -> Flips:
     """Count the flips between two runs and draw up to `num` of each direction; reads both runs once more."""
     before, after = pair
-    shared = [problem for problem in before.final if problem in after.final]
-    gained = [one for one in shared if not before.final[one][0] and after.final[one][0]]
-    lost = [one for one in shared if before.final[one][0] and not after.final[one][0]]
-    draw = random.Random(f"flips/{seed}")
-    chosen = [draw.sample(problems, min(num, len(problems))) for problems in (gained, lost)]
-    wanted = {problem for problems in chosen for problem in problems}
-    found = [_first_graded(runs[one.label], wanted) for one in pair]
+    verdicts = [{problem: right[0] for problem, right in one.final.items()} for one in pair]
+    drawn = draw_flips(*verdicts, num=num, seed=seed)
+    wanted = {problem for problems in drawn.shown for problem in problems}
+    found = [first_graded(runs[one.label], wanted) for one in pair]
     return Flips(
         before=before.label,
         after=after.label,
-        n=len(shared),
-        gained=len(gained),
-        lost=len(lost),
+        n=drawn.n,
+        gained=len(drawn.gained),
+        lost=len(drawn.lost),
         pairs=tuple(
             FlipPair(
-                gained=problems is chosen[0],
+                gained=problems is drawn.shown[0],
                 before=card(before.label, found[0][problem]),
                 after=card(after.label, found[1][problem]),
             )
-            for problems in chosen
+            for problems in drawn.shown
             for problem in problems
         ),
     )
-
-
-def _first_graded(run: RunReader, wanted: set[str]) -> dict[str, Trace]:
-    found: dict[str, Trace] = {}
-    for trace in run.traces():
-        if trace.problem.id in wanted and trace.outcome is not None:
-            found.setdefault(trace.problem.id, trace)
-    return found
