@@ -1,28 +1,29 @@
 """How long Chromium takes to open a report with many responses.
 
-    .venv/bin/python benchmarks/report_speed.py [--samples 5000] [--browser chromium] [--out benchmarks/results/report_speed.json]
+    .venv/bin/python benchmarks/report_speed.py [--samples 5000] [--browser chromium] [--out FILE]
 
-Made traces with drawn pictures, no model. The page is opened three times in a fresh tab of one browser, and once more
-with the fewest responses that a report has; the fastest opening of each counts, until the `load` event and until the
-first frame after it. Wall seconds on a busy machine say as much about its neighbours, so the seconds of the CPU that
-the tab's process took stand beside them. Exit code 1 if 5,000 responses take 3 s of CPU or more until `load`.
+The committed run is benchmarks/results/report_speed.json. Made traces with drawn pictures, no model. The page is opened
+three times in a fresh tab of one browser, and once more with the fewest responses that a report has; the fastest
+opening of each counts, until the `load` event and until the first frame after it. Wall seconds on a busy machine say as
+much about its neighbours, so the seconds of the CPU that the tab's process took stand beside them. Exit code 1 if 5,000
+responses take 3 s of CPU or more until `load`.
 """
 
 import argparse
 import asyncio
 import json
-import re
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
-
-import aiohttp
+from typing import TYPE_CHECKING, Any
 
 from srpo.core.records import Trace
 from srpo.report import write_report
+
+if TYPE_CHECKING:
+    from tests.support.browser import Browser
 
 ROOT = Path(__file__).resolve().parents[1]
 MOST_S = 3.0
@@ -66,59 +67,28 @@ def drawn(trace: Trace, at: int) -> Trace:
     return trace.model_copy(update={"problem": trace.problem.model_copy(update=changes)})
 
 
-async def open_page(browser: str, page: Path, profile: Path) -> dict[str, float]:
-    words = [
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--remote-debugging-port=0",
-        f"--user-data-dir={profile}",
-    ]
-    process = await asyncio.create_subprocess_exec(browser, *words, "about:blank", stderr=asyncio.subprocess.PIPE)
-    try:
-        assert process.stderr is not None
-        found = None
-        while found is None:
-            found = re.search(rb"ws://[\d.:]+", await process.stderr.readline())
-        async with aiohttp.ClientSession() as session:
-            runs = [await open_once(session, found[0].decode().replace("ws://", "http://"), page) for _ in range(3)]
-    finally:
-        process.terminate()
-        await process.communicate()
+async def open_page(program: str, page: Path, profile: Path) -> dict[str, float]:
+    from tests.support.browser import browsing
+
+    async with browsing(program, profile) as browser:
+        runs = [await open_once(browser, page) for _ in range(3)]
     return {name: min(run[name] for run in runs) for name in runs[0]}
 
 
-async def open_once(session: aiohttp.ClientSession, address: str, page: Path) -> dict[str, float]:
+async def open_once(browser: "Browser", page: Path) -> dict[str, float]:
     """Seconds until `load` and until the frame after it."""
-    async with session.put(f"{address}/json/new?about:blank") as reply:
-        tab = await reply.json(content_type=None)
-    async with session.ws_connect(tab["webSocketDebuggerUrl"], max_msg_size=0) as socket:
-        number = 0
-
-        async def ask(method: str, **params: object) -> dict[str, Any]:
-            nonlocal number
-            number += 1
-            await socket.send_json({"id": number, "method": method, "params": params})
-            while True:
-                told: dict[str, Any] = await socket.receive_json()
-                if told.get("id") == number:
-                    return dict(told["result"])
+    async with browser.tab() as tab:
 
         async def cpu_s() -> float:
-            metrics = (await ask("Performance.getMetrics"))["metrics"]
+            metrics = (await tab.ask("Performance.getMetrics"))["metrics"]
             return float(next(one["value"] for one in metrics if one["name"] == "ProcessTime"))
 
-        await ask("Page.enable")
-        await ask("Performance.enable")
+        await tab.ask("Performance.enable")
         cpu, wall = await cpu_s(), time.perf_counter()
-        await ask("Page.navigate", url=page.as_uri())
-        while (await socket.receive_json()).get("method") != "Page.loadEventFired":
-            pass
+        await tab.go(page.as_uri())
         load = {"load_cpu_s": await cpu_s() - cpu, "load_wall_s": time.perf_counter() - wall}
-        frame = "new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
-        await ask("Runtime.evaluate", expression=frame, awaitPromise=True)
+        await tab.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
         seen = {"frame_cpu_s": await cpu_s() - cpu, "frame_wall_s": time.perf_counter() - wall}
-        await ask("Page.close")
     return {name: round(value, 2) for name, value in (load | seen).items()}
 
 

@@ -215,6 +215,8 @@ def test_the_report_is_written_as_a_page_in_markdown_and_as_json(
     value = json.loads((tmp_path / "r.json").read_text())
     assert value["flips"]["n"] == 60
     assert {row["run"] for row in value["verdicts"]} <= {row["label"] for row in value["runs"]}
+    with pytest.raises(ValueError, match=r"r.md': the page is HTML, and .md is written beside it"):
+        run_command(["report", str(demo), "--out", str(tmp_path / "r.md")])
     words = (tmp_path / "r.md").read_text()
     assert words.startswith("# SRPO on a laptop\n")
     for title in ("Stages", "Reward earned without answering better?", "Time and cost"):

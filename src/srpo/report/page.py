@@ -40,8 +40,10 @@ def write_report(
 ) -> Path:
     """Read run or demo directories and write their report to `out`, beside it as Markdown and JSON; return `out`.
 
-    Raises ValueError when a directory is neither a run nor a demo.
+    Raises ValueError when a directory is neither a run nor a demo, or `out` has the ending of a file beside it.
     """
+    if out.suffix in (".md", ".json"):
+        raise ValueError(f"--out {str(out)!r}: the page is HTML, and {out.suffix} is written beside it; call it .html")
     data = read_report(dirs, published=published, shipped=shipped, num_cards=num_cards)
     write_page(render_page(data), out)
     write_page(render_markdown(data), out.with_suffix(".md"))

@@ -26,6 +26,12 @@
   dark.addEventListener("change", () => drawn.forEach(draw));
   addEventListener("beforeprint", () => figures.filter((figure) => !drawn.has(figure) && figure.offsetWidth).forEach(draw));
 
+  // What scrolls has to be reached by keys; most texts are short, and need no stop of the tabulator.
+  function reach(within) {
+    for (const text of within.querySelectorAll(".think")) if (text.scrollHeight > text.clientHeight) text.tabIndex = 0;
+  }
+  reach(document);
+
   const filters = document.querySelector(".filters");
   if (!filters) return;
   filters.hidden = false;
@@ -46,6 +52,7 @@
         const made = card.content.firstElementChild;
         card.replaceWith(made);
         waiting[at] = made;
+        reach(made);
       }
       waiting[at].hidden = !visible;
     });
