@@ -8,7 +8,10 @@ import pytest
 
 from srpo.cli.main import main
 from srpo.core.records import FormatError, Grade, Origin, Problem, Record, Style, TokenCounts, Trace
+from srpo.eval.bound import read_bound
 from srpo.eval.compare import Comparison, compare, render_comparison
+from srpo.eval.flips import find_flips
+from srpo.report.console import render_flips
 from srpo.runs.directory import RunDir
 
 
@@ -130,7 +133,9 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first = make(tmp_path / "base", [trace(str(i), "55") for i in range(9)])
     second = make(tmp_path / "srpo", [trace(str(i), "5r") for i in range(9)])
     assert main(["compare", str(first), str(second), "--json"]) == 0
-    found = Comparison.model_validate(json.loads(capsys.readouterr().out))
+    value = json.loads(capsys.readouterr().out)
+    assert value.pop("flips")["gained"] == 9
+    found = Comparison.model_validate(value)
     assert found.answers[0].difference.value == 1.0
     assert main(["compare", str(first), str(second)]) == 0
     shown = capsys.readouterr().out
@@ -138,3 +143,43 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "+1.000" in shown
     assert main(["compare", str(first), str(tmp_path / "nothing")]) == 2
     assert "not a run directory" in capsys.readouterr().err
+
+
+def flipping(tmp_path: Path) -> tuple[Path, Path]:
+    """Six of ten problems go from wrong to right, one the other way."""
+    first = make(tmp_path / "a", [trace(f"p{at}", "wr" if at >= 6 else "rw") for at in range(10)])
+    return first, make(tmp_path / "b", [trace(f"p{at}", "rr" if at < 9 else "rw") for at in range(10)])
+
+
+def test_flips_are_counted_and_drawn_by_the_seed(tmp_path: Path) -> None:
+    runs = [RunDir.read(path) for path in flipping(tmp_path)]
+    flips = find_flips(runs[0], runs[1], num=2, seed=1)
+    assert (flips.n, flips.gained, flips.lost) == (10, 6, 1)
+    assert [flip.gained for flip in flips.shown] == [True, True, False]
+    assert (flips.shown[2].problem, flips.shown[2].first, flips.shown[2].second) == ("p9", "r", "w")
+    assert find_flips(runs[0], runs[1], num=2, seed=1) == flips
+    draws = {tuple(flip.problem for flip in find_flips(*runs, num=2, seed=seed).shown) for seed in range(8)}
+    assert len(draws) > 1
+    assert "p9: p9?\n     gold 7: r → w" in render_flips(flips)
+    assert render_flips(find_flips(*runs, num=0)) == "Flips: 6 of 10 problems wrong→right, 1 right→wrong"
+
+
+def test_a_bound_decides_the_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["compare", *map(str, flipping(tmp_path))]
+    assert main([*words, "--fail-if", "final < -1.0"]) == 0
+    assert "Flips: 6 of 10" in capsys.readouterr().out
+    assert main([*words, "--fail-if", "final > 49.9", "--json"]) == 1
+    said = capsys.readouterr()
+    assert said.err == "srpo: compare: final > 49.9 holds, it is +50.00\n"
+    assert json.loads(said.out)["flips"]["gained"] == 6
+    assert main([*words, "--fail-if", "final.low >= 50"]) == 0
+    assert main([*words, "--fail-if", "fin < 1"]) == 2
+    assert "--fail_if 'fin < 1' is no bound; write final, first" in capsys.readouterr().err
+
+
+def test_a_bound_on_first_answers_needs_first_answers(tmp_path: Path) -> None:
+    first = make(tmp_path / "a", [trace("p", "rr", style="single")])
+    found = compare(RunDir.read(first), RunDir.read(make(tmp_path / "b", [trace("p", "rr", style="single")])))
+    assert read_bound("final >= 0").holds(found)
+    with pytest.raises(ValueError, match="neither run has any"):
+        read_bound("first < 0").holds(found)

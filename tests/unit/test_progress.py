@@ -1,17 +1,13 @@
 """Progress: what is shown on a terminal, and off one."""
 
-import os
-import pty
 import re
-import select
-import subprocess
-import sys
 import time
 
 import pytest
 
 from srpo.runs import progress as module
 from srpo.runs.progress import ProgressRate, format_duration, format_fields, note, progress
+from tests.support.terminal import on_terminal
 
 
 @pytest.mark.parametrize(
@@ -101,29 +97,6 @@ with progress(5, "outer") as outer:
     note("[bold]a note[/bold]")
     print("RESULT")
 """
-
-
-def on_terminal(code: str, **environment: str) -> tuple[str, str]:
-    """Run Python code with stderr on a terminal; return stdout and what the terminal got."""
-    leader, follower = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdout=subprocess.PIPE,
-        stderr=follower,
-        env={**os.environ, "COLUMNS": "120", "TERM": "xterm", **environment},
-        text=True,
-    )
-    os.close(follower)
-    shown = b""
-    while select.select([leader], [], [], 20)[0]:
-        try:
-            shown += os.read(leader, 65536)
-        except OSError:  # Linux reports the closed terminal so
-            break
-    os.close(leader)
-    stdout, _ = process.communicate(timeout=20)
-    assert process.returncode == 0, shown.decode()
-    return stdout, shown.decode()
 
 
 def test_bars_on_a_terminal() -> None:

@@ -71,7 +71,6 @@ def run(
         prober=Prober(config.probe, config.seed, dataset.problems.problems) if config.probe else None,
         given_model=generator,
         given_judge=judge,
-        prober=config.probe and Prober(config.probe, config.seed, dataset.problems.problems),
     )
     with open_pool(config, run_dir.path) as pool, open_work(evaluation, pool, config.engine, config.ray) as work:
         state = _work(config, run_dir, dataset, prompt, work, pool)

@@ -53,8 +53,6 @@ class EvalWork:
     given_model: InspectingGenerator | None
     """In place of the model that the config names."""
     given_judge: Generator | None
-    prober: Prober | None = None
-    """What disturbs pictures, where the config asks for it: it knows the pictures of all problems."""
 
     @contextmanager
     def open(self, models: Opener) -> Iterator[Callable[[Sequence[Problem]], EvaluatedBatch]]:

@@ -5,6 +5,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from srpo.core.records import OUTCOMES, FormatError, Trace
+from srpo.eval.flips import FoundFlips
 from srpo.report.pages import blocks, clip
 from srpo.report.palette import OUTCOME_MARKS
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _STYLES: Final = {"r2r": "green", "w2r": "blue", "r2w": "dark_orange", "w2w": "bright_black", "none": "yellow"}
+_LINE: Final = 100
 _VERDICT_MARKS: Final = {
     "correct": ("✓", "green"),
     "incorrect": ("✗", "dark_orange"),
@@ -51,6 +53,18 @@ def pick(
         and (family is None or trace.problem.family == family)
     )
     return islice(wanted, limit)
+
+
+def render_flips(flips: FoundFlips) -> str:
+    """Problems that flipped between two runs as lines of text, the question cut to one line."""
+    lines = [f"Flips: {flips.gained} of {flips.n} problems wrong→right, {flips.lost} right→wrong; drawn at random:"]
+    for flip in flips.shown:
+        question = " ".join(_safe(flip.question).split())
+        told = question if len(question) <= _LINE else f"{question[: _LINE - 1]}…"
+        first, second = ("no answer" if one is None else _safe(one) for one in (flip.first, flip.second))
+        mark = OUTCOME_MARKS["wrong→right" if flip.gained else "right→wrong"].glyph
+        lines.append(f"  {mark} {_safe(flip.problem)}: {told}\n     gold {_safe(flip.gold)}: {first} → {second}")
+    return "\n".join(lines if flips.shown else [lines[0].replace("; drawn at random:", "")])
 
 
 def print_card(label: str, trace: Trace, console: "Console | None" = None) -> None:

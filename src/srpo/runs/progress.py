@@ -13,12 +13,13 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
@@ -87,6 +88,8 @@ def format_fields(fields: dict[str, Shown]) -> str:
 
 
 _active: list["RichProgress"] = []
+_panel: list[tuple[str, str]] = []
+"""Lines below the bars."""
 
 
 @contextmanager
@@ -117,6 +120,7 @@ def progress(total: int | None, description: str, *, done: int = 0) -> Iterator[
             yield _RichBar(display, total, description, done)
     finally:
         _active.clear()
+        _panel.clear()
 
 
 def note(text: str) -> None:
@@ -125,6 +129,12 @@ def note(text: str) -> None:
         _active[0].console.print(text, markup=False, highlight=False)
     else:
         print(text, file=sys.stderr, flush=True)
+
+
+def show_panel(lines: Sequence[tuple[str, str]]) -> None:
+    """Show lines of name and text below the bars, in place of those before; off a terminal, nothing."""
+    if _active:
+        _panel[:] = lines
 
 
 def _has_bars() -> bool:
@@ -197,9 +207,21 @@ def _rich_display() -> "RichProgress":
         TextColumn,
         TimeElapsedColumn,
     )
-    from rich.table import Column
+    from rich.table import Column, Table
+    from rich.text import Text
 
-    return Progress(
+    class WithPanel(Progress):
+        def get_renderables(self) -> "Iterable[RenderableType]":
+            yield self.make_tasks_table(self.tasks)
+            if _panel:
+                lines = Table.grid(padding=(0, 2))
+                for name, text in _panel:
+                    lines.add_row(
+                        Text(f"  {name}", style="bold red" if name.startswith("ALARM") else "dim"), Text(text)
+                    )
+                yield lines
+
+    return WithPanel(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),

@@ -14,7 +14,8 @@ from typing import Protocol
 
 from srpo.runs.best import BestKeeper, BestModel
 from srpo.runs.directory import RunDir
-from srpo.runs.progress import note
+from srpo.runs.panel import panel_lines
+from srpo.runs.progress import note, show_panel
 from srpo.runs.trackers import SampleCard, TrackerName, Trackers, check_trackers, open_trackers
 
 MetricsRow = Mapping[str, float]
@@ -65,7 +66,8 @@ class Alarms:
     ) -> None:
         self._stage, self._find, self._stop = stage, find, stop
         self._rows: deque[MetricsRow] = deque(before[-window:], maxlen=window)
-        self._sounding = {one.name for one in self._now()}
+        self.sounding = self._texts(self._now())
+        """Alarms that sound: name -> what it means, and what to do."""
         self.stops: str | None = None
         """Why the run is to stop, if it is."""
 
@@ -74,12 +76,16 @@ class Alarms:
         self._rows.append(row)
         now = self._now()
         for one in now:
-            if one.name not in self._sounding:
+            if one.name not in self.sounding:
                 note(f"{self._stage}: ALARM {one.name}: {one.text}")
             if one.name in self._stop:
                 self.stops = f"alarm {one.name}: {one.text}"
-        self._sounding = {one.name for one in now}
+        self.sounding = self._texts(now)
         return {f"{self._stage}/alarms/{one.name}": 1.0 for one in now}
+
+    @staticmethod
+    def _texts(alarms: Sequence[Sounding]) -> dict[str, str]:
+        return {one.name: one.text for one in alarms}
 
     def _now(self) -> Sequence[Sounding]:
         return self._find(list(self._rows)) if len(self._rows) == self._rows.maxlen else []
@@ -96,6 +102,9 @@ class Watch:
         told = self._alarms.take(row) if self._alarms is not None and complete else {}
         row = {**row, **told}
         self._run_dir.log(step, row)
+        if complete:
+            sounding = {} if self._alarms is None else self._alarms.sounding
+            show_panel(panel_lines(self._run_dir.stage, row, sounding))
         if self._trackers.are_open:
             self._trackers.log(step, row)
         if self._keeper is not None:

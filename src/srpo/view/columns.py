@@ -3,7 +3,7 @@
 import math
 import re
 from array import array
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +36,7 @@ _KINDS: Final = {
 }
 """Column -> type of its numbers. -1 stands for what a trace does not say."""
 
-Numbers = npt.NDArray[np.generic]
+Numbers = npt.NDArray[Any]
 
 
 class Place(NamedTuple):

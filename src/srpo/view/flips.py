@@ -31,7 +31,7 @@ def flipped(columns: Mapping[str, Numbers], a: int, b: int, direction: Direction
 
 def _last_graded(columns: Mapping[str, Numbers], run: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.intp]]:
     """Problem and sample as one number, sorted and each once, and the row of its last answer."""
-    rows = np.flatnonzero((columns["run"] == run) & (columns["final"].astype(np.int8) >= 0))[::-1]
+    rows = np.flatnonzero((columns["run"] == run) & (columns["final"] >= 0))[::-1]
     keys = columns["problem"][rows].astype(np.int64) * _MAX_SAMPLES + columns["sample"][rows].astype(np.int64)
     unique, at = np.unique(keys, return_index=True)
     return unique, rows[at]

@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import ValidationError
 
 from srpo.core.records import READABLE_VERSIONS, Trace
@@ -141,7 +139,7 @@ class Index:
         except (OSError, ValidationError) as error:
             raise GoneError(run.label) from error
 
-    def search(self, text: str) -> npt.NDArray[np.bool_]:
+    def search(self, text: str) -> Numbers:
         """Which rows of `frozen` hold a text."""
         with self._lock:
             return self.texts.rows_with(text)[: len(self.frozen["run"])]

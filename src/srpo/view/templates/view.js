@@ -32,6 +32,9 @@
     }
   });
 
+  // What scrolls has to be reached by keys; most texts are short, and need no stop of the tabulator.
+  for (const text of document.querySelectorAll(".think, .diff")) if (text.scrollHeight > text.clientHeight) text.tabIndex = 0;
+
   const zoom = document.querySelector("dialog.zoom");
   for (const image of document.querySelectorAll(".problem img")) {
     const large = () => {
