@@ -51,10 +51,11 @@ def test_the_reference_of_the_settings_is_current() -> None:
     assert PAGE.read_text(encoding="utf-8") == reference(), "run: python scripts/config_reference.py"
 
 
-def test_every_page_is_in_the_navigation_once() -> None:
+def test_every_page_is_in_the_navigation() -> None:
     site = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
     listed = re.findall(r"'([\w-]+\.md)'", str(site["nav"]))
-    assert sorted(listed) == sorted(page.name for page in (ROOT / "docs").glob("*.md"))
+    assert len(listed) == len(set(listed))
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} <= set(listed)
 
 
 @pytest.mark.slow

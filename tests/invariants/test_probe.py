@@ -12,7 +12,7 @@ from srpo.eval.config import EvalConfig
 from srpo.eval.probe import PROBED, Prober
 from srpo.eval.result import EvalResult, ProbeResult
 from srpo.eval.run import run
-from srpo.eval.table import render_eval
+from srpo.eval.table import render_eval, render_probe
 from srpo.models.fake import FakeGenerator
 from srpo.models.protocol import Request
 from srpo.runs.directory import RunDir
@@ -114,6 +114,9 @@ def test_what_cannot_be_compared_is_counted(tmp_path: Path) -> None:
     assert "probe blank: 7 problems, 7 pairs of answers" in text
     assert "not compared: 1 samples without a picture" in text
     assert "reflections changed after the same first attempt: 1.000" in text
+    assert "chance" not in text
+    warm = probed(result).model_copy(update={"temperature": 0.7})
+    assert "at temperature 0.7 chance changes answers and words too" in render_probe(warm)
 
 
 def test_probes_that_have_no_meaning_are_refused(tmp_path: Path) -> None:

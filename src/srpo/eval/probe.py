@@ -5,7 +5,7 @@ is sampled shares its random numbers. Answers with the disturbed picture go to `
 for first answer, reflection and final answer apart. A reflection that is the same without the picture did not look; one
 that repairs as much without it did not need to.
 
-    result = read_probe(run.path, run.traces(), "blank", seed=0)
+    result = read_probe(run.path, run.traces(), config)
     result.final.difference.value, result.reflection.changed_alone.value
 """
 
@@ -19,7 +19,7 @@ from srpo.core.records import Problem, Response, Trace
 from srpo.core.response import first_attempt_end, pieces
 from srpo.core.statistics import Estimate, bootstrap_mean, bootstrap_ratio, mean, share_interval
 from srpo.data.disturbed import disturbed_ref
-from srpo.eval.config import Probe
+from srpo.eval.config import EvalConfig, Probe
 from srpo.eval.metrics.correction import same_answer
 from srpo.eval.result import AnswerReliance, ProbeResult, ReflectionReliance
 from srpo.runs.reader import read_traces
@@ -82,12 +82,14 @@ class _Pair(NamedTuple):
     """Share of the reflections' words that differ; None where a side has none."""
 
 
-def read_probe(run: Path, traces: Iterable[Trace], probe: Probe, *, seed: int = 0) -> ProbeResult:
+def read_probe(run: Path, traces: Iterable[Trace], config: EvalConfig) -> ProbeResult:
     """Pair a run's traces with those of its probe; both are read once, in the order in which they were written.
 
     Raises:
         ValueError: there is no pair that can be graded.
     """
+    probe, seed = config.probe, config.seed
+    assert probe is not None, "the run has a probe"
     pairs: list[_Pair] = []
     num_pairs = without = lost = 0
     for plain, disturbed in _paired(traces, read_traces(run / PROBED)):
@@ -103,6 +105,7 @@ def read_probe(run: Path, traces: Iterable[Trace], probe: Probe, *, seed: int = 
     reflective = [pair for pair in pairs if pair.is_reflective]
     return ProbeResult(
         probe=probe,
+        temperature=config.temperature,
         problems=len({pair.problem for pair in pairs}),
         pairs=num_pairs,
         without_picture=without,

@@ -148,7 +148,7 @@ class ReflectionReliance(Record):
     changed: Estimate
     """Share of them that have other words."""
     changed_alone: Estimate
-    """The same among pairs whose first attempts are the same word for word: there the picture alone did it."""
+    """The same among pairs whose first attempts have the same words: at temperature 0 the picture alone did it."""
     words: Estimate
     """Mean share of the words that are not on both sides."""
     gain: Estimate
@@ -163,6 +163,8 @@ class ProbeResult(Record):
     """What a probe found. Numbers are over pairs of samples that can be graded, averaged per problem first."""
 
     probe: Probe
+    temperature: float
+    """Above 0 chance changes answers and words too; accuracies and their differences alone tell of the picture then."""
     problems: int
     """Problems with a pair."""
     pairs: int

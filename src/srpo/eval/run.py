@@ -210,7 +210,7 @@ def _result(
         majority_accuracy=mean(votes) if votes else None,
         majority_interval=wilson(sum(votes), len(votes)) if votes else None,
         benchmark=_benchmark_result(config, run_dir, dataset, lost, facts),
-        probe=read_probe(run_dir.path, run_dir.traces(), config.probe, seed=config.seed) if config.probe else None,
+        probe=read_probe(run_dir.path, run_dir.traces(), config) if config.probe else None,
         spend=spend,
     )
 

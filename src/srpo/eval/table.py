@@ -65,34 +65,35 @@ def render_probe(found: "ProbeResult") -> str:
     """What answers and reflections owe to the picture, as text."""
     title = f"probe {found.probe}: {found.problems} problems, {found.pairs} pairs of answers"
     table = Table(title=title, title_justify="left")
-    for column in ("", "with picture", found.probe, "difference", "95% interval", "changed", "95% interval"):
-        table.add_column(column, justify="left" if not column else "right")
+    for column in ("", "picture", found.probe, "difference", "changed"):
+        table.add_column(column, justify="right" if column else "left")
     for name, answers in (("first answer", found.first), ("final answer", found.final)):
         if answers is not None:
             parts = (answers.plain, answers.disturbed, answers.difference)
-            table.add_row(name, *_compared(*parts), *_changed(answers.changed))
+            table.add_row(name, *_compared(*parts), _with_interval(answers.changed))
     lines = []
     if (reflection := found.reflection) is not None:
         parts = (reflection.gain, reflection.gain_disturbed, reflection.gain_difference)
-        table.add_row("reflection: final less first", *_compared(*parts), *_changed(reflection.changed))
+        table.add_row("reflection adds", *_compared(*parts), _with_interval(reflection.changed))
         alone = reflection.changed_alone
-        interval = _interval((alone.low, alone.high))
         lines += [
-            f"reflections changed after the same first attempt: {alone.value:.3f} ({interval}, {alone.n} problems)",
+            f"reflections changed after the same first attempt: {_with_interval(alone)}, {alone.n} problems",
             f"words of the reflection that differ: {reflection.words.value:.3f}",
         ]
+    if found.temperature:
+        warm = f"at temperature {found.temperature:g} chance changes answers and words too"
+        lines.append(f"{warm}; at 0 the picture alone does")
     left = {"without a picture": found.without_picture, "failed": found.lost, "ungradable": found.ungradable}
     lines += [f"not compared: {number} samples {why}" for why, number in left.items() if number]
     return text_of(table, *lines)
 
 
-def _compared(plain: "Estimate", disturbed: "Estimate", difference: "Estimate") -> tuple[str, str, str, str]:
-    values = (f"{plain.value:.3f}", f"{disturbed.value:.3f}", f"{difference.value:+.3f}")
-    return (*values, _interval((difference.low, difference.high)))
+def _compared(plain: "Estimate", disturbed: "Estimate", difference: "Estimate") -> tuple[str, str, str]:
+    return f"{plain.value:.3f}", f"{disturbed.value:.3f}", _with_interval(difference)
 
 
-def _changed(share: "Estimate") -> tuple[str, str]:
-    return f"{share.value:.3f}", _interval((share.low, share.high))
+def _with_interval(one: "Estimate") -> str:
+    return f"{one.value:.3f} ({_interval((one.low, one.high))})"
 
 
 def _numbers(result: "BenchmarkResult") -> Table:
