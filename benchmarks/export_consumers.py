@@ -14,7 +14,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-DISTRIBUTIONS = {"swift": "ms-swift"}
+DISTRIBUTIONS = {"swift": "ms-swift", "trl-rl": "trl"}
+MODULES = {"easyr1": "verl.workers.reward.config", "trl-rl": "trl"}
+"""What is imported to see whether a consumer is there, where it is not its name."""
 FIVE_BLOCKS = ("<think>", "<answer>", "<reflection>")
 
 
@@ -155,6 +157,66 @@ def check_swift(out: Path, _: str) -> dict[str, Any]:
     return {"rows": len(rows), "pictures": sum(len(row["images"]) for row in rows), "through": "load_dataset"}
 
 
+def check_easyr1(out: Path, model: str) -> dict[str, Any]:
+    """Its RL dataset, every row of it."""
+    import transformers
+    import verl.workers.reward.config as easyr1  # verl 0.9 has no such module: EasyR1 is another package of its name
+    from verl.utils.dataset import RLHFDataset
+
+    assert easyr1.RewardConfig(reward_function_kwargs={}).reward_function is None
+    processor = transformers.AutoProcessor.from_pretrained(model)
+    rows = RLHFDataset(
+        str(out / "easyr1" / "train.parquet"),
+        processor.tokenizer,
+        processor,
+        prompt_key="prompt",
+        max_prompt_length=4096,
+        filter_overlong_prompts_workers=1,
+    )
+    pictures = 0
+    for row in (rows[index] for index in range(len(rows))):
+        assert json.loads(row["ground_truth"])["gold"], "the reward gets no gold"
+        text = processor.tokenizer.decode(row["raw_prompt_ids"])
+        found = len(row["multi_modal_data"]["images"])
+        assert found == text.count("<|image_pad|>"), f"{found} pictures for {text!r}"
+        pictures += found
+    return {"rows": len(rows), "pictures": pictures, "through": "RLHFDataset"}
+
+
+def check_trl_rl(out: Path, model: str) -> dict[str, Any]:
+    """The problems as GRPOTrainer takes them, and one step of it; every column reaches the reward."""
+    import datasets
+    import transformers
+    from trl import GRPOConfig, GRPOTrainer
+
+    rows = datasets.load_dataset("parquet", data_files=str(out / "trl-rl" / "train.parquet"), split="train")
+    seen: dict[str, int] = {}
+
+    def reward(completions: Any, gold: Any, choices: Any, **_: Any) -> list[float]:
+        seen.update(zip(map(str, gold), map(len, choices), strict=True))
+        return [float(len(one[-1]["content"]) % 7) for one in completions]
+
+    settings = GRPOConfig(
+        output_dir=str(out.parent / "trl-rl-out"),
+        max_steps=1,
+        per_device_train_batch_size=2,
+        num_generations=2,
+        max_completion_length=8,
+        use_cpu=True,
+        bf16=False,
+        gradient_checkpointing=False,
+        report_to="none",
+        save_strategy="no",
+        disable_tqdm=True,
+    )
+    processor = transformers.AutoProcessor.from_pretrained(model)
+    network = transformers.AutoModelForImageTextToText.from_pretrained(model)
+    GRPOTrainer(network, reward_funcs=reward, args=settings, train_dataset=rows, processing_class=processor).train()
+    assert "7" in seen, "the reward got no gold"
+    pictures = sum(len(row["images"]) for row in rows)
+    return {"rows": len(rows), "pictures": pictures, "through": "GRPOTrainer, one step"}
+
+
 CHECKS: dict[str, Callable[[Path, str], dict[str, Any]]] = {
     "llamafactory": check_llamafactory,
     "trl": check_trl,
@@ -162,7 +224,18 @@ CHECKS: dict[str, Callable[[Path, str], dict[str, Any]]] = {
     "datasets": check_datasets,
     "openrlhf": check_openrlhf,
     "swift": check_swift,
+    "easyr1": check_easyr1,
+    "trl-rl": check_trl_rl,
 }
+
+
+def version_of(consumer: str) -> str:
+    """Of the release, or what a checkout says of itself."""
+    if consumer == "easyr1":
+        import verl
+
+        return f"{verl.__version__}, checkout"
+    return version(DISTRIBUTIONS.get(consumer, consumer))
 
 
 def _check_targets(tokenizer: Any, labels: list[list[int]]) -> None:
@@ -176,4 +249,4 @@ def _check_targets(tokenizer: Any, labels: list[list[int]]) -> None:
 
 if __name__ == "__main__":
     report = CHECKS[sys.argv[1]](Path(sys.argv[2]), sys.argv[3])
-    print(json.dumps({"version": version(DISTRIBUTIONS.get(sys.argv[1], sys.argv[1])), **report}))
+    print(json.dumps({"version": version_of(sys.argv[1]), **report}))
