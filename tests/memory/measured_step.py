@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import torch
 
+from srpo.policy import prefix
 from srpo.policy.fake import FakeProcessor, PromptShape
 from srpo.policy.families import MODEL_FAMILIES
 from srpo.policy.load import choose_trained
@@ -25,6 +26,8 @@ from srpo.sft.memory import sft_job
 
 
 def main(model: str, stage: str, settings: str, text_tokens: str) -> None:
+    # Plans are of the padded form, which GPUs run; packed learning on a CPU takes less.
+    prefix.can_pack = lambda _: False
     config: Any = (RlConfig if stage == "rl" else SftConfig).model_validate(json.loads(settings))
     prompt = PromptShape(int(text_tokens), 1, config.max_pixels, read_model_file(model).squares)
     # What libraries set up once, they set up here.
