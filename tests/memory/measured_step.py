@@ -27,7 +27,7 @@ from srpo.sft.memory import sft_job
 
 def main(model: str, stage: str, settings: str, text_tokens: str) -> None:
     # Plans are of the padded form, which GPUs run; packed learning on a CPU takes less.
-    prefix.can_pack = lambda _: False
+    vars(prefix)["can_pack"] = lambda _: False
     config: Any = (RlConfig if stage == "rl" else SftConfig).model_validate(json.loads(settings))
     prompt = PromptShape(int(text_tokens), 1, config.max_pixels, read_model_file(model).squares)
     # What libraries set up once, they set up here.

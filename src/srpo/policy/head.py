@@ -50,7 +50,9 @@ def token_logprobs(
     if _is_its_weight(head):
         dtype = policy.autocast_dtype or head.weight.dtype
         slices = _Slices(temperature, policy.banned_V, dtype, entropy, max(1, SLICE_LOGITS // policy.vocab_size))
-        logprobs_N, entropy_N = _SlicedHead.apply(hidden_N_D, head.weight, targets_N, slices)
+        logprobs_N, entropy_N = _SlicedHead.apply(  # type: ignore[no-untyped-call]
+            hidden_N_D, head.weight, targets_N, slices
+        )
         return logprobs_N, entropy_N
     # A head with adapters, a bias or hooks computes its gradients by itself.
     if len(targets_N) * policy.vocab_size <= MAX_LOGITS:
