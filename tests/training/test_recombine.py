@@ -139,7 +139,7 @@ def test_a_step_scores_them_anew_and_generates_nothing_for_them() -> None:
     assert (metrics["rl/groups/sampled"], metrics["rl/recombined/groups"]) == (4, len(again))
     assert "rl/recombined/shift" in metrics
     assert "rl/roll_ins/groups" not in metrics
-    assert len(choose_traces(rollout, 1, 10)) == 4
+    assert len(choose_traces(rollout, 1, 99)) == sum(len(found.traces) for found in rollout.groups[:4])
     learned = [found for found in add_advantages(rollout, made.config).kept if found.is_recombined]
     for found in learned:
         for one in found.trajectories_G:

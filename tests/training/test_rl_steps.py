@@ -231,6 +231,11 @@ def test_chosen_traces_rotate_and_carry_the_advantage_of_kept_groups() -> None:
     assert [trace.advantage for trace in chosen] == [-1.0, None, None]
     assert chosen[2].first_grade == FIRST_DIFFERS.traces[1].first_grade
     assert choose_traces(credited, step=2, count=1)[0].advantage == 1.0
+    every = [trace for found in credited.groups for trace in found.traces]
+    chosen = choose_traces(credited, step=1, count=99)
+    assert len(chosen) == len(every)
+    assert all(trace in chosen for trace in every)
+    assert chosen[:3] == choose_traces(credited, step=1, count=3)
 
 
 def test_a_partly_set_optimizer_keeps_the_defaults_of_rl() -> None:

@@ -163,7 +163,8 @@ class RlConfig(Record):
     """Largest difference of sampler and trainer log-probabilities (nats, over all tokens) up to which the sampler's
     count as the old policy's; above it they are computed again, at the cost of one more forward pass."""
     traces_per_step: int = Field(default=4, ge=0)
-    """Traces of each step's rollout that are written to `traces.jsonl`."""
+    """Traces of each step's rollout that are written to `traces.jsonl`: one of each group, then another of each, and
+    so on; with as many as there are responses, `srpo view` shows whole groups side by side."""
     eval: RlEvalConfig | None = None
     """Held-out evaluation inside the run."""
     keep_best: str | None = None

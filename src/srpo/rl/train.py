@@ -14,6 +14,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
@@ -281,9 +282,16 @@ def with_checked_logprobs(
 
 
 def choose_traces(rollout: Rollout, step: int, count: int) -> list[Trace]:
-    """One trace from each of the first `count` groups, samples in turn."""
-    own = [group for group in rollout.groups if not group.is_roll_in]
-    return [group.traces[(step + place) % len(group.trajectories_G)] for place, group in enumerate(own[:count])]
+    """One trace from each group, samples in turn; where `count` is more, another one from each, up to all."""
+    own = [group.traces for group in rollout.groups if not group.is_roll_in]
+    turns = range(max(map(len, own), default=0))
+    chosen = (
+        traces[(step + place + turn) % len(traces)]
+        for turn in turns
+        for place, traces in enumerate(own)
+        if turn < len(traces)
+    )
+    return list(islice(chosen, count))
 
 
 def _logprobs(
