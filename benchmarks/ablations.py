@@ -38,7 +38,7 @@ class Arm(NamedTuple):
     rl: dict[str, Any]
     """What differs in RL."""
     start: str = "sft"
-    """The cold start that it begins with."""
+    """The cold start that it begins with; `base`: none."""
 
 
 ARMS: Final[dict[str, Arm]] = {
@@ -53,6 +53,7 @@ ARMS: Final[dict[str, Arm]] = {
     "roll-ins": Arm("roll-ins, a quarter of the groups", {"roll_ins": 0.25}),
     "buffer": Arm("roll-ins from earlier steps, a quarter of the groups", {"roll_ins": 0.25, "roll_in_buffer": 20_000}),
     "recombine": Arm("recombined groups, a quarter", {"recombine": 0.25, "recombine_any": True}),
+    "no-sft": Arm("without reflection SFT, from the base", {"min_format_rate": 0.0}, "base"),
     "half-data": Arm("cold start on half of the data", {}, "sft-half"),
 }
 
@@ -68,7 +69,7 @@ _CURVES = {"first_over_training": "rl/first_accuracy", "reward_over_training": "
 def jobs_of(out: Path, seeds: Iterable[int], arms: Iterable[str]) -> list[Job]:
     """Everything that the table needs, in an order in which it can run."""
     seeds, arms = list(seeds), list(arms)
-    starts = dict.fromkeys(ARMS[arm].start for arm in arms)
+    starts = _cold_starts(arms)
     jobs = [
         Job(name=f"reflect-s{seed}", stage="reflect", config=settings.reflect_config(SIZES, TINY_BASE, seed))
         for seed in seeds
@@ -80,11 +81,16 @@ def jobs_of(out: Path, seeds: Iterable[int], arms: Iterable[str]) -> list[Job]:
     # All seeds of one arm before the next: what is finished when somebody stops it can be read.
     for name, seed in itertools.product(arms, seeds):
         start = f"{ARMS[name].start}-s{seed}"
-        rl = settings.rl_config(SIZES, settings.ARMS["srpo"], out / start / "model", seed)
+        is_base = ARMS[name].start == "base"
+        rl = settings.rl_config(SIZES, settings.ARMS["srpo"], TINY_BASE if is_base else out / start / "model", seed)
         changed = RlConfig.model_validate(rl.model_dump() | ARMS[name].rl)
-        jobs.append(Job(name=f"{name}-s{seed}", stage="rl", config=changed, after=(start,)))
+        jobs.append(Job(name=f"{name}-s{seed}", stage="rl", config=changed, after=() if is_base else (start,)))
         jobs.append(_evaluation(out, f"{name}-s{seed}", seed))
     return jobs
+
+
+def _cold_starts(arms: Iterable[str]) -> list[str]:
+    return [start for start in dict.fromkeys(ARMS[arm].start for arm in arms) if start != "base"]
 
 
 def _sft(traces: Path, start: str, seed: int) -> SftConfig:
@@ -106,7 +112,7 @@ def document_of(out: Path, seeds: Sequence[int], arms: Sequence[str]) -> dict[st
     """The numbers of every arm that was run."""
     made = provenance()
     words = {"sft": "the cold start", "sft-half": "the cold start on half of the data"}
-    starts = {start: words[start] for start in dict.fromkeys(ARMS[arm].start for arm in arms)}
+    starts = {start: words[start] for start in _cold_starts(arms)}
     names = [*starts, *arms]
     return {
         "command": f"python -m benchmarks.ablations --seeds {' '.join(map(str, seeds))} --arms {' '.join(arms)}",
