@@ -15,8 +15,17 @@ _METRICS: Final = {
 }
 
 
+_NOTHING = 1e-9
+
+
 def number(value: float) -> str:
-    """A metric's value as short text: three significant digits, no needless zeros."""
+    """A metric's value as short text: three significant digits, no needless zeros; what nobody would tell from 0 is 0.
+
+    >>> number(0.0004), number(1.06e-114), number(12345.6)
+    ('0.0004', '0', '12,346')
+    """
+    if abs(value) < _NOTHING:
+        return "0"
     return (f"{value:.3g}" if abs(value) < 1e3 else f"{value:,.0f}").replace("-", "−")
 
 
