@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 # `device: auto` must mean the CPU on every machine; tests of a GPU set the variable themselves.
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
-# Under nohup, and under many a CI, SIGHUP is ignored, and children inherit that; tests send it.
+# Under nohup SIGHUP is ignored, in a shell's background SIGINT, and children inherit that; tests send both.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine must not fail a property, and a failure must be the same on every machine.
 settings.register_profile("srpo", deadline=None, derandomize=True)
