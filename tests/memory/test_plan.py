@@ -129,12 +129,11 @@ def test_a_process_takes_what_the_plan_says(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("family", OTHERS)
 def test_a_process_takes_what_the_plan_says_of_other_families(tmp_path: Path, family: str) -> None:
     stage, settings = OTHERS[family]
-    # A step of one pass alone, as this one is, never has the gradients of an earlier pass that the plan counts.
-    compare(family, write_other(tmp_path, family), stage, settings, within=0.2)
+    compare(family, write_other(tmp_path, family), stage, settings)
 
 
-def compare(name: str, path: Path, stage: str, settings: dict[str, Any], within: float = 0.15) -> None:
-    """Plan, and run in a process of its own."""
+def compare(name: str, path: Path, stage: str, settings: dict[str, Any]) -> None:
+    """Plan, and run in a process of its own: the plan errs on the safe side, by at most 30%."""
     # The allocator hands back at once what is freed, as far as it can.
     environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
     words = [str(path), stage, json.dumps(settings), str(TEXT_TOKENS)]
@@ -145,7 +144,7 @@ def compare(name: str, path: Path, stage: str, settings: dict[str, Any], within:
     measured = int(done.stdout)
     planned = max(phase.total for phase in plan_of(path, stage, settings).phases if phase.name != "sampling")
     print(f"{name}: measured {measured / 1e6:.0f} MB, planned {planned / 1e6:.0f} MB")
-    assert planned == pytest.approx(measured, rel=within)
+    assert 0.97 * measured <= planned <= 1.3 * measured
 
 
 def test_the_line_through_a_few_layers_ends_where_all_layers_do(
