@@ -78,7 +78,7 @@ def _judge_check(answer: str, reflection: str, first_think: str, question: str) 
 def repeats(reflection: str, first_think: str) -> bool:
     """Whether a reflection is the first attempt once more: most of its word triples are in there.
 
-    >>> repeats("3 and 4 make 7", "I read 3 and 4, and 3 and 4 make 7."), repeats("the blue bar ends at 5", "3 and 4")
+    >>> repeats("3 and 4 make 7", "I read 3 and 4: 3 and 4 make 7"), repeats("the blue bar ends at 5", "3 and 4")
     (True, False)
     """
     return _is_copied(normalised(reflection[:_MAX_CHARS]), normalised(first_think[:_MAX_CHARS]))
