@@ -84,6 +84,8 @@ def test_what_trackers_print_is_not_the_result_of_the_command(capsys: pytest.Cap
 
 def test_a_tracker_that_is_not_installed_is_said_before_anything_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [])
+    # Another test of this process may have imported it.
+    monkeypatch.delitem(sys.modules, "trackio", raising=False)
     with pytest.raises(ValueError, match="trackers: 'trackio' is not installed; `pip install trackio`"):
         check_trackers(("trackio",))
 
