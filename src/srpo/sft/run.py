@@ -89,13 +89,7 @@ def run(config: SftConfig, run_dir: RunDir) -> SftSummary:
         config=config,
         policy=policy,
         optimizer=optimizer,
-        encoder=PromptEncoder(
-            policy,
-            prompt_of(config),
-            size=config.prompt_cache,
-            max_pixels=config.max_pixels,
-            workers=config.picture_workers,
-        ),
+        encoder=_encoder(config, policy),
         plan=plan,
         state={"data": plan.digest, "total": len(plan.batches)} | ({_BEFORE: before} if before is not None else {}),
     )
@@ -129,6 +123,16 @@ def run(config: SftConfig, run_dir: RunDir) -> SftSummary:
     )
     run_dir.finish(summary.model_dump())
     return summary
+
+
+def _encoder(config: SftConfig, policy: "Policy") -> PromptEncoder:
+    return PromptEncoder(
+        policy,
+        prompt_of(config),
+        size=config.prompt_cache,
+        max_pixels=config.max_pixels,
+        workers=config.picture_workers,
+    )
 
 
 def answers_before(config: SftConfig, policy: "Policy", plan: SftPlan, checkpoint: Checkpoint | None) -> Answers | None:
