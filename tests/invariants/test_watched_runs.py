@@ -1,5 +1,6 @@
 """Runs that keep their best model, wait with patience, stop for alarms and tell trackers, also after a kill."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
+from srpo.cli.main import main
+from srpo.config.load import to_yaml
 from srpo.policy.load import load_policy
 from srpo.policy.prompts import saved_prompt
 from srpo.rl.config import RL_MAY_CHANGE
@@ -104,3 +107,24 @@ def test_tensorboard_has_the_curves_and_cards_of_a_run(warm: Path, tmp_path: Pat
     assert curve == [(row["step"], pytest.approx(row["rl/reward/mean"], rel=1e-6)) for row in rows]
     assert [one.step for one in found.Images("cards/0")] == [2]
     assert "cards/0/text_summary" in found.Tags()["tensors"]
+
+
+def test_with_json_a_program_reads_every_step_from_stderr_and_the_result_from_stdout(
+    warm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = rl_config(warm, steps=2, eval=HELD_OUT)
+    file = tmp_path / "rl.yaml"
+    file.write_text(to_yaml(config), encoding="utf-8")
+    assert main(["rl", str(file), "--out", str(tmp_path / "run"), "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["steps"] == 2
+    told = [json.loads(line) for line in printed.err.splitlines() if line.startswith("{")]
+    steps = [one for one in told if one["event"] == "step"]
+    rows = [row for row in RunDir.read(tmp_path / "run").metrics() if "rl/groups/sampled" in row]
+    assert [one["metrics"] for one in steps] == [
+        {name: value for name, value in row.items() if name not in {"step", "time_s"}} for row in rows
+    ]
+    assert all({"encode", "sample", "grade", "learn"} == set(one["phases_s"]) for one in steps)
+    assert all(one["phases_s"]["sample"] > 0 for one in steps)
+    assert told[0] == {"event": "note", "text": f"{tmp_path / 'run'}: starting"}
+    assert told[-1]["event"] == "progress"

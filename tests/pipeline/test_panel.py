@@ -1,10 +1,19 @@
 """The panel below the bar of a training run, on a terminal and off one."""
 
+import json
 import re
 import subprocess
 import sys
+import time
+from typing import Any
 
+import pytest
+
+from srpo.rl.metrics import PhaseTimer
+from srpo.runs.json_lines import json_lines
+from srpo.runs.memory import Memory, used_memory
 from srpo.runs.panel import panel_lines
+from srpo.runs.progress import note, progress
 from tests.support.terminal import on_terminal
 
 ROW = {
@@ -42,7 +51,7 @@ with RunDir.open(Path(mkdtemp()) / "run", Config(), "rl") as run, progress(3, "r
     alarms = Alarms("rl", 2, lambda rows: [Sounding()], [])
     watch = Watch(run, None, open_trackers((), run, project=""), alarms)
     for step in (1, 2, 3):
-        watch.log(step, row)
+        watch.log(step, row, phases={{"sample": 2.0, "learn": 1.0}})
         bar.advance()
 """
 
@@ -57,7 +66,45 @@ def test_the_lines_say_what_the_row_has_and_nothing_else() -> None:
         ("reward", "1.21 ± 0.37"),
         ("ALARM harm", "what to do"),
     ]
-    assert panel_lines("sft", {"sft/loss": 0.3}, {}) == []
+    assert panel_lines("sft", {"sft/tokens": 30}, {}) == []
+    parts = {"sft/loss": 0.3, "sft/loss/first": 0.5, "sft/loss/rest": 0.25}
+    assert panel_lines("sft", parts, {}) == [("loss", "0.3, first attempts 0.5, reflections and what follows 0.25")]
+    held_out = {"rl/eval/first_accuracy": 0.4, "rl/eval/final_accuracy": 0.5}
+    assert panel_lines("rl", held_out, {}) == [("held out", "first 40.0% → final 50.0%")]
+
+
+def test_time_by_phase_and_memory_are_shown_where_they_are_known() -> None:
+    lines = panel_lines("rl", {}, {}, {"encode": 0.1, "sample": 6.3, "learn": 3.6}, Memory(2**30, 3 * 2**29, "process"))
+    assert lines == [
+        ("time", "encode 0.1s 1%   sample 6.3s 63%   learn 3.6s 36%"),
+        ("memory", "process 1.0 GiB, 1.5 GiB at most"),
+    ]
+    assert panel_lines("rl", {}, {}, {}, Memory(None, 2**30, "GPU")) == [("memory", "GPU 1.0 GiB at most")]
+
+
+def test_memory_in_use_grows_with_what_is_held() -> None:
+    before = used_memory()
+    held = bytearray(b"x") * (64 * 2**20)
+    after = used_memory()
+    assert after.where == "process"
+    assert before.now is not None
+    assert after.now is not None
+    assert after.now - before.now > 48 * 2**20
+    assert after.peak >= after.now
+    assert len(held) == 64 * 2**20
+
+
+def test_a_lap_has_what_each_phase_took_since_the_last_one() -> None:
+    timer = PhaseTimer()
+    with timer("sample"):
+        time.sleep(0.02)
+    assert timer.lap()["sample"] >= 0.02
+    with timer("learn"):
+        time.sleep(0.01)
+    lap = timer.lap()
+    assert lap["sample"] == 0.0
+    assert lap["learn"] >= 0.01
+    assert timer.seconds["sample"] >= 0.02
 
 
 def test_a_terminal_shows_the_panel_and_the_alarm_below_the_bar() -> None:
@@ -65,6 +112,8 @@ def test_a_terminal_shows_the_panel_and_the_alarm_below_the_bar() -> None:
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
     assert "first 50.0% → final 62.5%" in text
     assert "14 of 19 had something to learn from" in text
+    assert "sample 2.0s 67%   learn 1.0s 33%" in text
+    assert re.search(r"process \d+\.\d GiB, \d+\.\d GiB at most", text)
     assert "ALARM no_signal  nothing is [bold]learned[/bold]" in text
 
 
@@ -73,3 +122,52 @@ def test_off_a_terminal_there_are_plain_lines_alone() -> None:
     assert "groups" not in done.stderr
     assert "\x1b" not in done.stderr
     assert "rl: ALARM no_signal: nothing is [bold]learned[/bold]" in done.stderr
+
+
+def events(text: str) -> list[dict[str, Any]]:
+    found = []
+    for line in text.splitlines():
+        assert line.isascii()
+        found.append(json.loads(line))
+    return found
+
+
+def test_with_json_each_step_message_and_alarm_is_an_object_on_a_line() -> None:
+    code = TRAIN.replace("row = ", "from srpo.runs.json_lines import json_lines\nrow = ").replace(
+        "with RunDir", "with json_lines(), RunDir"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    found = events(done.stderr)
+    assert [one["event"] for one in found] == ["step", "alarm", "step", "step", "progress"]
+    first, alarm, second, _, progress_line = found
+    assert (first["stage"], first["step"], first["metrics"]) == ("rl", 1, ROW)
+    assert first["phases_s"] == {"sample": 2.0, "learn": 1.0}
+    assert first["memory_bytes"]["peak"] > 2**20
+    assert alarm == {
+        "event": "alarm",
+        "stage": "rl",
+        "name": "no_signal",
+        "text": "nothing is [bold]learned[/bold]",
+    }
+    assert second["metrics"] == ROW | {"rl/alarms/no_signal": 1.0}
+    assert (progress_line["of"], progress_line["done"], progress_line["total"]) == ("rl", 3, 3)
+    assert progress_line["left_s"] is None
+
+
+def test_texts_in_lines_of_json_steer_no_terminal_and_what_is_no_number_is_null(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    nasty = "a\x1b[2J\x9b31m\u202eb\n\ud800"
+    with json_lines():
+        note(nasty)
+        with progress(2, "sft") as bar:
+            bar.advance(1, loss=float("nan"))
+    with json_lines(False):
+        note("plain")
+    note("plain too")
+    *told, plain, plain_too = capsys.readouterr().err.splitlines()
+    assert (plain, plain_too) == ("plain", "plain too")
+    said, moved = events("\n".join(told))
+    assert said == {"event": "note", "text": nasty}
+    assert (moved["done"], moved["shown"]) == (1, {"loss": None})
+    assert moved["each_s"] >= 0

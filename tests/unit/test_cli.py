@@ -193,7 +193,7 @@ def test_stage_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "usage: srpo toy [CONFIG.yaml]" in text
     assert "A toy stage." in text
     assert "--steps int  (default: 4; also --limit)" in text
-    assert "--json true|false  (default: false)\n        Print the result as JSON." in text
+    assert "--json true|false  (default: false)\n        Print the result as JSON; while" in text
     assert "--model text  (required)\n        What it plays with." in text
 
 

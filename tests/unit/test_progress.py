@@ -67,7 +67,8 @@ def test_plain_lines_off_a_terminal(capsys: pytest.CaptureFixture[str], monkeypa
     lines = captured.err.splitlines()
     assert lines.pop(5) == "a note"
     assert [line.split()[1] for line in lines] == [f"{done}/40" for done in range(4, 41, 4)]
-    assert all(re.search(r"\(\d+%\)  [\d.]+s  (\S+ left  )?loss [\d.]+$", line) for line in lines), lines
+    pattern = r"\(\d+%\)  [\d.]+s  (\S+ left  )?([\d.,]+/s  )?loss [\d.]+$"
+    assert all(re.search(pattern, line) for line in lines), lines
 
 
 def test_lines_are_not_printed_faster_than_people_read(capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,7 +83,7 @@ def test_nothing_done_prints_nothing_and_no_total_has_no_estimate(capsys: pytest
         pass
     with progress(None, "open") as bar:
         bar.advance(3)
-    assert re.fullmatch(r"open 3  [\d.]+s\n", capsys.readouterr().err)
+    assert re.fullmatch(r"open 3  [\d.]+s  [\d.,]+/s\n", capsys.readouterr().err)
 
 
 SHOW = """

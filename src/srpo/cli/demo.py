@@ -19,15 +19,17 @@ class DemoOptions(Record):
     minutes: float = 10.0
     """About how long, on two cores."""
     as_json: Annotated[bool, Spelling("json")] = False
-    """Print the summary instead of the report's path."""
+    """Print the summary instead of the report's path; on the way, stderr has a JSON object per step and message."""
 
 
 def show_demo(options: DemoOptions) -> int:
     """Run the demo and print the path of its report, or its summary."""
+    from srpo.runs.json_lines import json_lines
     from srpo.runs.reader import SUMMARY
     from srpo.tiny.demo import run_demo
 
-    report = run_demo(options.out, seed=options.seed, minutes=options.minutes)
+    with json_lines(options.as_json):
+        report = run_demo(options.out, seed=options.seed, minutes=options.minutes)
     if options.as_json:
         print(json.dumps(json.loads((options.out / SUMMARY).read_text(encoding="utf-8")), ensure_ascii=False))
     else:

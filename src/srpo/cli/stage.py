@@ -25,6 +25,7 @@ from srpo.config.help import render_doc, render_fields, usage_line
 from srpo.config.load import fill_config, to_yaml
 from srpo.core.records import Record
 from srpo.runs.directory import RunDir
+from srpo.runs.json_lines import json_lines
 from srpo.runs.progress import note
 from srpo.runs.reader import RunReader
 
@@ -44,7 +45,7 @@ class StageOptions(Record):
     gpu: str | None = None
     """Memory that a dry run plans with, e.g. `24GB`; null takes the device of the configuration."""
     as_json: Annotated[bool, Spelling("json")] = False
-    """Print the result as JSON."""
+    """Print the result as JSON; while the stage works, stderr has a JSON object per step and message."""
 
 
 class Planned(NamedTuple):
@@ -91,7 +92,8 @@ class StageCommand(Generic[_T]):
             plan = self.plan(config) if self.plan else None
             _print_plan(config, plan, _planned_memory(self.name, config, options.gpu), as_json=options.as_json)
         else:
-            self._run(config, options)
+            with json_lines(options.as_json):
+                self._run(config, options)
         return 0
 
     def _run(self, config: _T, options: StageOptions) -> None:

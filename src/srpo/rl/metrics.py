@@ -25,6 +25,7 @@ class PhaseTimer:
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self._told: dict[str, float] = {}
 
     @contextmanager
     def __call__(self, phase: str) -> Iterator[None]:
@@ -32,6 +33,12 @@ class PhaseTimer:
         started_s = time.perf_counter()
         yield
         self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - started_s
+
+    def lap(self) -> dict[str, float]:
+        """Seconds per phase since this was asked last."""
+        took = {phase: whole - self._told.get(phase, 0.0) for phase, whole in self.seconds.items()}
+        self._told = dict(self.seconds)
+        return took
 
 
 class PieceStats(NamedTuple):

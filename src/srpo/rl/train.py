@@ -82,7 +82,8 @@ def train(trainer: RlTrainer, run_dir: RunDir, reached: Progress, watch: Watch) 
             reached = Progress(step, reached.tokens + rollout.num_tokens)
             weighs = config.loss.importance_cap is not None
             learned = rollout_metrics(rollout) | {"rl/lr": lr} | update_metrics(minibatches, weighs=weighs)
-            watch.log(step, learned | {"rl/tokens": reached.tokens} | probed | held_out)
+            row = learned | {"rl/tokens": reached.tokens} | probed | held_out
+            watch.log(step, row, phases=trainer.timer.lap())
             if step % config.cards_every == 0:
                 watch.show(step, partial(cards_of, traces))
             _show(bar, config, learned, rollout.num_tokens)

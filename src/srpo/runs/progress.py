@@ -1,5 +1,7 @@
 """Progress with time left: a bar on a terminal, plain lines elsewhere or without rich, always on stderr.
 
+Where `json_lines` are wanted, both are lines of JSON instead.
+
     with progress(500, "rl") as bar:
         for step in range(500):
             ...
@@ -17,6 +19,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol
+
+from srpo.runs import json_lines
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -53,10 +57,15 @@ class ProgressRate:
         """Record that `num_items` more were done by `now_s`."""
         self._marks.append((now_s, self._marks[-1][1] + num_items))
 
+    @property
+    def each_s(self) -> float | None:
+        """Seconds per item; None before there is anything to go by."""
+        (first_s, first), (last_s, last) = self._marks[0], self._marks[-1]
+        return (last_s - first_s) / (last - first) if last > first else None
+
     def left_s(self, num_items: int) -> float | None:
         """Seconds that `num_items` more will take; None before there is anything to go by."""
-        (first_s, first), (last_s, last) = self._marks[0], self._marks[-1]
-        return num_items * (last_s - first_s) / (last - first) if last > first else None
+        return None if self.each_s is None else num_items * self.each_s
 
 
 def format_duration(seconds: float) -> str:
@@ -77,6 +86,19 @@ def format_duration(seconds: float) -> str:
     if whole < 86400:
         return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
     return f"{whole // 86400}d{whole % 86400 // 3600:02d}h"
+
+
+def format_rate(each_s: float | None) -> str:
+    """Write how fast it goes: seconds per item where one takes long, else items per second.
+
+    >>> [format_rate(each_s) for each_s in (None, 2.5, 75, 0.25, 1 / 812)]
+    ['', '2.5s each', '1m15s each', '4.0/s', '812/s']
+    """
+    if not each_s:
+        return ""
+    if each_s >= 1:
+        return f"{format_duration(each_s)} each"
+    return f"{1 / each_s:.1f}/s" if each_s > 0.1 else f"{1 / each_s:,.0f}/s"
 
 
 def format_fields(fields: dict[str, Shown]) -> str:
@@ -101,7 +123,7 @@ def progress(total: int | None, description: str, *, done: int = 0) -> Iterator[
         description: What is being done, one or two words.
         done: Items that an earlier process has done already; they do not count for the rate.
     """
-    if not _has_bars():
+    if json_lines.are_wanted() or not _has_bars():
         lines = _LineBar(total, description, done)
         yield lines
         lines.end()
@@ -125,14 +147,16 @@ def progress(total: int | None, description: str, *, done: int = 0) -> Iterator[
 
 def note(text: str) -> None:
     """Print a line to stderr, above the bars if there are any."""
-    if _active:
+    if json_lines.are_wanted():
+        json_lines.tell("note", text=text)
+    elif _active:
         _active[0].console.print(text, markup=False, highlight=False)
     else:
         print(text, file=sys.stderr, flush=True)
 
 
 def show_panel(lines: Sequence[tuple[str, str]]) -> None:
-    """Show lines of name and text below the bars, in place of those before; off a terminal, nothing."""
+    """Show lines of name and text below the bars, in place of those before; where there are no bars, nothing."""
     if _active:
         _panel[:] = lines
 
@@ -165,17 +189,19 @@ class _LineBar:
 
     def _print(self, now_s: float) -> None:
         self._printed_s, self._printed = now_s, self._done
-        parts = [format_duration(now_s - self._started_s)]
-        if self._total is None:
-            count = str(self._done)
-        else:
-            count = f"{self._done}/{self._total} ({self._done / max(self._total, 1):.0%})"
-            left_s = self._rate.left_s(self._total - self._done)
-            if left_s is not None and self._done < self._total:
-                parts.append(f"{format_duration(left_s)} left")
-        if self._fields:
-            parts.append(format_fields(self._fields))
-        print(f"{self._description} {count}  {'  '.join(parts)}", file=sys.stderr, flush=True)
+        total, elapsed_s = self._total, now_s - self._started_s
+        left_s = None if total is None or self._done >= total else self._rate.left_s(total - self._done)
+        if json_lines.are_wanted():
+            count = {"of": self._description, "done": self._done, "total": total}
+            times = {"elapsed_s": elapsed_s, "left_s": left_s, "each_s": self._rate.each_s}
+            rounded = {name: None if took is None else float(f"{took:.4g}") for name, took in times.items()}
+            json_lines.tell("progress", **count, **rounded, shown=self._fields)
+            return
+        share = "" if total is None else f"/{total} ({self._done / max(total, 1):.0%})"
+        left = "" if left_s is None else f"{format_duration(left_s)} left"
+        parts = (format_duration(elapsed_s), left, format_rate(self._rate.each_s), format_fields(self._fields))
+        line = f"{self._description} {self._done}{share}  {'  '.join(filter(None, parts))}"
+        print(line, file=sys.stderr, flush=True)
 
 
 class _RichBar:
@@ -184,7 +210,9 @@ class _RichBar:
         self._rate = ProgressRate(time.monotonic())
         self._total, self._done = total, done
         self._shown: dict[str, Shown] = {}
-        self._task: TaskID = display.add_task(description, total=total, completed=done, left="", fields_text="")
+        self._task: TaskID = display.add_task(
+            description, total=total, completed=done, left="", rate="", fields_text=""
+        )
 
     def advance(self, n: int = 1, **fields: Shown) -> None:
         self._done += n
@@ -192,7 +220,8 @@ class _RichBar:
         self._shown.update(fields)
         left_s = None if self._total is None else self._rate.left_s(self._total - self._done)
         left = "" if left_s is None or not left_s else f"{format_duration(left_s)} left"
-        self._display.update(self._task, advance=n, left=left, fields_text=format_fields(self._shown))
+        rate = format_rate(self._rate.each_s)
+        self._display.update(self._task, advance=n, left=left, rate=rate, fields_text=format_fields(self._shown))
 
     def end(self) -> None:
         self._display.remove_task(self._task)
@@ -227,6 +256,7 @@ def _rich_display() -> "RichProgress":
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("{task.fields[left]}"),
+        TextColumn("{task.fields[rate]}"),
         TextColumn("{task.fields[fields_text]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
         console=Console(stderr=True),
         # What a stage prints to stdout is its result and must not end up on stderr.

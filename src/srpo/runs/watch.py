@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from srpo.runs import json_lines
 from srpo.runs.best import BestKeeper, BestModel
 from srpo.runs.directory import RunDir
+from srpo.runs.memory import used_memory
 from srpo.runs.panel import panel_lines
 from srpo.runs.progress import note, show_panel
 from srpo.runs.trackers import SampleCard, TrackerName, Trackers, check_trackers, open_trackers
@@ -77,11 +79,17 @@ class Alarms:
         now = self._now()
         for one in now:
             if one.name not in self.sounding:
-                note(f"{self._stage}: ALARM {one.name}: {one.text}")
+                self._sound(one)
             if one.name in self._stop:
                 self.stops = f"alarm {one.name}: {one.text}"
         self.sounding = self._texts(now)
         return {f"{self._stage}/alarms/{one.name}": 1.0 for one in now}
+
+    def _sound(self, one: Sounding) -> None:
+        if json_lines.are_wanted():
+            json_lines.tell("alarm", stage=self._stage, name=one.name, text=one.text)
+        else:
+            note(f"{self._stage}: ALARM {one.name}: {one.text}")
 
     @staticmethod
     def _texts(alarms: Sequence[Sounding]) -> dict[str, str]:
@@ -97,18 +105,38 @@ class Watch:
     def __init__(self, run_dir: RunDir, keeper: BestKeeper | None, trackers: Trackers, alarms: Alarms | None) -> None:
         self._run_dir, self._keeper, self._trackers, self._alarms = run_dir, keeper, trackers, alarms
 
-    def log(self, step: int, row: MetricsRow, *, complete: bool = True) -> None:
-        """Write down what a step came to; a row that is not `complete` holds an evaluation alone."""
+    def log(
+        self, step: int, row: MetricsRow, *, complete: bool = True, phases: Mapping[str, float] | None = None
+    ) -> None:
+        """Write down what a step came to, and tell it.
+
+        Args:
+            step: Steps that are done.
+            row: What it came to.
+            complete: Whether this is a step's row; else it holds an evaluation alone.
+            phases: Seconds that the step took by its phases. They are told and not written down: two equal runs
+                differ in them.
+        """
         told = self._alarms.take(row) if self._alarms is not None and complete else {}
         row = {**row, **told}
         self._run_dir.log(step, row)
         if complete:
-            sounding = {} if self._alarms is None else self._alarms.sounding
-            show_panel(panel_lines(self._run_dir.stage, row, sounding))
+            self._tell(step, row, phases or {})
         if self._trackers.are_open:
             self._trackers.log(step, row)
         if self._keeper is not None:
             self._keeper.take(step, row, complete=complete)
+
+    def _tell(self, step: int, row: MetricsRow, phases: Mapping[str, float]) -> None:
+        stage, memory = self._run_dir.stage, used_memory()
+        if json_lines.are_wanted():
+            took = {name: round(seconds, 4) for name, seconds in phases.items()}
+            json_lines.tell(
+                "step", stage=stage, step=step, metrics=dict(row), phases_s=took, memory_bytes=memory._asdict()
+            )
+            return
+        sounding = {} if self._alarms is None else self._alarms.sounding
+        show_panel(panel_lines(stage, row, sounding, phases, memory))
 
     def show(self, step: int, cards: Callable[[], Sequence[SampleCard]]) -> None:
         """Show responses to whoever looks; they are only made where somebody does."""
