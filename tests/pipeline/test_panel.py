@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from srpo.rl.metrics import PhaseTimer
-from srpo.runs.json_lines import json_lines
+from srpo.runs.json_events import json_events
 from srpo.runs.memory import Memory, used_memory
 from srpo.runs.panel import panel_lines
 from srpo.runs.progress import note, progress
@@ -133,8 +133,8 @@ def events(text: str) -> list[dict[str, Any]]:
 
 
 def test_with_json_each_step_message_and_alarm_is_an_object_on_a_line() -> None:
-    code = TRAIN.replace("row = ", "from srpo.runs.json_lines import json_lines\nrow = ").replace(
-        "with RunDir", "with json_lines(), RunDir"
+    code = TRAIN.replace("row = ", "from srpo.runs.json_events import json_events\nrow = ").replace(
+        "with RunDir", "with json_events(), RunDir"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     found = events(done.stderr)
@@ -158,11 +158,11 @@ def test_texts_in_lines_of_json_steer_no_terminal_and_what_is_no_number_is_null(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     nasty = "a\x1b[2J\x9b31m\u202eb\n\ud800"
-    with json_lines():
+    with json_events():
         note(nasty)
         with progress(2, "sft") as bar:
             bar.advance(1, loss=float("nan"))
-    with json_lines(False):
+    with json_events(False):
         note("plain")
     note("plain too")
     *told, plain, plain_too = capsys.readouterr().err.splitlines()

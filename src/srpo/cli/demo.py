@@ -24,11 +24,11 @@ class DemoOptions(Record):
 
 def show_demo(options: DemoOptions) -> int:
     """Run the demo and print the path of its report, or its summary."""
-    from srpo.runs.json_lines import json_lines
+    from srpo.runs.json_events import json_events
     from srpo.runs.reader import SUMMARY
     from srpo.tiny.demo import run_demo
 
-    with json_lines(options.as_json):
+    with json_events(options.as_json):
         report = run_demo(options.out, seed=options.seed, minutes=options.minutes)
     if options.as_json:
         print(json.dumps(json.loads((options.out / SUMMARY).read_text(encoding="utf-8")), ensure_ascii=False))

@@ -25,7 +25,7 @@ from srpo.config.help import render_doc, render_fields, usage_line
 from srpo.config.load import fill_config, to_yaml
 from srpo.core.records import Record
 from srpo.runs.directory import RunDir
-from srpo.runs.json_lines import json_lines
+from srpo.runs.json_events import json_events
 from srpo.runs.progress import note
 from srpo.runs.reader import RunReader
 
@@ -92,7 +92,7 @@ class StageCommand(Generic[_T]):
             plan = self.plan(config) if self.plan else None
             _print_plan(config, plan, _planned_memory(self.name, config, options.gpu), as_json=options.as_json)
         else:
-            with json_lines(options.as_json):
+            with json_events(options.as_json):
                 self._run(config, options)
         return 0
 

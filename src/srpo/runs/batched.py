@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 from srpo.core.records import Problem
-from srpo.runs import json_lines
+from srpo.runs import json_events
 from srpo.runs.directory import RunDir
 from srpo.runs.interrupt import Stop, Stopped, stop_signal
 from srpo.runs.ordered import ordered_map
@@ -187,7 +187,7 @@ class BatchedRun:
         self.num_batches = batch.number
         self._num_done += len(batch.problems)
         self._run.log(batch.number, recorded.metrics)
-        json_lines.tell("step", stage=self._run.stage, step=batch.number, metrics=dict(recorded.metrics))
+        json_events.tell_event("step", stage=self._run.stage, step=batch.number, metrics=dict(recorded.metrics))
         lengths = {name: ledger.sync() for name, ledger in self.ledgers.items()}
         self._run.checkpoint(batch.number, _save_nothing, {**recorded.state, **lengths, **self._passed.state()})
 

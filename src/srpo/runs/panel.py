@@ -15,7 +15,7 @@ from srpo.runs.progress import format_duration
 _GLYPHS = {"r2r": "✓✓", "w2r": "✗✓", "r2w": "✓✗", "w2w": "✗✗"}
 _GIB = 2**30
 
-Line = tuple[str, str]
+PanelLine = tuple[str, str]
 """Name and text."""
 
 
@@ -25,7 +25,7 @@ def panel_lines(
     alarms: Mapping[str, str],
     phases: Mapping[str, float] | None = None,
     memory: Memory | None = None,
-) -> list[Line]:
+) -> list[PanelLine]:
     """What the row has, then the time and memory that it took; alarms come with what to do.
 
     Args:
@@ -45,9 +45,9 @@ def panel_lines(
     return found + [(f"ALARM {name}", text) for name, text in alarms.items()]
 
 
-def _answer_lines(stage: str, row: Mapping[str, float]) -> list[Line]:
+def _answer_lines(stage: str, row: Mapping[str, float]) -> list[PanelLine]:
     """What responses came to."""
-    found: list[Line] = []
+    found: list[PanelLine] = []
 
     def add(name: str, keys: tuple[str, ...], text: str) -> None:
         if all(f"{stage}/{key}" in row for key in keys):
@@ -62,9 +62,9 @@ def _answer_lines(stage: str, row: Mapping[str, float]) -> list[Line]:
     return found
 
 
-def _learning_lines(stage: str, row: Mapping[str, float]) -> list[Line]:
+def _learning_lines(stage: str, row: Mapping[str, float]) -> list[PanelLine]:
     """What there was to learn from, and how it was learned."""
-    found: list[Line] = []
+    found: list[PanelLine] = []
     kept, sampled = row.get(f"{stage}/groups/kept"), row.get(f"{stage}/groups/sampled")
     if kept is not None and sampled is not None:
         found.append(("groups", f"{kept:.0f} of {sampled:.0f} had something to learn from"))

@@ -1,6 +1,6 @@
 """Progress with time left: a bar on a terminal, plain lines elsewhere or without rich, always on stderr.
 
-Where `json_lines` are wanted, both are lines of JSON instead.
+Where `json_events` are wanted, both are lines of JSON instead.
 
     with progress(500, "rl") as bar:
         for step in range(500):
@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol
 
-from srpo.runs import json_lines
+from srpo.runs import json_events
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -123,7 +123,7 @@ def progress(total: int | None, description: str, *, done: int = 0) -> Iterator[
         description: What is being done, one or two words.
         done: Items that an earlier process has done already; they do not count for the rate.
     """
-    if json_lines.are_wanted() or not _has_bars():
+    if json_events.are_wanted() or not _has_bars():
         lines = _LineBar(total, description, done)
         yield lines
         lines.end()
@@ -147,8 +147,8 @@ def progress(total: int | None, description: str, *, done: int = 0) -> Iterator[
 
 def note(text: str) -> None:
     """Print a line to stderr, above the bars if there are any."""
-    if json_lines.are_wanted():
-        json_lines.tell("note", text=text)
+    if json_events.are_wanted():
+        json_events.tell_event("note", text=text)
     elif _active:
         _active[0].console.print(text, markup=False, highlight=False)
     else:
@@ -191,11 +191,11 @@ class _LineBar:
         self._printed_s, self._printed = now_s, self._done
         total, elapsed_s = self._total, now_s - self._started_s
         left_s = None if total is None or self._done >= total else self._rate.left_s(total - self._done)
-        if json_lines.are_wanted():
+        if json_events.are_wanted():
             count = {"of": self._description, "done": self._done, "total": total}
             times = {"elapsed_s": elapsed_s, "left_s": left_s, "each_s": self._rate.each_s}
             rounded = {name: None if took is None else float(f"{took:.4g}") for name, took in times.items()}
-            json_lines.tell("progress", **count, **rounded, shown=self._fields)
+            json_events.tell_event("progress", **count, **rounded, shown=self._fields)
             return
         share = "" if total is None else f"/{total} ({self._done / max(total, 1):.0%})"
         left = "" if left_s is None else f"{format_duration(left_s)} left"

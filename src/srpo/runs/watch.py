@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from srpo.runs import json_lines
+from srpo.runs import json_events
 from srpo.runs.best import BestKeeper, BestModel
 from srpo.runs.directory import RunDir
 from srpo.runs.memory import used_memory
@@ -86,8 +86,8 @@ class Alarms:
         return {f"{self._stage}/alarms/{one.name}": 1.0 for one in now}
 
     def _sound(self, one: Sounding) -> None:
-        if json_lines.are_wanted():
-            json_lines.tell("alarm", stage=self._stage, name=one.name, text=one.text)
+        if json_events.are_wanted():
+            json_events.tell_event("alarm", stage=self._stage, name=one.name, text=one.text)
         else:
             note(f"{self._stage}: ALARM {one.name}: {one.text}")
 
@@ -129,9 +129,9 @@ class Watch:
 
     def _tell(self, step: int, row: MetricsRow, phases: Mapping[str, float]) -> None:
         stage, memory = self._run_dir.stage, used_memory()
-        if json_lines.are_wanted():
+        if json_events.are_wanted():
             took = {name: round(seconds, 4) for name, seconds in phases.items()}
-            json_lines.tell(
+            json_events.tell_event(
                 "step", stage=stage, step=step, metrics=dict(row), phases_s=took, memory_bytes=memory._asdict()
             )
             return

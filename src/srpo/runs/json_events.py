@@ -20,7 +20,7 @@ _wanted: list[bool] = []
 
 
 @contextmanager
-def json_lines(wanted: bool = True) -> Iterator[None]:
+def json_events(wanted: bool = True) -> Iterator[None]:
     """Within, progress is told as lines of JSON, if it is `wanted` so."""
     _wanted.append(wanted)
     try:
@@ -34,7 +34,7 @@ def are_wanted() -> bool:
     return bool(_wanted) and _wanted[-1]
 
 
-def tell(event: str, **values: Any) -> None:
+def tell_event(event: str, **values: Any) -> None:
     """Print one line, if lines of JSON are wanted; JSON has no NaN, so what is no number is null."""
     if are_wanted():
         print(json.dumps({"event": event} | _finite(values), allow_nan=False), file=sys.stderr, flush=True)
