@@ -71,6 +71,7 @@ def _learning_lines(stage: str, row: Mapping[str, float]) -> list[PanelLine]:
     mean, spread = row.get(f"{stage}/reward/mean"), row.get(f"{stage}/reward/std")
     if mean is not None and spread is not None:
         found.append(("reward", f"{mean:.3g} ± {spread:.3g}"))
+        return found  # the loss of such a step says nothing: its mean is near zero whatever is learned
     loss, first, rest = (row.get(f"{stage}/{key}") for key in ("loss", "loss/first", "loss/rest"))
     if loss is not None:
         parts = f", first attempts {first:.3g}, reflections and what follows {rest:.3g}" if first and rest else ""
