@@ -30,7 +30,7 @@ _FONTS = re.compile(r"@font-face \{.*?\}", re.S)
 def tmux(*words: str) -> str:
     """What tmux prints, on a server of our own."""
     command = ["tmux", "-L", "srpo-panel", *words]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603
 
 
 def panel_of(command: str) -> str:

@@ -10,45 +10,12 @@ from urllib.parse import quote
 
 import pytest
 
-from srpo.core.records import Attempt, Response, Trace
-from srpo.report.text import visible
+from srpo.core.visible import visible
 from srpo.view.server import ViewServer, is_loopback, open_server
+from tests.support.hostile import NASTY, hostile_trace
 from tests.support.html import Page
 from tests.support.report_runs import HOSTILE, trace, write_run
 from tests.support.view_site import Viewed, viewed
-
-BIDI = "\u202egnp.exe\u2066x\u2069"
-ANSI = "\x1b[2J\x1b]0;owned\x07\x9b31m"
-NASTY = (
-    HOSTILE,
-    "<svg onload=alert(1)>",
-    "<a href='javascript:alert(1)'>x</a>",
-    "\"' onmouseover=alert(1) x='",
-    "{{ 7*7 }}{% raw %}",
-    f"{ANSI} after",
-    f"{BIDI} after",
-    "</textarea></pre></style><style>*{display:none}</style>",
-    "\ud800 half",
-    "NUL\x00byte",
-)
-
-
-def hostile_trace(text: str, number: int, name: str = "") -> Trace:
-    made = trace(number, False, True, stage="rl", step=number, question=f"{text}?")
-    attempt = Attempt(think=f"{text} so", answer=text)
-    response = Response(first=attempt, reflection=f"again {text}", second=Attempt(think=f"no, {text}", answer=text))
-    problem = made.problem.model_copy(
-        update={
-            "id": f"{name or text}-{number}",
-            "family": name or text,
-            "source": name or text,
-            "choices": (text, "b"),
-            "answer": text,
-        }
-    )
-    grades = {name: made.first_grade.model_copy(update={"extracted": text}) for name in ("first_grade", "final_grade")}
-    changes = {"problem": problem, "parsed": response, "text": f"<think>{text} so</think>{text}", **grades}
-    return made.model_copy(update=changes)
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,13 @@ from PIL import Image
 from srpo.cli.main import run_command
 from srpo.core.records import OUTCOMES, Trace
 from srpo.core.summary import results_of, summarise
+from srpo.core.visible import clip
 from srpo.report import write_report
 from srpo.report.build import read_report
 from srpo.report.cards import Sampler
 from srpo.report.model import ReportData, stage_of
 from srpo.report.page import render_page, series_of
-from srpo.report.pages import clip, duration
+from srpo.report.pages import duration
 from srpo.report.pictures import embed
 from srpo.report.summary import report_json
 from tests.support.html import Page

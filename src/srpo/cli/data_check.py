@@ -7,10 +7,14 @@ from pydantic import Field
 
 from srpo.config.command import Command
 from srpo.config.fields import Spelling
+from srpo.core.visible import one_line
 from srpo.data.config import SourceConfig
 
 if TYPE_CHECKING:
     from srpo.data.check import Report
+
+_LINE = 500
+"""Characters of a finding that are printed."""
 
 
 class CheckOptions(SourceConfig):
@@ -51,9 +55,9 @@ def _show(report: "Report", *, as_json: bool) -> None:
         return
     for row in report.findings:
         # Of a row that is no problem, the detail says everything.
-        print(f"{row.place}: {row.why if row.id else row.detail}")
+        print(one_line(f"{row.place}: {row.why if row.id else row.detail}", _LINE))
     for note in report.notes:
-        print(f"{note.place}: note: {note.note}")
+        print(one_line(f"{note.place}: note: {note.note}", _LINE))
     if (more := sum(report.counts.values()) - len(report.findings)) > 0:
         print(f"and {more} more")
     found = ", ".join(f"{number} x {reason}" for reason, number in report.counts.items()) or "nothing wrong"

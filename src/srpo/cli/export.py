@@ -8,6 +8,7 @@ from pydantic import model_validator
 from srpo.config.command import Command
 from srpo.config.fields import Positional, Spelling
 from srpo.core.records import Record
+from srpo.core.visible import one_line
 
 VLMEVALKIT = "vlmevalkit"
 
@@ -64,7 +65,7 @@ def _export_traces(options: ExportOptions) -> int:
         print(result.model_dump_json(indent=1))
     else:
         for example in result.examples:
-            print(f"left out: {example}")
+            print(f"left out: {one_line(example, 300)}")
         more = "".join(f"; left out {number}: {reason}" for reason, number in result.left_out.items())
         print(f"{result.path}: {result.num_samples} samples, {result.num_pictures} pictures{more}")
     return 1 if result.left_out else 0
@@ -87,7 +88,7 @@ def _export_predictions(options: ExportOptions) -> int:
     more = "".join(f"; {number} {what}" for what, number in counts.items() if number)
     print(f"{result.path}: {result.num_predictions} predictions{more}")
     for note in result.notes:
-        print(f"note: {note}")
+        print(f"note: {one_line(note, 300)}")
     return 0
 
 

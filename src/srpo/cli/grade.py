@@ -16,6 +16,7 @@ from pydantic import Field
 from srpo.config.command import Command
 from srpo.config.fields import Positional, Spelling
 from srpo.core.records import Grade, Record
+from srpo.core.visible import one_line
 from srpo.data.ids import check_new
 from srpo.data.jsonl import AnswerText, GoldRow, Located, read_jsonl
 
@@ -82,8 +83,8 @@ def _read(file: str) -> list[Located[GradeRow]]:
 def _print_table(graded: Sequence[Graded]) -> None:
     width = min(32, max((len(one.id) for one in graded), default=2))
     for key, result in graded:
-        extracted = "-" if result.extracted is None else " ".join(result.extracted.split())
-        line = f"{key:<{width}.{width}}  {result.verdict:<10}  {extracted[:40]:<40}  {result.reason[:80]}"
+        extracted = "-" if result.extracted is None else one_line(result.extracted, 40)
+        line = f"{one_line(key, width):<{width}}  {result.verdict:<10}  {extracted:<40}  {one_line(result.reason, 80)}"
         print(line.encode(sys.stdout.encoding or "utf-8", "replace").decode(sys.stdout.encoding or "utf-8").rstrip())
     counts = Counter(one.grade.verdict for one in graded)
     undecided = f", {counts['undecided']} undecided" if counts["undecided"] else ""

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from importlib import import_module
 
 from srpo.config.hints import suggest
+from srpo.core.visible import visible
 from srpo.runs.extras import what_is_missing
 from srpo.runs.interrupt import Stopped, resume_command, signals_interrupt
 from srpo.runs.secrets import hiding_stderr
@@ -120,7 +121,7 @@ def _usage(names: Iterable[str]) -> str:
 
 
 def _fail(message: str) -> int:
-    print(f"srpo: error: {message}", file=sys.stderr)
+    print(f"srpo: error: {visible(message)}", file=sys.stderr)
     return BAD_INPUT
 
 

@@ -31,6 +31,7 @@ from srpo.core.records import (
 )
 from srpo.core.response import parse
 from srpo.core.rewards import Preset, pay
+from srpo.core.visible import one_line
 from srpo.data.jsonl import GoldRow, Located, PlainText, read_jsonl
 from srpo.rl.config import current_preset
 
@@ -139,13 +140,14 @@ def reward_row(found: Located[RewardRow], preset: Preset, style: Style | None, s
 
 
 def _table(results: Sequence[Result]) -> Iterator[str]:
-    width = max([2, *(len(str(result.id)) for result in results)])
-    for result in results:
+    ids = [one_line(str(result.id)) for result in results]
+    width = max([2, *map(len, ids)])
+    for key, result in zip(ids, results, strict=True):
         terms = () if result.reward is None else result.reward.terms
         total = "    -" if result.reward is None else f"{result.reward.total:5.2f}"
         parts = "  ".join(f"{term.name} {term.value:+.2f}" for term in terms)
-        note = "" if result.note is None else f"  [{result.note}]"
-        yield f"{result.id!s:<{width}}  {total}  {result.outcome or '-':<11}  {parts}{note}"
+        note = "" if result.note is None else f"  [{one_line(result.note)}]"
+        yield f"{key:<{width}}  {total}  {result.outcome or '-':<11}  {parts}{note}"
     totals = [result.reward.total for result in results if result.reward is not None]
     outcomes = Counter(result.outcome for result in results)
     shares = ", ".join(f"{outcome} {outcomes[outcome]}" for outcome in OUTCOMES)

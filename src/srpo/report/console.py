@@ -5,16 +5,18 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from srpo.core.records import OUTCOMES, FormatError, Trace
+from srpo.core.visible import clip, one_line
 from srpo.eval.flips import FoundFlips
-from srpo.report.pages import blocks, clip
+from srpo.report.pages import blocks
 from srpo.report.palette import OUTCOME_MARKS
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+_PATH: Final = 300
+"""Characters of where a picture is."""
 _STYLES: Final = {"r2r": "green", "w2r": "blue", "r2w": "dark_orange", "w2w": "bright_black", "none": "yellow"}
-_LINE: Final = 100
 _VERDICT_MARKS: Final = {
     "correct": ("✓", "green"),
     "incorrect": ("✗", "dark_orange"),
@@ -59,11 +61,10 @@ def render_flips(flips: FoundFlips) -> str:
     """Problems that flipped between two runs as lines of text, the question cut to one line."""
     lines = [f"Flips: {flips.gained} of {flips.n} problems wrong→right, {flips.lost} right→wrong; drawn at random:"]
     for flip in flips.shown:
-        question = " ".join(_safe(flip.question).split())
-        told = question if len(question) <= _LINE else f"{question[: _LINE - 1]}…"
-        first, second = ("no answer" if one is None else _safe(one) for one in (flip.first, flip.second))
+        first, second = ("no answer" if one is None else one_line(one) for one in (flip.first, flip.second))
         mark = OUTCOME_MARKS["wrong→right" if flip.gained else "right→wrong"].glyph
-        lines.append(f"  {mark} {_safe(flip.problem)}: {told}\n     gold {_safe(flip.gold)}: {first} → {second}")
+        lines.append(f"  {mark} {one_line(flip.problem)}: {one_line(flip.question)}")
+        lines.append(f"     gold {one_line(flip.gold)}: {first} → {second}")
     return "\n".join(lines if flips.shown else [lines[0].replace("; drawn at random:", "")])
 
 
@@ -77,7 +78,7 @@ def print_card(label: str, trace: Trace, console: "Console | None" = None) -> No
     name = trace.outcome or "ungradable"
     mark = OUTCOME_MARKS[name]
     problem = trace.problem
-    place = [label, problem.family, f"level {problem.level}" if problem.level is not None else ""]
+    place = [one_line(label), one_line(problem.family), f"level {problem.level}" if problem.level is not None else ""]
     place.append(f"step {trace.origin.step}" if trace.origin.step is not None else "")
     title = Text(f"{mark.glyph} {name} ({mark.word})", style="bold") + Text(f"  {' · '.join(filter(None, place))}")
     body = _body(trace)
@@ -94,33 +95,27 @@ def _body(trace: Trace) -> "Text":
 
     problem = trace.problem
     body = Text()
-    body.append(_safe(problem.question) + "\n")
+    body.append(clip(problem.question) + "\n")
     for index, choice in enumerate(problem.choices):
-        body.append(f"  {chr(ord('A') + index)}. {_safe(choice)}\n")
-    body.append(f"gold: {_safe(problem.answer)}", style="bold")
-    body.append(f"   pictures: {', '.join(map(_safe, problem.images)) or 'none'}\n")
+        body.append(f"  {chr(ord('A') + index)}. {clip(choice)}\n")
+    body.append(f"gold: {clip(problem.answer)}", style="bold")
+    body.append(f"   pictures: {', '.join(one_line(ref, _PATH) for ref in problem.images) or 'none'}\n")
     for block in blocks(trace):
         body.append(f"\n{block.title}\n", style="underline")
-        body.append(f"{_safe(block.think)}\n" if block.think else "")
+        body.append(f"{clip(block.think)}\n" if block.think else "")
         if block.verdict is not None:
             glyph, style = _VERDICT_MARKS[block.verdict]
-            answer = "no answer" if block.answer is None else _safe(block.answer)
+            answer = "no answer" if block.answer is None else clip(block.answer)
             body.append(f"{glyph} {answer}", style=f"bold {style}")
-            body.append(f"  {block.verdict}: {_safe(block.reason)}\n")
+            body.append(f"  {block.verdict}: {clip(block.reason)}\n")
     if isinstance(trace.parsed, FormatError):
-        body.append(f"\nformat: {_safe(trace.parsed.what)} (at character {trace.parsed.where})\n")
+        body.append(f"\nformat: {clip(trace.parsed.what)} (at character {trace.parsed.where})\n")
     if trace.reward is not None:
         terms = "  ".join(f"{term.name} {term.value:+.2f}" for term in trace.reward.terms)
-        body.append(f"\nreward {trace.reward.total:.2f} = {_safe(terms)}")
+        body.append(f"\nreward {trace.reward.total:.2f} = {clip(terms)}")
     if trace.advantage is not None:
         body.append(f"   advantage {trace.advantage:+.2f}")
     if trace.tokens is not None:
         body.append(f"   {trace.tokens.total} tokens" + (" (cut off)" if trace.tokens.truncated else ""))
     body.rstrip()
     return body
-
-
-def _safe(text: str) -> str:
-    """Without control characters: a model's text must not steer the reader's terminal."""
-    shown = clip(text)
-    return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in shown)

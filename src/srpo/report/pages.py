@@ -1,19 +1,17 @@
 """What every page shares: templates, theme, blocks of a response, and a file that is written whole or not at all."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from srpo.core.records import Attempt, Response, Trace
+from srpo.core.visible import clip, visible
 from srpo.report import palette
-from srpo.report.text import compact, is_linkable, metric_words, number, percent, points, signed, visible
+from srpo.report.text import compact, is_linkable, metric_words, number, percent, points, signed
 from srpo.runs.files import write_atomic
 
 if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
-
-LONGEST_TEXT: Final = 4000
-"""Characters of one block of a response that a card shows."""
 
 
 def write_page(html: str, out: Path) -> Path:
@@ -71,14 +69,6 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def clip(text: str) -> str:
-    """The text, cut where a card would grow out of hand, and saying so; what cannot be seen is named."""
-    text = text.strip()
-    if len(text) <= LONGEST_TEXT:
-        return visible(text)
-    return f"{visible(text[:LONGEST_TEXT])} … ({len(text) - LONGEST_TEXT:,} more characters)"
 
 
 class Block(NamedTuple):

@@ -1,12 +1,7 @@
 """Numbers and addresses as a page shows them."""
 
-import re
 from typing import Final
 
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
-)
-"""Control characters, those that turn the direction of a line among them, and halves of characters."""
 _METRICS: Final = {
     "score": "score",
     "strict_score": "strict score",
@@ -66,12 +61,3 @@ def shown_value(value: float) -> float:
 def metric_words(metric: str) -> str:
     """A metric's name as people write it."""
     return _METRICS.get(metric, metric.replace("_", " "))
-
-
-def visible(text: str) -> str:
-    r"""The text with names in place of what cannot be seen, so that nothing in it steers or hides the rest.
-
-    >>> visible("a\x1b[2Jb\u202ec")
-    'a⟨1B⟩[2Jb⟨202E⟩c'
-    """
-    return _UNSEEN.sub(lambda found: "" if found[0] == "\r" else f"⟨{ord(found[0]):02X}⟩", text)

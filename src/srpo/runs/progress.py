@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol
 
+from srpo.core.visible import visible
 from srpo.runs import json_events
 
 if TYPE_CHECKING:
@@ -146,13 +147,13 @@ def progress(total: int | None, description: str, *, done: int = 0) -> Iterator[
 
 
 def note(text: str) -> None:
-    """Print a line to stderr, above the bars if there are any."""
+    """Print a line to stderr, above the bars if there are any; what a server or a model wrote into it is made inert."""
     if json_events.are_wanted():
         json_events.tell_event("note", text=text)
     elif _active:
-        _active[0].console.print(text, markup=False, highlight=False)
+        _active[0].console.print(visible(text), markup=False, highlight=False)
     else:
-        print(text, file=sys.stderr, flush=True)
+        print(visible(text), file=sys.stderr, flush=True)
 
 
 def show_panel(lines: Sequence[tuple[str, str]]) -> None:
@@ -245,9 +246,8 @@ def _rich_display() -> "RichProgress":
             if _panel:
                 lines = Table.grid(padding=(0, 2))
                 for name, text in _panel:
-                    lines.add_row(
-                        Text(f"  {name}", style="bold red" if name.startswith("ALARM") else "dim"), Text(text)
-                    )
+                    style = "bold red" if name.startswith("ALARM") else "dim"
+                    lines.add_row(Text(f"  {visible(name)}", style=style), Text(visible(text)))
                 yield lines
 
     return WithPanel(
