@@ -2,6 +2,7 @@
 
 import json
 import socket
+from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,21 @@ def test_the_memory_plan_of_a_configuration_is_told(
     else:
         assert (code, plan["state"]) == (1, "broken")
         assert "there is no 'gone/model' on this machine" in plan["what"]
+
+
+def test_a_folder_that_has_the_name_of_a_package_is_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("bitsandbytes", "ray"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert find_spec("bitsandbytes") is not None
+    code, found = diagnose(capsys, "--generate", "false")
+    assert code == 0
+    installed = {one.metadata["Name"] for one in distributions()}
+    for name, extra in (("bitsandbytes", "qlora"), ("ray", "ray")):
+        assert found[f"extra {extra}"]["state"] == ("fine" if name in installed else "note")
 
 
 def test_an_extra_is_only_missed_where_it_is_needed() -> None:

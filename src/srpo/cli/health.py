@@ -14,13 +14,12 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from srpo.core.records import Problem, Record, Sampling
-from srpo.runs.extras import EXTRAS
+from srpo.runs.extras import EXTRAS, is_installed
 
 if TYPE_CHECKING:
     from srpo.models.config import ServerConfig
@@ -55,7 +54,7 @@ def surroundings() -> Iterator[Finding]:
     threads = os.environ.get("OMP_NUM_THREADS", "unset")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     yield Finding(about="machine", state="fine", what=f"{cores} cores, {_memory()}, OMP_NUM_THREADS {threads}")
-    missing = [name for name in BASE if find_spec(name) is None]
+    missing = [name for name in BASE if not is_installed(name)]
     told = f"missing {', '.join(missing)}; pip install srpo" if missing else _versions(BASE)
     yield Finding(about="base", state="broken" if missing else "fine", what=told)
 
@@ -63,7 +62,7 @@ def surroundings() -> Iterator[Finding]:
 def extras(needed: Sequence[str] = ()) -> Iterator[Finding]:
     """Which extras are installed; those that are `needed` must be."""
     for extra, modules in EXTRAS.items():
-        missing = [name for name in modules if find_spec(name) is None]
+        missing = [name for name in modules if not is_installed(name)]
         if missing:
             state: Literal["note", "broken"] = "broken" if extra in needed else "note"
             what = f"without {', '.join(missing)}; pip install 'srpo[{extra}]'"
@@ -76,7 +75,7 @@ def extras(needed: Sequence[str] = ()) -> Iterator[Finding]:
 
 def gpu() -> Iterator[Finding]:
     """Whether torch sees a GPU, and whether there is one that it does not see."""
-    if find_spec("torch") is None:
+    if not is_installed("torch"):
         return
     import torch
 
@@ -164,7 +163,7 @@ def grading() -> Iterator[Finding]:
 
 def generation(model: str, device: str) -> Iterator[Finding]:
     """A few tokens about a picture, by a checkpoint."""
-    if any(find_spec(name) is None for name in (*EXTRAS["data"], *EXTRAS["train"])):
+    if any(not is_installed(name) for name in (*EXTRAS["data"], *EXTRAS["train"])):
         yield Finding(about="generation", state="note", what="not tried without the extra train")
         return
     from srpo.models.local import load_generator
@@ -202,12 +201,19 @@ def size(num_bytes: int) -> str:
 def _versions(modules: Sequence[str]) -> str:
     owners = metadata.packages_distributions()
     names = [owners.get(name, [name])[0] for name in modules]
-    return ", ".join(f"{name} {metadata.version(name)}" for name in dict.fromkeys(names))
+    return ", ".join(f"{name} {_version(name)}" for name in dict.fromkeys(names))
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:  # copied to where Python looks, not installed
+        return "of unknown version"
 
 
 def _outside_bounds() -> Iterator[str]:
     """Installed packages whose versions are not those that srpo asks for."""
-    if find_spec("packaging") is None:
+    if not is_installed("packaging"):
         return
     from packaging.requirements import Requirement
 

@@ -4,6 +4,8 @@
 of other trainers. All else is in extras, and what misses one says so.
 """
 
+from importlib.util import find_spec
+
 EXTRAS = {
     "data": ("PIL", "pyarrow"),
     "report": ("rich", "jinja2", "plotly"),
@@ -13,6 +15,12 @@ EXTRAS = {
     "ray": ("ray",),
 }
 """Extra -> what we import of it."""
+
+
+def is_installed(module: str) -> bool:
+    """Whether a module can be imported. A bare folder of its name, as Ray and wandb leave behind, is none."""
+    spec = find_spec(module)
+    return spec is not None and spec.origin is not None
 
 
 def what_is_missing(error: ModuleNotFoundError) -> str | None:

@@ -17,11 +17,11 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol
 
 from srpo.core.visible import visible
 from srpo.runs import json_events
+from srpo.runs.extras import is_installed
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -163,7 +163,7 @@ def show_panel(lines: Sequence[tuple[str, str]]) -> None:
 
 
 def _has_bars() -> bool:
-    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and find_spec("rich") is not None
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and is_installed("rich")
 
 
 class _LineBar:

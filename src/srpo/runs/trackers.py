@@ -10,11 +10,11 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args
 
 from srpo.runs.directory import RunDir
+from srpo.runs.extras import is_installed
 from srpo.runs.files import write_atomic
 from srpo.runs.progress import note
 
@@ -216,7 +216,7 @@ class Trackers:
 def check_trackers(names: Sequence[TrackerName]) -> None:
     """ValueError where a tracker is named that is not installed."""
     for name in names:
-        if find_spec(name) is None:
+        if not is_installed(name):
             raise ValueError(f"trackers: {name!r} is not installed; `pip install {name}`, or leave it out")
 
 
