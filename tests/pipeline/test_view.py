@@ -8,6 +8,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -18,6 +19,7 @@ from srpo.report.text import signed
 from srpo.runs.directory import RunDir
 from srpo.view.query import Query
 from srpo.view.words import difference
+from tests.support.html import Page
 from tests.support.report_runs import reward, trace, traces, with_pictures, write_run
 from tests.support.view_site import Viewed, viewed
 
@@ -81,6 +83,13 @@ def test_flips_are_problems_that_one_run_gets_right_and_the_other_wrong(
     assert view.found("a=one&b=two&flip=down&run=two") == len(lost)
     assert view.found("a=one&b=two") == 2 * (len(gained) + len(lost))
     assert view.found("a=one&b=unknown") == 0
+
+
+def test_an_address_that_names_a_run_which_is_not_here_says_which_are(view: Viewed) -> None:
+    label = view.index.runs[0].label
+    for asked in (f"a={quote(label)}&b=gone", "run=gone"):
+        assert "there is no run 'gone' here; there are" in Page(view.html("/", asked, 400)).text
+    assert repr(label) in Page(view.html("/", "run=gone", 400)).text
 
 
 def test_a_copied_reflection_is_found(tmp_path: Path) -> None:

@@ -92,13 +92,20 @@ class Query(Record):
 
 
 def find_rows(index: Index, query: Query) -> RowNumbers:
-    """The rows of the index that a query asks for, in its order."""
+    """The rows of the index that a query asks for, in its order.
+
+    Raises:
+        ValueError: it names a run that is not here, as an address from another view does.
+    """
     columns = index.frozen
     mask = np.ones(len(columns["run"]), dtype=np.bool_)
     for name in ("stage", "family", "source"):
         known, wanted = index.columns.names[name].known, getattr(query, name)
         _keep(mask, wanted, columns[name], known.get)
     labels = {run.label: number for number, run in enumerate(index.runs)}
+    for name in (*query.run, *filter(None, (query.a, query.b))):
+        if name not in labels:
+            raise ValueError(f"there is no run {name!r} here; there are {', '.join(map(repr, labels))}")
     _keep(mask, query.run, columns["run"], labels.get)
     _keep(mask, query.outcome, columns["outcome"], lambda slug: OUTCOME_NAMES.index(SLUGS[slug]))
     _between(mask, columns["step"], query.step_from, query.step_to)
@@ -112,7 +119,7 @@ def find_rows(index: Index, query: Query) -> RowNumbers:
     if query.broken:
         mask &= columns["format"] == 0
     if query.a and query.b:
-        mask &= flipped(columns, labels.get(query.a, -1), labels.get(query.b, -1), query.flip)
+        mask &= flipped(columns, labels[query.a], labels[query.b], query.flip)
     if query.q:
         mask &= index.search(query.q)
     return _sorted(np.flatnonzero(mask), columns, query)
