@@ -18,6 +18,10 @@ NASTY = (
     "</textarea></pre></style><style>*{display:none}</style>",
     "\ud800 half",
     "NUL\x00byte",
+    r"$\text{<img src=x onerror=alert(1)>}$ and $\href{javascript:alert(1)}{x}$ and $\style{color:red}{x}$",
+    r"\frac{<script>alert(1)</script>}{\class{\" onfocus=alert(1) x=\"}{2}}",
+    r"$\text{&#x3c;script&#x3e;alert(1)&#x3c;/script&#x3e;}$ \(\unicode{x202e}\) $\mathrm{&#x1b;[2J&#x202e;}$",
+    "$" + "{" * 150 + "\\frac1" + "}" * 150 + "$",
 )
 
 

@@ -5,6 +5,7 @@
                  signs.py (of a hacked reward), calibration.py (verdicts of reflections against the truth), flips
     cards.py     which traces are shown, fairly over outcomes, families and runs
     pictures.py  picture references as data URIs
+    formulas.py  LaTeX in questions and answers as MathML
     summary.py   what happened, in plain sentences made from the numbers
     metrics.py   curves grouped into panels, smoothed and thinned
     figures.py   plotly figures

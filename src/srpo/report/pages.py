@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from srpo.core.records import Attempt, Response, Trace
 from srpo.core.visible import clip, visible
 from srpo.report import palette
+from srpo.report.formulas import with_formulas
 from srpo.report.text import compact, is_linkable, metric_words, number, percent, points, signed
 from srpo.runs.files import write_atomic
 
@@ -52,6 +53,7 @@ def environment(*packages: str) -> "Environment":
         "duration": duration,
         "clip": clip,
         "visible": visible,
+        "formulas": with_formulas,
         "blocks": blocks,
         "mark": palette.series_mark,
         "points": points,
