@@ -113,6 +113,24 @@ def test_what_verl_says_when_it_fails_is_told(toy: Path, tmp_path: Path) -> None
     assert [row["step"] for row in reader(out).metrics()] == [1, 2, 3, 4]
 
 
+def test_a_reward_of_ones_own_goes_along(toy: Path, tmp_path: Path) -> None:
+    (tmp_path / "rewards").mkdir()
+    code = (
+        "def shorter(case):\n    return {'right': float(case.final.is_correct), 'short': 1 / (1 + case.tokens.total)}\n"
+    )
+    (tmp_path / "rewards/short_rewards.py").write_text(code)
+    out, mine = tmp_path / "run", ["--reward", "short_rewards:shorter", "--weights.short", "0.5"]
+    done = srpo(toy, out, *mine, PYTHONPATH=f"{ROOT / 'src'}:{tmp_path / 'rewards'}")
+    assert done.returncode == 0, done.stderr
+    assert (out / "engine/python/short_rewards.py").read_text() == code
+    rewards = [trace.reward for trace in reader(out).traces() if trace.reward is not None]
+    assert {term.name for reward in rewards for term in reward.terms} == {"right", "short"}
+    missing = srpo(toy, tmp_path / "other", "--reward", "no_such_rewards:shorter")
+    assert missing.returncode == 2
+    assert "reward 'no_such_rewards:shorter' cannot be loaded" in missing.stderr
+    assert not (tmp_path / "other/engine/data").exists()
+
+
 def test_what_cannot_be_had_is_refused_before_anything_is_written(toy: Path, tmp_path: Path) -> None:
     done = srpo(toy, tmp_path / "run", "--keep_best", "rl/reward/mean", "--roll_ins", "0.5")
     assert done.returncode == 2

@@ -34,7 +34,8 @@ def main(words: list[str]) -> None:
     journal_folder = re.search(r"journal:'([^']*)'", settings["reward.custom_reward_function.reward_kwargs"])
     assert journal_folder
     journal = RewardJournal(Path(journal_folder[1]))
-    payer = Payer("paper", tokenizer=settings["actor_rollout_ref.model.path"])
+    own = re.search(r"reward:'([^']*)'", settings["reward.custom_reward_function.reward_kwargs"])
+    payer = Payer("paper", tokenizer=settings["actor_rollout_ref.model.path"], reward=own[1] if own else None)
     checkpoints = Path(settings["trainer.default_local_dir"])
     latest = checkpoints / "latest_checkpointed_iteration.txt"
     done = int(latest.read_text()) if latest.exists() else 0

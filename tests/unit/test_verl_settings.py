@@ -98,10 +98,9 @@ def test_every_loss_has_its_words(variant: str, mode: str, aggregation: str, sca
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"lora": {"rank": 4}}, "lora: adapters of verl"),
+        ({"lora": {"rank": 1024}}, "lora.rank 1024: its samplers take adapters up to 512"),
         ({"optim": {"name": "muon"}}, "optim.name 'muon'"),
         ({"token_budget": 1000}, "token_budget: verl counts steps"),
-        ({"reward": "my:own"}, "reward 'my:own'"),
         ({"loss": {"kl_on": "first"}}, "loss.kl_on 'first'"),
         ({"roll_ins": 0.5}, "roll_ins 0.5"),
         ({"recombine": 0.5}, "recombine 0.5"),
@@ -137,6 +136,29 @@ def test_what_differs_is_said() -> None:
     assert any("optim.weight_decay 0.1: on all weights there" in one for one in said)
     assert any("from rollout to rollout" in one for one in said)
     assert any("engine.tokens_per_gpu" in one for one in said)
+
+
+def test_adapters_have_their_words() -> None:
+    found = words(rl(lora={"rank": 8, "alpha": 12}), adapted=".*q_proj", vision=["visual"])
+    assert (found["actor_rollout_ref.model.lora_rank"], found["actor_rollout_ref.model.lora_alpha"]) == ("8", "12")
+    assert found["actor_rollout_ref.model.target_modules"] == "'.*q_proj'"
+    assert found["actor_rollout_ref.model.exclude_modules"] == "'.*(visual).*'"
+    assert found["actor_rollout_ref.model.lora.merge"] == "false"
+    assert found["actor_rollout_ref.rollout.load_format"] == "'auto'"
+    assert words(rl(lora={"rank": 8}))["actor_rollout_ref.model.lora_alpha"] == "16"
+    tower = words(rl(lora={"vision": True}))
+    assert (tower["actor_rollout_ref.model.lora.merge"], tower["actor_rollout_ref.rollout.load_format"]) == (
+        "true",
+        "'dummy'",
+    )
+    assert words(rl())["actor_rollout_ref.model.lora_rank"] == "0"
+    learned = overrides(*sft_settings(sft(lora={"rank": 4}), facts(target_tokens=9, adapted=".*q_proj")))
+    assert {"model.lora_rank=4", "model.lora_alpha=8", "model.target_modules='.*q_proj'"} <= set(learned)
+
+
+def test_a_reward_of_ones_own_is_named_to_the_manager() -> None:
+    found = words(rl(reward="my_rewards:shorter", weights={"short": 0.2}))
+    assert "reward:'my_rewards:shorter'" in found["+reward.custom_reward_function.reward_kwargs"]
 
 
 def test_a_budget_of_tokens_below_the_longest_response_is_refused() -> None:

@@ -7,7 +7,7 @@ the reward, and that is said once: characters are no tokens.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
@@ -81,6 +81,7 @@ class Payer:
         length_floor: int = 0,
         symbolic: bool = False,
         rounded: float | None = None,
+        reward: str | None = None,
     ) -> None:
         """Check the settings; they mean what they mean in `srpo rl --help`.
 
@@ -93,12 +94,16 @@ class Payer:
             symbolic: Ask math-verify, in a worker process, where the rules cannot tell; `srpo reward` does not. Where
                 it runs out of time, the rules decide.
             rounded: Relative tolerance for decimals that answer an exact gold.
+            reward: `module:function` that pays in place of the preset; it needs a tokenizer.
 
         Raises:
             ValueError: A setting is unknown, or there is no tokenizer.
         """
-        self.weights = weights_of(preset, weights or {})
+        if reward is not None and tokenizer is None:
+            raise ValueError(f"reward {reward!r} is told lengths in tokens, and no tokenizer was given")
+        self.weights = weights_of(preset, weights or {}) if reward is None else dict(weights or {})
         self.preset, self.style, self.length_floor = preset, style, length_floor
+        self._own = _own_reward(reward, self.weights) if reward is not None else None
         self._tokenizer = load_tokenizer(str(tokenizer)) if isinstance(tokenizer, str | Path) else tokenizer
         self._grader = Grader(symbolic=symbolic, rounded=rounded) if symbolic or rounded else RULES_ONLY
         if self._tokenizer is None and "length" in self.weights:
@@ -107,7 +112,7 @@ class Payer:
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Self:
         """From a trainer's keyword arguments; ValueError names those that there are."""
-        known = ("preset", "tokenizer", "style", "weights", "length_floor", "symbolic", "rounded")
+        known = ("preset", "tokenizer", "style", "weights", "length_floor", "symbolic", "rounded", "reward")
         if unknown := sorted(settings.keys() - set(known)):
             raise ValueError(f"srpo's reward has no setting {unknown[0]!r}; it has {', '.join(known)}")
         return cls(**settings)
@@ -127,6 +132,8 @@ class Payer:
         case = case_of(problem, text, tokens, self.style, self._grader.grade_response)
         if "undecided" in (case.first.verdict, case.final.verdict):
             case = case_of(problem, text, tokens, self.style)
+        if self._own is not None:
+            return Earned(case, self._own(case))
         reward = pay(case, self.preset, weights=self.weights, length_floor=self.length_floor)
         if reward is not None and self._tokenizer is None:
             reward = Reward(terms=tuple(term for term in reward.terms if term.name != "length"))
@@ -147,6 +154,12 @@ class Payer:
     def _decode(self, token_ids: Sequence[int]) -> str:
         assert self._tokenizer is not None, "lengths are counted with a tokenizer alone"
         return self._tokenizer.decode(list(token_ids), skip_special_tokens=True)
+
+
+def _own_reward(name: str, weights: Mapping[str, float]) -> Callable[[RewardCase], Reward | None]:
+    from srpo.rl.reward import own_reward  # the settings of RL come with it, and few pay by one
+
+    return own_reward(name, weights)
 
 
 def payer_of(settings: Mapping[str, Any]) -> Payer:

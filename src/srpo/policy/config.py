@@ -37,6 +37,11 @@ class LoraConfig(Record):
     seed: int = 0
     """Seeds A; B starts at zero, so that training starts from the model as it is."""
 
+    @property
+    def scaled_by(self) -> float:
+        """Alpha, where none is given that of the default."""
+        return self.alpha if self.alpha is not None else 2 * self.rank
+
 
 class OptimConfig(Record):
     """How gradients become weights."""

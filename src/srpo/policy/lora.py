@@ -39,21 +39,30 @@ def add_adapters(model: nn.Module, config: LoraConfig) -> None:
     """
     import peft
 
-    blocks = ["language_model.layers", *([family_of(model).vision_blocks] if config.vision else [])]
+    settings = peft.LoraConfig(
+        r=config.rank,
+        lora_alpha=config.scaled_by,
+        target_modules=adapted_layers(model, config, family_of(model).vision_blocks),
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        _inject(model, settings)
+
+
+def adapted_layers(model: nn.Module, config: LoraConfig, vision_blocks: str) -> str:
+    """The layers that are adapted, as a regular expression of their names; the model needs no weights.
+
+    Raises:
+        ValueError: a target is no linear layer of the model.
+    """
+    blocks = ["language_model.layers", *([vision_blocks] if config.vision else [])]
     present = {name for block in blocks for name in _linear_layers(model.get_submodule(f"model.{block}"))}
     if unknown := sorted(set(config.targets) - present):
         raise ValueError(
             f"lora.targets {unknown} are no linear layers of this model's blocks; they are called {sorted(present)}"
         )
     places, names = ("|".join(map(re.escape, sorted(parts))) for parts in (blocks, set(config.targets) or present))
-    settings = peft.LoraConfig(
-        r=config.rank,
-        lora_alpha=config.alpha if config.alpha is not None else 2 * config.rank,
-        target_modules=rf".*\b({places})\..*\.({names})",
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        _inject(model, settings)
+    return rf".*\b({places})\..*\.({names})"
 
 
 def has_adapters(model: nn.Module) -> bool:

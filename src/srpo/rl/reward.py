@@ -30,11 +30,21 @@ def reward_function(config: RlConfig) -> RewardFunction:
     """
     if config.reward is None:
         return lambda case: pay(case, config.preset, weights=config.weights, length_floor=config.length_floor)
-    name, function = config.reward, _load(config.reward)
-    return lambda case: _own_reward(name, function, config.weights, case)
+    return own_reward(config.reward, config.weights)
 
 
-def _load(name: str) -> Callable[[RewardCase], object]:
+def own_reward(name: str, weights: Mapping[str, float]) -> RewardFunction:
+    """What `module:function` pays.
+
+    Raises:
+        ValueError: it names nothing that can be called.
+    """
+    function = load_function(name)
+    return lambda case: _own_reward(name, function, weights, case)
+
+
+def load_function(name: str) -> Callable[[RewardCase], object]:
+    """The function of that name; ValueError where there is none."""
     module, _, attribute = name.partition(":")
     if not module or not attribute:
         raise ValueError(f"reward {name!r} is not of the form module:function, e.g. my_rewards:shorter")

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from srpo.rl.reward import load_function
+
 _CONFIGS = {"verl.trainer.main_ppo": "ppo_trainer", "verl.trainer.sft_trainer_ray": "sft_trainer_engine"}
 
 
@@ -49,6 +51,11 @@ def _rl_problems(config: Any) -> list[str]:
     # It asserts, and raises whatever its dataclasses do.
     except Exception as error:
         problems.append(f"validate_config: {type(error).__name__}: {error}")
+    if own := (config.reward.custom_reward_function.get("reward_kwargs") or {}).get("reward"):
+        try:
+            load_function(own)
+        except Exception as error:
+            problems.append(f"{type(error).__name__}: {error}; what it imports has to be in verl's environment, too")
     actor, rollout = config.actor_rollout_ref.actor, config.actor_rollout_ref.rollout
     known: Mapping[str, tuple[Any, Any]] = {
         "algorithm.adv_estimator": (config.algorithm.adv_estimator, core_algos.ADV_ESTIMATOR_REGISTRY),

@@ -20,7 +20,7 @@ from srpo.core.records import Record
 from srpo.engines.verl.data import look_at_sft
 from srpo.engines.verl.gaps import VERSION, refuse, rl_differences, rl_gaps, sft_differences, sft_gaps
 from srpo.engines.verl.hydra import overrides
-from srpo.engines.verl.launch import interpreter, verl_environment
+from srpo.engines.verl.launch import copy_function, interpreter, verl_environment
 from srpo.engines.verl.memory import GpuMemory, gpu_memory
 from srpo.engines.verl.model import read_model
 from srpo.engines.verl.rl_run import look_at_run, plugin_settings, rl_facts
@@ -84,7 +84,7 @@ def dry_run_rl(config: RlConfig) -> EnginePlan:
         rejected=data.prepared.rejected,
         differences=tuple(rl_differences(config)),
         words=words,
-        composed=_composed(config.engine, RL_ENTRY, words, plugin_settings(config, model)),
+        composed=_composed(config.engine, RL_ENTRY, words, plugin_settings(config, model), config.reward),
         memory=gpu_memory(model, config.engine, frozen=config.freeze_vision, samples=True),
     )
 
@@ -93,7 +93,7 @@ def dry_run_sft(config: SftConfig) -> EnginePlan:
     """The same of an SFT run."""
     assert config.engine is not None, "asked of runs on an engine alone"
     refuse(sft_gaps(config), "this run")
-    model = read_model(config.model)
+    model = read_model(config.model, config.lora)
     plan = look_at_sft(config, load_outline(config.model)).prepared
     facts = sft_facts(_RUN, _RUN / "engine" / "launch-001", model, plan)
     words = overrides(*sft_settings(config, facts))
@@ -108,11 +108,13 @@ def dry_run_sft(config: SftConfig) -> EnginePlan:
     )
 
 
-def _composed(engine: EngineConfig, entry: str, words: Sequence[str], settings: PluginSettings) -> Composed | None:
+def _composed(
+    engine: EngineConfig, entry: str, words: Sequence[str], settings: PluginSettings, reward: str | None = None
+) -> Composed | None:
     """What verl says; None where it is not on this machine. ValueError with every problem that it has."""
     if engine.interpreter is None and not engine.python:
         return None
-    (found,) = compose(engine, [(entry, (*words, *engine.overrides))], settings)
+    (found,) = compose(engine, [(entry, (*words, *engine.overrides))], settings, reward)
     if found.version != VERSION:
         note(f"srpo: {engine.interpreter} has verl {found.version}; srpo writes settings for {VERSION}")
     if found.problems:
@@ -122,7 +124,10 @@ def _composed(engine: EngineConfig, entry: str, words: Sequence[str], settings: 
 
 
 def compose(
-    engine: EngineConfig, asked: Sequence[tuple[str, Sequence[str]]], settings: PluginSettings
+    engine: EngineConfig,
+    asked: Sequence[tuple[str, Sequence[str]]],
+    settings: PluginSettings,
+    reward: str | None = None,
 ) -> list[Composed]:
     """Put configurations together in verl's interpreter, our plugin loaded.
 
@@ -134,6 +139,8 @@ def compose(
         package, file = Path(folder), Path(folder) / "settings.json"
         # One package of ours, and not what is installed beside it here.
         (package / "srpo").symlink_to(Path(srpo.__file__).parent)
+        if reward is not None:
+            copy_function(reward, package)
         file.write_text(settings.model_dump_json(), encoding="utf-8")
         done = subprocess.run(  # noqa: S603 - the python that the user names
             [python, "-m", "srpo.engines.verl.compose"],

@@ -24,6 +24,10 @@ class RunFacts(Record):
     """Longest target of SFT."""
     patch_size: int
     """Of the model's image processor."""
+    adapted: str = ""
+    """Layers with adapters, as a regular expression of their names; empty where all weights train."""
+    vision: tuple[str, ...] = ()
+    """Modules that pictures go through."""
 
     @property
     def checkpoints(self) -> Path:

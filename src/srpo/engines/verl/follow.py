@@ -14,6 +14,7 @@ from srpo.engines.verl.launch import (
     SETTINGS,
     Launch,
     check_no_job_runs,
+    copy_function,
     copy_package,
     last_words,
     start,
@@ -159,6 +160,9 @@ def link_model(run_dir: RunDir, huggingface: Path, prompt: Prompt) -> None:
     link.symlink_to(huggingface.relative_to(link.parent))
 
 
-def package_in(engine: Path) -> Path:
-    """The code of srpo for verl's processes."""
-    return copy_package(engine / "python")
+def package_in(engine: Path, reward: str | None = None) -> Path:
+    """The code of srpo for verl's processes, with that of a reward of the user's own."""
+    folder = copy_package(engine / "python")
+    if reward is not None:
+        copy_function(reward, folder)
+    return folder

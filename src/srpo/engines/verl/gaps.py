@@ -11,6 +11,14 @@ VERSION = "0.9.1"
 """The verl that all of this was written against; its settings change with every minor release."""
 
 
+_MOST_RANK = 512
+
+
+def stays_frozen(config: RlConfig | SftConfig) -> bool:
+    """Whether the vision tower is to stay as it is."""
+    return config.freeze_vision if config.lora is None else not config.lora.vision
+
+
 def refuse(reasons: Sequence[str], where: str) -> None:
     """Raise ValueError with every reason."""
     if reasons:
@@ -69,8 +77,8 @@ def _engine(config: RlConfig | SftConfig) -> EngineConfig:
 
 
 def _shared_gaps(config: RlConfig | SftConfig) -> Iterator[str]:
-    if config.lora is not None:
-        yield "lora: adapters of verl have not been read back by srpo; leave it out, or train on one GPU"
+    if config.lora is not None and config.lora.rank > _MOST_RANK:
+        yield f"lora.rank {config.lora.rank}: its samplers take adapters up to {_MOST_RANK}"
     if config.quantize is not None:
         yield f"quantize {config.quantize!r}: verl has no four-bit weights; leave it out"
     if config.optim.name != "adamw":
@@ -84,8 +92,6 @@ def _rl_method(config: RlConfig) -> Iterator[str]:
         yield f"sampler.kind {config.sampler.kind!r}: the engine brings its own (engine.sampler); leave sampler out"
     if config.steps is None or config.token_budget is not None:
         yield "token_budget: verl counts steps; set steps, and token_budget null"
-    if config.reward is not None:
-        yield f"reward {config.reward!r}: only presets are carried over; use preset and weights"
     if config.loss.kl_on != "all":
         yield f"loss.kl_on {config.loss.kl_on!r}: there every token pays for the KL; use all"
     for name in ("roll_ins", "recombine", "mask_first"):

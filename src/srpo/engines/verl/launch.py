@@ -10,9 +10,11 @@ needs no srpo, and a run goes on with the code that it began with.
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -21,6 +23,7 @@ import srpo
 from srpo.engines.verl.merge import METRICS
 from srpo.engines.verl.settings import PLUGIN, SETTINGS_VARIABLE
 from srpo.policy.engine import VERL_PYTHON_VARIABLE, EngineConfig, default_python
+from srpo.rl.reward import load_function
 from srpo.rl.vllm import keeper
 
 LOG, WORDS, JOB, SETTINGS = "log", "overrides.txt", "job.json", "settings.json"
@@ -95,6 +98,27 @@ def copy_package(folder: Path) -> Path:
     return folder
 
 
+def copy_function(name: str, folder: Path) -> None:
+    """Copy the module or package of `module:function` beside srpo's; what is installed has to be in verl's environment.
+
+    Raises:
+        ValueError: there is no such function, or its module is no file.
+    """
+    load_function(name)
+    top = name.partition(":")[0].partition(".")[0]
+    file = sys.modules[top].__file__
+    if file is None:
+        raise ValueError(f"reward {name!r}: {top!r} is a folder without __init__.py, which cannot be copied; add one")
+    source = Path(file).resolve()
+    installed = {Path(sysconfig.get_path(place)).resolve() for place in ("stdlib", "purelib", "platlib")}
+    if installed.isdisjoint(source.parents):
+        shutil.rmtree(folder / top, ignore_errors=True)
+        if source.name == "__init__.py":
+            shutil.copytree(source.parent, folder / top, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / source.name)
+
+
 def start(engine: EngineConfig, launch: Launch) -> EngineJob:
     """Start verl.
 
@@ -149,7 +173,8 @@ class _RayJob(_Process):
     ) -> None:
         self._ray = [python, "-m", "ray.scripts.scripts", "job"]
         self._address = address
-        self._name = f"srpo-{folder.parents[1].name}-{folder.name}"
+        # A cluster knows every name once, and many runs are called `rl`.
+        self._name = f"srpo-{folder.parents[1].name}-{folder.name}-{secrets.token_hex(4)}"
         (folder / JOB).write_text(json.dumps({"address": address, "job": self._name}), encoding="utf-8")
         wrapped = [
             *self._ray, "submit", "--address", address, "--submission-id", self._name,

@@ -40,7 +40,12 @@ RL_NAMES = {
     "timing_s/update_actor": "verl/learn_s",
 }
 """verl's names of what srpo logs too, and of what only a cluster has."""
-SFT_NAMES = {"train/loss": "sft/loss", "train/grad_norm": "sft/grad_norm", "train/lr": "sft/lr"}
+SFT_NAMES = {
+    "train/loss": "sft/loss",
+    "train/grad_norm": "sft/grad_norm",
+    "train/lr": "sft/lr",
+    "train/global_tokens": "verl/tokens",
+}
 
 
 class Step(NamedTuple):

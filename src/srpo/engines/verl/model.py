@@ -1,19 +1,21 @@
 """What verl needs to be told of a checkpoint, read here without its weights."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from srpo.policy.config import LoraConfig
 from srpo.policy.families import MODEL_FAMILIES
 from srpo.policy.load import quiet_transformers, read_config, resolve_checkpoint
+from srpo.policy.lora import ADAPTER_CONFIG, adapted_layers
 from srpo.policy.policy import banned_ids
 from srpo.policy.processor import OPENED_THOUGHT, Processor, load_processor
 
 _FAMILIES = {
-    **{name: family.vision for name, family in MODEL_FAMILIES.items() if not family.tiles},
+    **{name: family for name, family in MODEL_FAMILIES.items() if not family.tiles},
     # verl trains it; srpo's own loop does not.
-    "qwen3_vl_moe": MODEL_FAMILIES["qwen3_vl"].vision,
+    "qwen3_vl_moe": MODEL_FAMILIES["qwen3_vl"],
 }
-"""Families whose pictures verl reads as we write them, and the modules that `freeze_vision` freezes."""
+"""Families whose pictures verl reads as we write them."""
 
 
 class ModelFacts(NamedTuple):
@@ -26,6 +28,8 @@ class ModelFacts(NamedTuple):
     """Modules that pictures go through before they are tokens."""
     banned_ids: tuple[int, ...]
     """Tokens that no response may hold."""
+    adapted: str = ""
+    """Layers with adapters, as a regular expression of their names."""
 
     @property
     def patch_size(self) -> int:
@@ -34,25 +38,41 @@ class ModelFacts(NamedTuple):
         return size
 
 
-def read_model(model: str) -> ModelFacts:
+def read_model(model: str, lora: LoraConfig | None = None) -> ModelFacts:
     """Read a checkpoint's processor and sizes.
 
     Raises:
-        ValueError: there is none, verl cannot read it as we do, or its template would put words before the response.
+        ValueError: there is none, verl cannot read it as we do, or its template would put words before the response;
+            an adapter's target is no layer of it.
     """
     quiet_transformers()
     root = resolve_checkpoint(model).resolve()
+    if (root / ADAPTER_CONFIG).is_file():
+        raise ValueError(
+            f"{model!r} holds adapters alone, and verl begins with a whole model, such as a run's RUN/model"
+        )
     config = read_config(root)
-    family = config.get("model_type")
-    if family not in _FAMILIES:
+    family = _FAMILIES.get(kind := config.get("model_type", ""))
+    if family is None:
         known = ", ".join(map(repr, _FAMILIES))
-        raise ValueError(f"{model!r} has model_type {family!r}; those that verl takes from srpo are {known}")
+        raise ValueError(f"{model!r} has model_type {kind!r}; those that verl takes from srpo are {known}")
     processor = load_processor(root)
     _check_template(root, processor, model)
     rows = config.get("text_config", {}).get("vocab_size") or config.get("vocab_size")
     if not isinstance(rows, int):
         raise ValueError(f"{str(root / 'config.json')!r} does not say how many tokens there are: vocab_size is missing")
-    return ModelFacts(root, processor, _FAMILIES[family], banned_ids(processor.tokenizer, rows))
+    adapted = "" if lora is None else adapted_layers(outline(root), lora, family.vision_blocks)
+    return ModelFacts(root, processor, family.vision, banned_ids(processor.tokenizer, rows), adapted)
+
+
+def outline(root: Path) -> Any:
+    """The model without its weights, as transformers builds it from config.json."""
+    import torch
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(str(root))
+    with torch.device("meta"):
+        return transformers.AutoModelForImageTextToText.from_config(config)
 
 
 def _check_template(root: Path, processor: Processor, model: str) -> None:

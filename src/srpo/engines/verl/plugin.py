@@ -7,7 +7,9 @@ tower in silence. Settings come from the file that SRPO_VERL_SETTINGS names (`se
   differs;
 * credit by segment, which an estimator cannot give, because it sees one number for a response: the trainer looks up
   what the reward manager said of it;
-* the vision tower frozen before it is sharded; our schedule of the learning rate; our banned tokens beside verl's own.
+* the vision tower frozen before it is sharded; our schedule of the learning rate; our banned tokens beside verl's own;
+* adapters that begin as ours do, added to the weights in the models that verl writes (`adapters`): it would write them
+  under names that no reader of checkpoints knows.
 """
 
 from collections import defaultdict
@@ -16,7 +18,9 @@ from typing import Any
 
 from srpo.core.advantages import TokenCredit, assign_credit, group_advantages
 from srpo.core.records import Reward, TokenCounts
+from srpo.engines.verl.adapters import merged
 from srpo.engines.verl.settings import PluginSettings, read_settings
+from srpo.policy.config import LoraConfig
 
 
 def total_advantages(token_level_rewards: Any, response_mask: Any, config: Any, index: Sequence[str], **_: Any) -> Any:
@@ -71,6 +75,8 @@ def install(settings: PluginSettings) -> None:
     from verl.trainer.ppo.core_algos import register_adv_est
 
     _ban(settings.banned_ids)
+    if settings.lora is not None:
+        _adapt(settings.lora)
     _train_as_we_do(settings)
     _credit_segments()
     for name in ("srpo_total", "srpo_segment"):
@@ -82,6 +88,25 @@ def _ban(banned_ids: Sequence[int]) -> None:
 
     own = theirs.get_vision_placeholder_token_ids
     theirs.get_vision_placeholder_token_ids = lambda processor: sorted({*own(processor), *banned_ids})
+
+
+def _adapt(lora: LoraConfig) -> None:
+    import torch
+    from verl.utils.checkpoint import fsdp_checkpoint_manager as theirs
+    from verl.workers.engine.fsdp.transformer_impl import FSDPEngine
+
+    build, whole_state = FSDPEngine._build_lora_module, theirs.get_fsdp_full_state_dict  # noqa: SLF001
+
+    def build_adapters(engine: Any, module: Any) -> Any:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(lora.seed)
+            return build(engine, module)
+
+    def merged_state(*arguments: Any, **more: Any) -> Any:
+        return merged(whole_state(*arguments, **more), lora.scaled_by / lora.rank)
+
+    FSDPEngine._build_lora_module = build_adapters  # noqa: SLF001
+    theirs.get_fsdp_full_state_dict = merged_state
 
 
 def _train_as_we_do(settings: PluginSettings) -> None:

@@ -75,6 +75,10 @@ def reward_manager() -> type:
     return RewardManager
 
 
+_TAKEN = ("acc", "outcome", "reward", "score")
+"""Keys that mean something of their own to verl, or here: a term of one's own may be called so."""
+
+
 def told(paid: Earned) -> dict[str, float | str]:
     """What verl keeps of a response beside its reward: every term, and by what groups are filtered and credited."""
     case, reward = paid.case, paid.reward
@@ -83,10 +87,10 @@ def told(paid: Earned) -> dict[str, float | str]:
     assert outcome is not None, "what is paid has grades"
     return {
         "acc": paid.metrics["final_accuracy"],
-        **paid.metrics,
+        **{f"term_{name}" if name in _TAKEN else name: value for name, value in paid.metrics.items()},
         # `online_filter: outcome`: groups whose responses agree in it teach nothing but length.
         "outcome": float(2 * OUTCOMES.index(outcome) + (not isinstance(case.parsed, FormatError))),
-        # `credit: segment`. A key "reward" would be taken for the reward itself.
+        # `credit: segment`.
         "first_tokens": float(case.tokens.first),
         "srpo_reward": reward.model_dump_json(),
     }

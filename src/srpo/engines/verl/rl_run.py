@@ -18,7 +18,7 @@ from srpo.engines.verl.data import DATA, EVAL, TRAIN, PreparedData, RlData, look
 from srpo.engines.verl.facts import RunFacts
 from srpo.engines.verl.follow import Follower, engine_folder, link_model, new_launch, package_in
 from srpo.engines.verl.frozen import check_frozen
-from srpo.engines.verl.gaps import refuse, rl_differences, rl_gaps
+from srpo.engines.verl.gaps import refuse, rl_differences, rl_gaps, stays_frozen
 from srpo.engines.verl.hydra import overrides
 from srpo.engines.verl.journal import PaidTrace
 from srpo.engines.verl.launch import Launch, interpreter
@@ -31,6 +31,7 @@ from srpo.rl.cards import cards_of
 from srpo.rl.checks import check_format_rate
 from srpo.rl.config import RlConfig
 from srpo.rl.problems import load_rl_problems
+from srpo.rl.reward import load_function
 from srpo.rl.run import RlSummary, rl_alarms
 from srpo.runs.directory import RunDir
 from srpo.runs.origin import make_origin
@@ -81,7 +82,7 @@ def run(config: RlConfig, run_dir: RunDir) -> RlSummary:
             follower.follow(config.engine, _launch(config, run_dir, engine, ready, data), total, taker.look)
     final = engine / "checkpoints" / f"global_step_{total}" / "actor" / "huggingface"
     link_model(run_dir, final, ready.prompt)
-    if config.freeze_vision:
+    if stays_frozen(config):
         check_frozen(ready.model.root, final, ready.model.vision)
     row = list(run_dir.metrics())[-1]
     summary = RlSummary(
@@ -166,7 +167,9 @@ def look_at_run(config: RlConfig) -> Ready:
     Raises:
         ValueError: one of them is of no use to verl.
     """
-    model = read_model(config.model)
+    if config.reward is not None:
+        load_function(config.reward)
+    model = read_model(config.model, config.lora)
     prompt = read_prompt(config.prompt, config.system, config.model)
     return Ready(model, prompt, look_at_rl(config, model, prompt, load_rl_problems(config)))
 
@@ -176,7 +179,7 @@ def _launch(config: RlConfig, run_dir: RunDir, engine: Path, ready: Ready, data:
     origin = make_origin(run_dir, "rl", config.model, ready.prompt, sampling)
     folder = new_launch(engine, plugin_settings(config, ready.model), origin)
     facts = rl_facts(run_dir.path.resolve(), folder, ready.model, data)
-    return Launch(folder, package_in(engine), RL_ENTRY, overrides(*rl_settings(config, facts)))
+    return Launch(folder, package_in(engine, config.reward), RL_ENTRY, overrides(*rl_settings(config, facts)))
 
 
 def plugin_settings(config: RlConfig, model: ModelFacts) -> PluginSettings:
@@ -187,6 +190,7 @@ def plugin_settings(config: RlConfig, model: ModelFacts) -> PluginSettings:
         optim=config.optim,
         total_steps=config.steps or 0,
         updates=config.loss.minibatches * config.loss.inner_epochs,
+        lora=config.lora,
     )
 
 
@@ -202,6 +206,8 @@ def rl_facts(run: Path, launch: Path, model: ModelFacts, data: PreparedData) -> 
         eval_file=folder / EVAL if data.num_eval else None,
         prompt_tokens=data.prompt_tokens,
         patch_size=model.patch_size,
+        adapted=model.adapted,
+        vision=model.vision,
     )
 
 

@@ -10,6 +10,7 @@ decay 0.01, second moments of 0.999, dual clip, 30 epochs, a tensor-parallel siz
 from srpo.engines.verl.facts import RunFacts
 from srpo.engines.verl.hydra import Settings, Value
 from srpo.engines.verl.shared_settings import (
+    adapter_settings,
     computes_in,
     is_float32,
     mixed_precision,
@@ -118,8 +119,8 @@ def _model(config: RlConfig, facts: RunFacts) -> Settings:
         "actor_rollout_ref.model.enable_gradient_checkpointing": config.recompute is not False,
         "actor_rollout_ref.model.use_remove_padding": True,
         "actor_rollout_ref.model.use_fused_kernels": False,
-        "actor_rollout_ref.model.lora_rank": 0,
         "actor_rollout_ref.model.use_shm": False,
+        **_prefixed("actor_rollout_ref.model", adapter_settings(config.lora, facts)),
     }
 
 
@@ -206,7 +207,8 @@ def _rollout(config: RlConfig, engine: EngineConfig, facts: RunFacts) -> Setting
         f"{_ROLLOUT}.max_num_seqs": 256,
         f"{_ROLLOUT}.enforce_eager": False,
         f"{_ROLLOUT}.free_cache_engine": True,
-        f"{_ROLLOUT}.load_format": "dummy",
+        # Under adapters the weights never change, and the sampler reads them itself.
+        f"{_ROLLOUT}.load_format": "dummy" if config.lora is None or config.lora.vision else "auto",
         f"{_ROLLOUT}.enable_chunked_prefill": True,
         f"{_ROLLOUT}.enable_prefix_caching": True,
         f"{_ROLLOUT}.calculate_log_probs": True,
@@ -237,6 +239,7 @@ def _reward(config: RlConfig, engine: EngineConfig, facts: RunFacts) -> Settings
         "length_floor": config.length_floor,
         "symbolic": config.symbolic,
         "rounded": config.rounded,
+        "reward": config.reward,
         "journal": str(facts.launch),
     }
     return {

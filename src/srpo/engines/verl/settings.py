@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from srpo.core.records import Record
-from srpo.policy.config import OptimConfig
+from srpo.policy.config import LoraConfig, OptimConfig
 
 SETTINGS_VARIABLE = "SRPO_VERL_SETTINGS"
 PLUGIN = "srpo.engines.verl.plugin"
@@ -24,6 +24,8 @@ class PluginSettings(Record):
     """Rollouts of RL, optimizer steps of SFT."""
     updates: int = 1
     """Optimizer steps for each of them."""
+    lora: LoraConfig | None = None
+    """Adapters, which are begun as ours are and added to the weights of a model that is written."""
 
 
 def read_settings() -> PluginSettings | None:

@@ -6,12 +6,13 @@ from srpo.engines.verl.data import DATA, TRAIN, PreparedData, look_at_sft, prepa
 from srpo.engines.verl.facts import RunFacts
 from srpo.engines.verl.follow import Follower, engine_folder, link_model, new_launch, package_in
 from srpo.engines.verl.frozen import check_frozen
-from srpo.engines.verl.gaps import refuse, sft_differences, sft_gaps
+from srpo.engines.verl.gaps import refuse, sft_differences, sft_gaps, stays_frozen
 from srpo.engines.verl.hydra import overrides
 from srpo.engines.verl.launch import Launch, interpreter
 from srpo.engines.verl.merge import SFT_NAMES, Step
 from srpo.engines.verl.model import ModelFacts, read_model
 from srpo.engines.verl.settings import PluginSettings
+from srpo.engines.verl.sft_order import tokens_by_step
 from srpo.engines.verl.sft_settings import SFT_ENTRY, num_steps, sft_settings
 from srpo.policy.load import load_outline
 from srpo.runs.directory import RunDir
@@ -37,15 +38,18 @@ def run(config: SftConfig, run_dir: RunDir) -> SftSummary:
     check_trackers(config.trackers)
     interpreter(config.engine)
     engine = engine_folder(run_dir).resolve()
-    model = read_model(config.model)
-    data = prepare_sft(look_at_sft(config, load_outline(config.model)), engine)
+    model = read_model(config.model, config.lora)
+    found = look_at_sft(config, load_outline(config.model))
+    data = prepare_sft(found, engine)
     for difference in sft_differences(config):
         note(f"sft: on verl: {difference}")
     total = run_dir.total_steps = num_steps(config, data.num_train)
+    tokens = tokens_by_step([one.num_loss_tokens for one in found.examples], config.batch_size, total)
     with watching(run_dir, config, _no_model) as watch:
 
         def take(step: Step) -> None:
-            watch.log(step.number, step.metrics)
+            epoch = step.number * config.batch_size / data.num_train
+            watch.log(step.number, step.metrics | {"sft/tokens": float(tokens[step.number]), "sft/epoch": epoch})
 
         follower = Follower(run_dir, engine, SFT_NAMES, take, save_every=config.checkpoint_every)
         follower.catch_up()
@@ -56,13 +60,13 @@ def run(config: SftConfig, run_dir: RunDir) -> SftSummary:
             follower.follow(config.engine, launch, total)
     final = engine / "checkpoints" / f"global_step_{total}" / "huggingface"
     link_model(run_dir, final, prompt_of(config))
-    if config.freeze_vision:
+    if stays_frozen(config):
         check_frozen(model.root, final, model.vision)
     row = list(run_dir.metrics())[-1]
     summary = SftSummary(
         model=str(run_dir.model_path),
         steps=total,
-        tokens=0,
+        tokens=tokens[total],
         seconds=row.pop("time_s"),
         num_examples=data.num_train,
         dropped={reason: number for reasons in data.rejected.values() for reason, number in reasons.items()},
@@ -79,6 +83,7 @@ def sft_plugin_settings(config: SftConfig, model: ModelFacts, data: PreparedData
         frozen=model.vision if config.freeze_vision else (),
         optim=config.optim,
         total_steps=num_steps(config, data.num_train),
+        lora=config.lora,
     )
 
 
@@ -93,6 +98,8 @@ def sft_facts(run: Path, launch: Path, model: ModelFacts, data: PreparedData) ->
         prompt_tokens=data.prompt_tokens,
         target_tokens=data.target_tokens,
         patch_size=model.patch_size,
+        adapted=model.adapted,
+        vision=model.vision,
     )
 
 

@@ -7,6 +7,7 @@ python -m verl.trainer.sft_trainer_ray WORDS
 from srpo.engines.verl.facts import RunFacts
 from srpo.engines.verl.hydra import Settings
 from srpo.engines.verl.shared_settings import (
+    adapter_settings,
     computes_in,
     is_float32,
     mixed_precision,
@@ -73,7 +74,7 @@ def _model(config: SftConfig, facts: RunFacts) -> Settings:
         "model.trust_remote_code": False,
         "model.enable_gradient_checkpointing": config.recompute is not False,
         "model.use_remove_padding": True,
-        "model.lora_rank": 0,
+        **{f"model.{name}": value for name, value in adapter_settings(config.lora, facts).items()},
     }
 
 

@@ -2,7 +2,7 @@
 
 from srpo.engines.verl.facts import RunFacts
 from srpo.engines.verl.hydra import Settings
-from srpo.policy.config import OptimConfig
+from srpo.policy.config import LoraConfig, OptimConfig
 from srpo.policy.engine import EngineConfig
 from srpo.rl.config import RlConfig
 from srpo.sft.config import SftConfig
@@ -41,6 +41,21 @@ def mixed_precision(config: RlConfig | SftConfig) -> Settings:
     if not is_float32(config):
         return {}
     return {"+mixed_precision": {"param_dtype": "fp32", "reduce_dtype": "fp32", "buffer_dtype": "fp32"}}
+
+
+def adapter_settings(lora: LoraConfig | None, facts: RunFacts) -> Settings:
+    """Adapters of the layers that ours would have."""
+    if lora is None:
+        return {"lora_rank": 0, "target_modules": "all-linear", "exclude_modules": None, "lora.merge": False}
+    return {
+        "lora_rank": lora.rank,
+        "lora_alpha": int(alpha) if (alpha := float(lora.scaled_by)).is_integer() else alpha,
+        "target_modules": facts.adapted,
+        # Samplers have adapters for language models alone; those of a tower are added to its weights for them.
+        "exclude_modules": None if lora.vision else f".*({'|'.join(facts.vision)}).*",
+        "lora.merge": lora.vision,
+        "lora_adapter_path": None,
+    }
 
 
 def save_contents() -> list[str]:
