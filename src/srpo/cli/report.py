@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Annotated
 
+from pydantic import Field
+
 from srpo.cli.leaderboard import PublishedOptions, page_path
 from srpo.config.command import Command
 from srpo.config.fields import Positional, Spelling
@@ -19,6 +21,8 @@ class ReportOptions(PublishedOptions):
     """Run directories or demo directories."""
     out: Path | None = None
     """HTML file (null: report.html in the first RUN)."""
+    samples: Annotated[int, Field(ge=1)] = 1000
+    """At most so many responses in the gallery, drawn fairly over outcomes, runs and families."""
     open_path: bool = False
     """Print a file:// address that a browser opens."""
     as_json: Annotated[bool, Spelling("json")] = False
@@ -37,7 +41,9 @@ def make_report(options: ReportOptions) -> int:
     from srpo.report.page import write_report
 
     out = page_path(options.out, options.runs, "report.html")
-    written = write_report(options.runs, out, published=options.published, shipped=not options.no_published).resolve()
+    written = write_report(
+        options.runs, out, published=options.published, shipped=not options.no_published, num_cards=options.samples
+    ).resolve()
     print(written.as_uri() if options.open_path else written)
     return 0
 

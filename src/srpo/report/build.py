@@ -13,7 +13,6 @@ to the stage whose name is a word of its label: `srpo` and `eval srpo` both to s
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,16 +23,16 @@ from srpo.core.records import Trace
 from srpo.core.statistics import paired_difference
 from srpo.core.summary import StageSummary, results_of, summarise
 from srpo.eval.result import BenchmarkResult
-from srpo.report.cards import Sampler
+from srpo.report.cards import NUM_CARDS, Sampler
 from srpo.report.example import choose_example
 from srpo.report.leaderboard.published import read_published
 from srpo.report.leaderboard.rank import lead
 from srpo.report.leaderboard.results import result_of
 from srpo.report.metrics import curves_of
-from srpo.report.model import Card, Curve, ReportData, RunInfo, StageComparison, stage_of
+from srpo.report.model import Curve, ReportData, RunInfo, StageComparison, stage_of
 from srpo.report.open import DemoSummary, LabelledRun, labelled_runs, read_demo, stage_rows
 from srpo.report.panels import Watcher
-from srpo.report.pictures import embed
+from srpo.report.pictures import Album
 from srpo.runs.reader import RunReader
 from srpo.sft.first_answers import FirstAnswers
 
@@ -55,6 +54,7 @@ def read_report(
     *,
     published: Sequence[Path] = (),
     shipped: bool = True,
+    num_cards: int = NUM_CARDS,
 ) -> ReportData:
     """Read run and demo directories, in the order in which they are given.
 
@@ -63,6 +63,7 @@ def read_report(
         load: Loads a picture from its reference; `srpo.data.images.load_image` unless given.
         published: Files of published results (`srpo.report.leaderboard.published`), for runs with a benchmark.
         shipped: Whether the published results that come with srpo are shown too.
+        num_cards: At most so many responses in the gallery.
 
     Raises:
         ValueError: a directory is neither a run nor a demo, or one of its files cannot be read.
@@ -70,7 +71,7 @@ def read_report(
     if not dirs:
         raise ValueError("no run directory was given")
     summary, stages, runs = _open(dirs)
-    sampler, watcher = Sampler(seed=CARD_SEED), Watcher(seed=CARD_SEED)
+    sampler, watcher, album = Sampler(seed=CARD_SEED, most=num_cards), Watcher(seed=CARD_SEED), Album(load)
     terms: dict[str, None] = {}
     scores: dict[str, dict[str, list[bool]]] = {}
     infos: list[RunInfo] = []
@@ -99,23 +100,16 @@ def read_report(
     example = choose_example({one.label: list(one.run.traces()) for one in runs if one.label in head.example})
     return ReportData(
         **head.model_dump(include={"title", "created", "command", "seed", "hardware", "versions", "about"}),
-        example=_cards(example, load),
+        example=album.cards(example),
         stages=tuple(stages),
         runs=tuple(infos),
         comparisons=_compare(stages, scores),
         first_answers=first_answers,
-        panels=watcher.panels(head.example, [stage.name for stage in stages], partial(_cards, load=load)),
+        panels=watcher.panels(head.example, [stage.name for stage in stages], album.cards),
         curves=tuple(curves),
         term_names=tuple(terms),
-        cards=_cards(sampler.choose(), load),
+        cards=album.cards(sampler.choose()),
         leaderboard=lead(results, read_published(published, shipped=shipped)) if results else None,
-    )
-
-
-def _cards(traces: Iterable[tuple[str, Trace]], load: "Callable[[str], Image] | None") -> tuple[Card, ...]:
-    return tuple(
-        Card(run=label, trace=trace, pictures=tuple(embed(ref, load) for ref in trace.problem.images))
-        for label, trace in traces
     )
 
 

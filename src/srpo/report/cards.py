@@ -9,21 +9,26 @@ from typing import Final
 
 from srpo.core.records import OUTCOMES, Trace
 
-NUM_CARDS: Final = 48
-"""Cards in a report; enough to read for a while, few enough for one file."""
+NUM_CARDS: Final = 1000
+"""Cards in a report, unless more or fewer are asked for; most of them wait, see `templates/report.js`."""
+AT_ONCE: Final = 48
+"""Cards that a page shows from the start."""
 _KEPT_PER_STRATUM: Final = 12
+"""At least so many traces of each kind are kept to choose from."""
 
 
 class Sampler:
-    """Keeps up to twelve traces of every (run, outcome, family), each with equal chance.
+    """Keeps traces of every (run, outcome, family), each with equal chance: twelve, or a quarter of what is wanted.
 
     >>> sampler = Sampler(seed=0)
     >>> sampler.choose(num=5)
     []
     """
 
-    def __init__(self, *, seed: int) -> None:
+    def __init__(self, *, seed: int, most: int = NUM_CARDS) -> None:
         self._seed = seed
+        self._wanted = most
+        self._most = max(_KEPT_PER_STRATUM, most // 4)
         self._kept: dict[tuple[str, str, str], list[Trace]] = {}
         self._seen: dict[tuple[str, str, str], int] = {}
         self._random = random.Random(seed)
@@ -34,14 +39,16 @@ class Sampler:
             stratum = (run, trace.outcome or "ungradable", trace.problem.family)
             kept = self._kept.setdefault(stratum, [])
             seen = self._seen[stratum] = self._seen.get(stratum, 0) + 1
-            if len(kept) < _KEPT_PER_STRATUM:
+            if len(kept) < self._most:
                 kept.append(trace)
-            elif (at := self._random.randrange(seen)) < _KEPT_PER_STRATUM:
+            elif (at := self._random.randrange(seen)) < self._most:
                 kept[at] = trace
             yield trace
 
-    def choose(self, num: int = NUM_CARDS) -> list[tuple[str, Trace]]:
+    def choose(self, num: int | None = None) -> list[tuple[str, Trace]]:
         """Take up to `num` traces, turn by turn from every outcome, within it every run, within it every family.
+
+        `num` is what the sampler was made for, unless given.
 
         Returns pairs of run label and trace, sorted by run (in the order of `add`), then outcome.
         """
@@ -49,6 +56,7 @@ class Sampler:
         queues = {stratum: shuffled.sample(traces, len(traces)) for stratum, traces in self._kept.items()}
         taken: dict[tuple[str, ...], int] = {}
         chosen: list[tuple[tuple[str, str, str], Trace]] = []
+        num = self._wanted if num is None else num
         while len(chosen) < num and any(queues.values()):
             stratum = min(
                 (stratum for stratum, queue in queues.items() if queue),

@@ -9,12 +9,14 @@ a model nor a mistake of ours can run code or reach the network from the page.
 import base64
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from srpo.report import figures, flow, markdown, metrics, palette, signs, summary, tables
 from srpo.report.build import read_report
+from srpo.report.cards import AT_ONCE, NUM_CARDS
 from srpo.report.model import Card, ReportData, stage_of
 from srpo.report.pages import environment, source, theme, write_page
 
@@ -27,12 +29,19 @@ class FilterChoice(NamedTuple):
     num: int
 
 
-def write_report(dirs: Sequence[Path], out: Path, *, published: Sequence[Path] = (), shipped: bool = True) -> Path:
+def write_report(
+    dirs: Sequence[Path],
+    out: Path,
+    *,
+    published: Sequence[Path] = (),
+    shipped: bool = True,
+    num_cards: int = NUM_CARDS,
+) -> Path:
     """Read run or demo directories and write their report to `out`, its Markdown and JSON beside it; return `out`.
 
     Raises ValueError when a directory is neither a run nor a demo.
     """
-    data = read_report(dirs, published=published, shipped=shipped)
+    data = read_report(dirs, published=published, shipped=shipped, num_cards=num_cards)
     name = out.name.removesuffix(".html")
     write_page(markdown.report_markdown(data), out.with_name(f"{name}.md"))
     write_page(
@@ -67,6 +76,8 @@ def render_page(data: ReportData) -> str:
         flow_outcomes=flow.outcomes_in(data.panels.flow) if data.panels.flow else [],
         sign_words=signs.sign_words(data.panels.evaluation_signs),
         filters=_filters(data.cards),
+        at_once=AT_ONCE,
+        waiting=_waiting(data.cards[AT_ONCE:]),
         scripts=[Markup(script) for script in scripts],  # noqa: S704  our own files, as in `theme`
         script_hashes=[_csp_hash(script) for script in scripts],
         repaint=palette.dark_of_light(),
@@ -78,17 +89,24 @@ def _filters(cards: Sequence[Card]) -> list[tuple[str, str, list[FilterChoice]]]
     """Filter name, its attribute on a card, and its choices, for filters with something to choose."""
 
     def choices(values: Sequence[str], labels: dict[str, str]) -> list[FilterChoice]:
-        return [FilterChoice(value, labels.get(value, value), values.count(value)) for value in dict.fromkeys(values)]
+        return [FilterChoice(value, labels.get(value, value), num) for value, num in Counter(values).items()]
 
     words = {name: f"{mark.glyph} {name}" for name, mark in palette.OUTCOME_MARKS.items()}
-    present = [card.outcome for card in cards]
+    present = Counter(card.outcome for card in cards)
     outcomes = [name for name in palette.OUTCOME_MARKS if name in present]
     rows = [
-        ("Outcome", "outcome", [FilterChoice(name, words[name], present.count(name)) for name in outcomes]),
+        ("Outcome", "outcome", [FilterChoice(name, words[name], present[name]) for name in outcomes]),
         ("Run", "run", choices([card.run for card in cards], {})),
         ("Family", "family", choices(sorted(card.trace.problem.family for card in cards), {"": "(none)"})),
     ]
     return [row for row in rows if len(row[2]) > 1]
+
+
+def _waiting(cards: Sequence[Card]) -> dict[str, int]:
+    """The pictures of cards that wait, each once: address -> number."""
+    return {
+        uri: at for at, uri in enumerate(dict.fromkeys(one.uri for card in cards for one in card.pictures if one.uri))
+    }
 
 
 def series_of(data: ReportData) -> dict[str, int]:

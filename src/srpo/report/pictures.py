@@ -1,11 +1,15 @@
-"""Picture references as `data:` URIs: tiny pictures bit for bit, large ones scaled down to keep the file small."""
+"""Picture references as `data:` URIs: tiny pictures bit for bit, large ones scaled down to keep the file small.
+
+A page holds each picture once, and no more of them than `MOST_BYTES`.
+"""
 
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
-from srpo.report.model import Picture
+from srpo.core.records import Trace
+from srpo.report.model import Card, Picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -13,6 +17,32 @@ if TYPE_CHECKING:
 LONGEST_SIDE: Final = 640
 """Larger pictures are scaled down to this many pixels on their longer side."""
 _LOSSLESS_UP_TO: Final = 200
+MOST_BYTES: Final = 24_000_000
+"""Of all pictures of a page together; what comes later has the reason in place of its picture."""
+
+
+class Album:
+    """The pictures of one page."""
+
+    def __init__(self, load: "Callable[[str], Image] | None" = None, *, most_bytes: int = MOST_BYTES) -> None:
+        self._load, self._left = load, most_bytes
+        self._known: dict[str, Picture] = {}
+
+    def cards(self, traces: Iterable[tuple[str, Trace]]) -> tuple[Card, ...]:
+        """Labelled traces with their pictures."""
+        return tuple(
+            Card(run=label, trace=trace, pictures=tuple(self._picture(ref) for ref in trace.problem.images))
+            for label, trace in traces
+        )
+
+    def _picture(self, ref: str) -> Picture:
+        if (known := self._known.get(ref)) is not None:
+            return known
+        if self._left <= 0:
+            return Picture(ref=ref, reason="this page holds as many pictures as it may; `srpo view` shows them all")
+        picture = self._known[ref] = embed(ref, self._load)
+        self._left -= len(picture.uri or "")
+        return picture
 
 
 def embed(ref: str, load: "Callable[[str], Image] | None" = None) -> Picture:

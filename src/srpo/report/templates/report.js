@@ -29,16 +29,43 @@
   const filters = document.querySelector(".filters");
   if (!filters) return;
   filters.hidden = false;
-  const cards = [...document.querySelectorAll("#cards .card")];
+  // A card that waits is a template: parsed, but without style, layout and pictures until it is near the screen.
+  const cards = [...document.querySelectorAll("#cards > .cards > .card, #cards > .cards > template")];
+  const more = document.querySelector(".more");
+  const AT_ONCE = 48;
   const wanted = {};
+  let allowed = AT_ONCE;
+  let pictures;
+
+  function made(template) {
+    const card = template.content.firstElementChild;
+    pictures ??= JSON.parse(document.getElementById("waiting")?.textContent ?? "[]");
+    for (const image of card.querySelectorAll("img[data-picture]")) image.src = pictures[image.dataset.picture];
+    template.replaceWith(card);
+    return card;
+  }
 
   function show() {
-    for (const card of cards) {
-      card.hidden = Object.entries(wanted).some(([name, value]) => card.dataset[name] !== value);
-    }
-    const count = cards.filter((card) => !card.hidden).length;
-    filters.querySelector(".shown").textContent = `${count} of ${cards.length} shown`;
+    let count = 0;
+    cards.forEach((card, at) => {
+      const fits = Object.entries(wanted).every(([name, value]) => card.dataset[name] === value);
+      count += fits;
+      const isShown = fits && count <= allowed;
+      if (isShown && card.tagName === "TEMPLATE") cards[at] = made(card);
+      else card.hidden = !isShown;
+    });
+    const [some, all] = [count, cards.length].map((number) => number.toLocaleString("en"));
+    filters.querySelector(".shown").textContent = `${some} of ${all} match`;
+    more.hidden = count <= allowed;
   }
+
+  function showMore() {
+    allowed += AT_ONCE;
+    show();
+  }
+
+  new IntersectionObserver(([entry]) => entry.isIntersecting && showMore(), { rootMargin: "1200px" }).observe(more);
+  more.addEventListener("click", showMore);
 
   filters.addEventListener("click", (event) => {
     const button = event.target.closest("button");
@@ -47,6 +74,7 @@
     if ("all" in button.dataset) delete wanted[filter.dataset.filter];
     else wanted[filter.dataset.filter] = button.dataset.value;
     for (const other of filter.querySelectorAll("button")) other.setAttribute("aria-pressed", String(other === button));
+    allowed = AT_ONCE;
     show();
   });
   show();
