@@ -1,4 +1,4 @@
-"""A report's gallery of many responses: what stands on the page at once, what waits, and pictures that are there once."""
+"""A gallery of many responses: what stands on the page at once, what waits, and pictures that are there once."""
 
 import json
 import re
