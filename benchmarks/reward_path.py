@@ -2,11 +2,13 @@
 
     python -m benchmarks.reward_path [--num 4096] [--turns 3] [--out FILE]
 
-Responses in the five blocks, two answers each, 8% with a broken format; one in six answers is a formula that the rules
-leave to math-verify. Groups of 8 share a gold, and their answers are drawn from four, as a policy's are. `srpo` is the
-grader of `srpo rl` as it is by default (math-verify in worker processes, here one) with the paper's preset; `rules` the
-same without math-verify. The peer gets the final answer out of the text, asks math-verify in this process, falls back
-to letters, and looks for the tags; nothing of it is copied. CPU seconds of children count, starting them does not.
+Responses in the five blocks, two answers each, 8% with a broken format. Groups of 8 share a gold, and their answers
+are drawn from four, as a policy's are. Of the mix `sums`, one answer in six is a short sum that the rules write out;
+of the mix `integrals` it is an integral, which they leave to math-verify. `srpo` is the grader of `srpo rl` as it is by
+default (math-verify in worker processes, here one) with the paper's preset; `rules` the same without math-verify. The
+peer gets the final answer out of the text, asks math-verify in this process, falls back to letters, and looks for the
+tags; nothing of it is copied. It is given whole groups of every kind in equal numbers, fewer of them, as it takes many
+times as long for each. CPU seconds of children count, starting them does not.
 """
 
 import argparse
@@ -27,8 +29,9 @@ from srpo.grading.grader import RULES_ONLY, case_of
 
 OUT = Path("benchmarks/results/reward_path.json")
 GROUP, BROKEN = 8, 0.08
-PEER_SHARE = 2
-"""The peer gets one response of so many groups: it takes a hundred times as long for each."""
+KINDS = 6
+PEER_ROUNDS = 4
+"""Groups of each kind that the peer gets in a turn."""
 LETTERS = 3
 """Kind of the golds that are options."""
 WRITERS: tuple[Callable[[int], str], ...] = (
@@ -40,15 +43,20 @@ WRITERS: tuple[Callable[[int], str], ...] = (
     lambda n: rf"\sum_{{k=1}}^{{3}} k^2+{n}x",
 )
 """Kinds of answers; `LETTERS` is the place of those that name an option."""
+MIXES: dict[str, Callable[[int], str]] = {
+    "sums": WRITERS[-1],
+    "integrals": lambda n: rf"\int_{{0}}^{{1}} 2t dt+{n}x",
+}
+"""The last kind of a mix."""
 Case = tuple[Problem, str]
 
 
-def cases(num: int, seed: int) -> list[Case]:
+def cases(mix: str, num: int, seed: int) -> list[Case]:
     """`num` responses, whose golds are new for every seed."""
     rng, found = random.Random(seed), []
     for group in range(num // GROUP):
-        kind, base = group % 6, rng.randrange(10, 10**6)
-        write = WRITERS[kind]
+        kind, base = group % KINDS, rng.randrange(10, 10**6)
+        write = (*WRITERS[:-1], MIXES[mix])[kind]
         choices = ("one", "two", "three", "four") if kind == LETTERS else ()
         gold = "ABCD"[base % 4] if choices else write(base)
         problem = Problem(id=str(group), question="?", answer=gold, choices=choices)
@@ -117,24 +125,31 @@ def main() -> None:
     parser.add_argument("--num", type=int, default=4096)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--only", choices=tuple(MIXES), nargs="*", default=tuple(MIXES))
     given = parser.parse_args()
-    theirs(cases(GROUP, seed=-1))
+    for mix in given.only:
+        row = {"kinds": KINDS, "turns": given.turns, **measure(mix, given.num, given.turns), "versions": versions()}
+        keep_row(given.out, f"{mix}: {given.num} mixed responses", row)
+
+
+def measure(mix: str, num: int, turns: int) -> dict[str, Any]:
+    """Medians over turns that all sides take one after the other, each with golds of its own."""
+    theirs(cases(mix, KINDS * GROUP, seed=-1))
     rates: dict[str, list[float]] = {"srpo": [], "rules": [], "peer": []}
-    for turn in range(given.turns):
-        load = cases(given.num, seed=turn)
-        few = load[:: PEER_SHARE * GROUP]
+    for turn in range(turns):
+        load = cases(mix, num, seed=turn)
+        few = load[: PEER_ROUNDS * KINDS * GROUP]
         start = spent(partial(with_worker, []))
         rates["srpo"].append(len(load) / (spent(partial(with_worker, load)) - start))
         rates["rules"].append(len(load) / spent(partial(ours(RULES_ONLY), load)))
         rates["peer"].append(len(few) / spent(partial(theirs, few)))
     found = {name: round(statistics.median(values)) for name, values in rates.items()}
-    row: dict[str, Any] = {
+    return {
         "responses_per_s": found,
         "srpo_over_peer": round(found["srpo"] / found["peer"], 1),
         "rules_over_peer": round(found["rules"] / found["peer"], 1),
-        "versions": versions(),
+        "range_per_s": {name: [round(min(values)), round(max(values))] for name, values in rates.items()},
     }
-    keep_row(given.out, f"{given.num} mixed responses", row)
 
 
 if __name__ == "__main__":

@@ -144,12 +144,12 @@ def grading() -> Iterator[Finding]:
     """Whether rules and computer algebra, in its worker process, decide as they must."""
     from srpo.grading import Grader
 
-    # A sum that the rules cannot read, so that math-verify has to.
-    problem = Problem(id="doctor", question="What is the sum?", answer=r"$\sum_{k=1}^{3} k$")
+    # A sum that is too long for the rules, so that math-verify has to.
+    problem = Problem(id="doctor", question="What is the sum?", answer=r"$\sum_{k=1}^{100} k$")
     start = time.perf_counter()
     try:
         with Grader(symbolic=True) as grader:
-            right, wrong = (grader.grade(problem, text) for text in ("6", "7"))
+            right, wrong = (grader.grade(problem, text) for text in ("5050", "5051"))
     except Exception as error:  # whatever it is, it is what the user came to find out
         yield Finding(about="grading", state="broken", what=f"math-verify does not work: {error}")
         return
@@ -157,7 +157,8 @@ def grading() -> Iterator[Finding]:
         what = f"rules and math-verify work, {time.perf_counter() - start:.1f} s"
         yield Finding(about="grading", state="fine", what=what)
     else:
-        what = f"1+2+3 is 6 and not 7, but the verdicts are {right.verdict} ({right.reason}) and {wrong.verdict}"
+        verdicts = f"{right.verdict} ({right.reason}) and {wrong.verdict}"
+        what = f"1 + 2 + .. + 100 is 5050 and not 5051, but the verdicts are {verdicts}"
         yield Finding(about="grading", state="broken", what=f"{what}; install math-verify anew")
 
 

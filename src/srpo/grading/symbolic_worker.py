@@ -9,9 +9,13 @@ import contextlib
 import json
 import signal
 import sys
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 _MEMORY_BYTES = 4 << 30
+_READ = 512
+"""Texts that are kept as formulas."""
 _FOR_THE_PARENT = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
@@ -36,14 +40,22 @@ def _limit_cpu(seconds: float) -> None:
         signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
-def _verify(gold: str, prediction: str, math_verify: Any) -> bool | None:
+def _reader(math_verify: Any) -> Callable[[str], list[Any]]:
+    """Reads a text; those of late are kept, for the answers of a group share their gold, and repeat each other."""
     config = [math_verify.LatexExtractionConfig()]
-    read = [
-        math_verify.parse(f"${text}$", extraction_config=config, parsing_timeout=None) for text in (gold, prediction)
-    ]
-    if not all(read):
-        return None
-    return bool(math_verify.verify(read[0], read[1], timeout_seconds=None))
+
+    @lru_cache(maxsize=_READ)
+    def read(text: str) -> list[Any]:
+        found: list[Any] = math_verify.parse(f"${text}$", extraction_config=config, parsing_timeout=None)
+        return found
+
+    return read
+
+
+def _verify(gold: str, prediction: str, read: Callable[[str], list[Any]], math_verify: Any) -> bool | None:
+    # Nobody may change what is kept.
+    found = [list(read(gold)), list(read(prediction))]
+    return bool(math_verify.verify(*found, timeout_seconds=None)) if all(found) else None
 
 
 def _serve() -> None:
@@ -54,6 +66,7 @@ def _serve() -> None:
     import math_verify  # 1.5 s
 
     logging.disable(logging.CRITICAL)
+    read = _reader(math_verify)
     out = sys.stdout
     sys.stdout = sys.stderr  # what libraries print must not be taken for an answer
     print("ready", file=out, flush=True)
@@ -63,7 +76,7 @@ def _serve() -> None:
         _limit_cpu(cpu_s)
         # sympy raises nearly everything, RecursionError and MemoryError included; none of it is an answer
         with contextlib.suppress(Exception):
-            verdict = _verify(gold, prediction, math_verify)
+            verdict = _verify(gold, prediction, read, math_verify)
         _limit_cpu(0)
         print(json.dumps(verdict), file=out, flush=True)
 

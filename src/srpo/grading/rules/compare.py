@@ -10,6 +10,7 @@ from srpo.grading.rules.labels import contradict
 from srpo.grading.rules.nodes import Op
 from srpo.grading.rules.quantities import same_amount
 from srpo.grading.rules.reading import read
+from srpo.grading.rules.series import has_series
 from srpo.grading.rules.text import same_text
 from srpo.grading.rules.units import DEGREE
 from srpo.grading.rules.values import (
@@ -62,6 +63,8 @@ def says_the_same(left: str, right: str) -> bool:
 
 
 def _same_content(gold: Content, other: Content, hint: str) -> bool | None:  # noqa: C901, PLR0911, PLR0912 - a table
+    if _has_series(gold) or _has_series(other):
+        return _same_series(gold, other)
     match gold, other:
         case Words(), Words():
             if same_text(gold.text, other.text):
@@ -156,6 +159,24 @@ def _same_expression(gold: Expression | Number, other: Expression | Number) -> b
         return False
     # a constant too large to compute is no ordinary number
     return bool(identical(left, right)) if variables(left) | variables(right) else False
+
+
+def _has_series(content: Content) -> bool:
+    return isinstance(content, Expression) and has_series(content.text)
+
+
+def _same_series(gold: Content, other: Content) -> bool | None:
+    """Short sums that were written out; None, for computer algebra to tell, wherever they could be meant otherwise."""
+    if isinstance(gold, Expression) and isinstance(other, Expression):
+        decision = _same_expression(gold, other)
+        return decision if decision or "." not in gold.text + other.text else None
+    formula, number = (gold, other) if isinstance(gold, Expression) else (other, gold)
+    if not isinstance(formula, Expression) or not isinstance(number, Number) or number.unit or number.percent:
+        return None
+    value = compute(formula.node)
+    if value is None or isinstance(value, complex):
+        return None
+    return close(value, number.value) or (None if number.decimals or number.approximate else False)
 
 
 def _difference(relation: Relation) -> Op:

@@ -25,6 +25,7 @@ from srpo.grading.rules.nodes import (
     number_node,
     tokens_of,
 )
+from srpo.grading.rules.series import JOINED_BY, MAX_NODES, read_bounds, size_of, written_out
 
 _MAX_DEPTH = 30
 
@@ -45,6 +46,7 @@ class _Parser:
         self.variables = variables
         self.bars = 0  # open |..|
         self.in_function = 0
+        self.room = MAX_NODES
 
     # -- looking at tokens
     def peek(self) -> str:
@@ -122,7 +124,7 @@ class _Parser:
             # "5 6" is two answers, not thirty; ")5" and "π2" are products
             return self.tokens[self.at - 1].kind != "num"
         if kind == "cmd":
-            return text in ("\\frac", "\\sqrt", "\\binom")
+            return text in ("\\frac", "\\sqrt", "\\binom") or (self.variables and text in JOINED_BY)
         if kind == "name":
             return self.variables or text in CONSTANTS or text in FUNCTIONS
         if text == "|":
@@ -233,7 +235,28 @@ class _Parser:
                 self.expect("]")
             inside = self.root_argument()
             return Op("sqrt", (inside,)) if degree is None else Op("root", (inside, degree))
+        if text in JOINED_BY and self.variables:
+            index, low, high = read_bounds(self.take, self.index, self.integer)
+            node = written_out(text, index, low, high, self.product_signed(), self.room)
+            self.room -= size_of(node)
+            return node
         raise Unreadable(f"unknown command {text!r}")
+
+    def index(self) -> str:
+        """The letter that a sum runs over."""
+        text = self.peek()
+        if not (text.isascii() and text.isalpha() and len(text) == 1) or text in CONSTANTS:
+            raise Unreadable("no index")
+        self.at += 1
+        return text
+
+    def integer(self) -> int:
+        """A bound of a sum."""
+        negative, text = self.sign(), self.peek()
+        if not (text.isascii() and text.isdigit()) or len(text) > 4:
+            raise Unreadable("no plain bound")
+        self.at += 1
+        return -int(text) if negative else int(text)
 
     def argument(self) -> Op:
         r"""One LaTeX argument: a group, or a single digit or sign (`\frac12`)."""
