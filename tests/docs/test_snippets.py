@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import import_module
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ YAML_OF: dict[str, type[BaseModel]] = {
 """Whose fields the YAML blocks of a page are."""
 THEIRS = frozenset({"at", "dataset", "dataset_dir", "log", "python", "tiny", "wait"})
 """Bare flags in the text that are a script's or another program's; those with dashes inside are never ours."""
-STANDS_FOR = frozenset({"field", "help", "json"})
+STANDS_FOR = frozenset({"field", "help"})
 """`--field value` is any setting, and `--help` no field of a tree."""
 MISSING = "is missing, and it has no default"
 
@@ -84,18 +85,21 @@ def lines(page: Path) -> Iterator[str]:
     yield from spans(page)
 
 
-def srpo_lines(page: Path) -> Iterator[tuple[str, list[str]]]:
-    """Command and arguments of each line that calls srpo; what follows in the same line is not looked at.
+def srpo_words(line: str) -> tuple[str, list[str]] | None:
+    """Command and arguments of a line that calls srpo; None for others, and for one that shows a mistake."""
+    if "exit code $?" in line or (called := re.match(r"(?:\.venv/bin/)?srpo (.*)", line)) is None:
+        return None
+    # A shell's punctuation ends the command, unless it is quoted.
+    shell = shlex.shlex(called[1], posix=True, punctuation_chars=";&|<>")
+    shell.whitespace_split = True
+    words = list(takewhile(lambda word: not set(word) <= set(";&|<>"), shell))
+    name = next((name for name in COMMANDS if words[: name.count(" ") + 1] == name.split()), None)
+    return (name, words[name.count(" ") + 1 :]) if name is not None else None
 
-    A line that shows a mistake says its exit code.
-    """
-    for line in lines(page):
-        if "exit code $?" in line or (called := re.match(r"(?:\.venv/bin/)?srpo ([^;&|<]*)", line)) is None:
-            continue
-        words = shlex.split(called[1], comments=True)
-        name = next((name for name in COMMANDS if words[: name.count(" ") + 1] == name.split()), None)
-        if name is not None:
-            yield name, words[name.count(" ") + 1 :]
+
+def srpo_lines(page: Path) -> Iterator[tuple[str, list[str]]]:
+    """All of a page."""
+    return (found for line in lines(page) if (found := srpo_words(line)) is not None)
 
 
 def flags_in(words: Sequence[str]) -> list[str]:
@@ -190,6 +194,7 @@ def test_python_blocks_import_what_is_there(page: Path) -> None:
 
 
 def test_what_is_not_there_is_seen(tmp_path: Path) -> None:
+    assert srpo_words("srpo show A --x 'a < b' --fip > y --z  # w") == ("show", ["A", "--x", "a < b", "--fip"])
     assert not is_flag("num_promts", trees_of("rl"))
     assert is_flag("weights.short", trees_of("rl"))
     assert is_flag("no_symbolic", trees_of("score"))

@@ -142,7 +142,17 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "srpo is better" in shown
     assert "+1.000" in shown
     assert main(["compare", str(first), str(tmp_path / "nothing")]) == 2
-    assert "not a run directory" in capsys.readouterr().err
+    assert "'" + str(tmp_path / "nothing") + "' is not a directory" in capsys.readouterr().err
+    assert main(["compare", str(first)]) == 2
+    assert "what is compared, e.g. the trained model." in capsys.readouterr().err
+
+
+def test_a_run_that_is_still_written_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = make(tmp_path / "base", [trace(str(i), "55") for i in range(9)])
+    second = make(tmp_path / "half", [trace(str(i), "5r") for i in range(4)])
+    (second / "summary.json").unlink()
+    assert main(["compare", str(first), str(second)]) == 0
+    assert capsys.readouterr().err == f"srpo: {second} is not finished; what it has answered so far is compared\n"
 
 
 def flipping(tmp_path: Path) -> tuple[Path, Path]:

@@ -9,6 +9,7 @@ from srpo.core.records import Grade, Origin, Problem, Reward, Term, TokenCounts,
 from srpo.core.rewards import Preset
 from srpo.grading import RULES_ONLY
 from srpo.report.regrade import Pricing, Tally, regraded
+from tests.support.report_runs import write_run
 
 
 def _trace(first: str, final: str) -> Trace:
@@ -60,6 +61,24 @@ def test_single_attempts_are_refused_by_presets_for_reflective_responses() -> No
     trace = _trace("7", "7").model_copy(update={"style": "single"})
     with pytest.raises(ValueError, match="single attempt, and preset 'paper'"):
         list(regraded([trace], RULES_ONLY, Pricing("paper")))
+
+
+def test_a_run_without_traces_is_refused_and_nothing_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path / "sft", "sft", [])
+    assert main(["regrade", str(tmp_path / "sft"), "--out", str(tmp_path / "new" / "rows.jsonl")]) == 2
+    assert "has no traces to grade again" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_folder_of_the_result_is_made(tmp_path: Path) -> None:
+    write_run(tmp_path / "rl", "rl", [_trace("5", "7")])
+    assert (
+        main(["regrade", str(tmp_path / "rl"), "--symbolic", "false", "--out", str(tmp_path / "new" / "rows.jsonl")])
+        == 0
+    )
+    assert '"outcome": ["wrong→right", "wrong→right"]' in (tmp_path / "new" / "rows.jsonl").read_text(encoding="utf-8")
 
 
 def test_a_wrong_term_is_told_before_anything_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -195,6 +195,7 @@ def test_show_says_when_nothing_matches(run: Path, capsys: pytest.CaptureFixture
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "no trace matches" in captured.err
+    assert "there are 6 right→right, 6 wrong→right; families bars, clock, pairs, weights" in captured.err
     with pytest.raises(ValueError, match="--limit: 0 is not allowed"):
         run_command(["show", str(run), "--limit", "0"])
     with pytest.raises(ValueError, match="is not a directory"):

@@ -36,10 +36,14 @@ def print_comparison(options: CompareOptions) -> int:
     from srpo.eval.compare import compare, render_comparison
     from srpo.eval.flips import find_flips
     from srpo.report.console import render_flips
-    from srpo.runs.directory import RunDir
+    from srpo.report.open import read_run
+    from srpo.runs.progress import note
 
     bound = read_bound(options.fail_if) if options.fail_if is not None else None
-    runs = RunDir.read(options.first), RunDir.read(options.second)
+    runs = read_run(options.first), read_run(options.second)
+    for run in runs:
+        if run.summary() is None:
+            note(f"srpo: {run.path} is not finished; what it has answered so far is compared")
     found = compare(*runs, seed=options.seed)
     flips = find_flips(*runs, num=options.flips, seed=options.seed)
     if options.as_json:

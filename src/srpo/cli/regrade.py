@@ -58,7 +58,10 @@ def regrade_run(options: RegradeOptions) -> int:
         )
     pricing = Pricing(options.preset, options.weights, options.length_floor)
     out = options.out or options.run / f"regraded-{options.preset}.jsonl"
+    if next(run.traces(), None) is None:
+        raise ValueError(f"{str(options.run)!r} has no traces to grade again; reflect, rl and eval write some")
     tally = Tally()
+    out.parent.mkdir(parents=True, exist_ok=True)
     with Grader(symbolic=options.symbolic, rounded=options.rounded) as grader, atomic_file(out) as file:
         for one in regraded(run.traces(), grader, pricing):
             file.write(json.dumps(one.as_json(), ensure_ascii=False) + "\n")

@@ -1,14 +1,19 @@
 """`srpo show`: the traces of a run as cards on the terminal."""
 
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from srpo.config.command import Command
 from srpo.config.fields import Positional, Spelling
 from srpo.core.records import Record
+
+if TYPE_CHECKING:
+    from srpo.runs.reader import RunReader
 
 
 class ShowOptions(Record):
@@ -42,8 +47,22 @@ def show_traces(options: ShowOptions) -> int:
         else:
             console.print_card(label, trace)
     if not shown:
-        print(f"no trace matches in {', '.join(str(found.run.path) for found in runs)}", file=sys.stderr)
+        print(_nothing([found.run for found in runs]), file=sys.stderr)
     return 0
+
+
+def _nothing(runs: "Sequence[RunReader]") -> str:
+    """What there is, for who asked for something else."""
+    where = ", ".join(str(run.path) for run in runs)
+    counts = Counter((trace.problem.family, trace.outcome or "ungradable") for run in runs for trace in run.traces())
+    if not counts:
+        return f"no traces in {where}; reflect, rl and eval write them as they go, sft writes none"
+    families = sorted({family for family, _ in counts if family})
+    outcomes = Counter[str]()
+    for (_, outcome), count in counts.items():
+        outcomes[outcome] += count
+    told = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
+    return f"no trace matches in {where}; there are {told}" + (f"; families {', '.join(families)}" if families else "")
 
 
 COMMAND = Command(ShowOptions, show_traces)

@@ -177,7 +177,7 @@ def unknown_text(name: str, here: Sequence[str], everywhere: Iterable[str]) -> s
 
 def first_sentence(text: str) -> str:
     """Everything up to the first full stop that ends a sentence."""
-    return re.split(r"(?<=\.)\s", text, maxsplit=1)[0]
+    return re.split(r"(?<=\.)(?<!e\.g\.)\s", text, maxsplit=1)[0]
 
 
 def _members(annotation: Any) -> tuple[Any, ...]:
