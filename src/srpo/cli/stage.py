@@ -11,6 +11,7 @@ def _work(config: SftConfig, run: RunDir) -> None:
 
 import json
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Generic, NamedTuple, TypeVar
@@ -25,8 +26,11 @@ from srpo.config.help import render_doc, render_fields, usage_line
 from srpo.config.load import fill_config, to_yaml
 from srpo.core.records import Record
 from srpo.runs.directory import RunDir
+from srpo.runs.followed import FollowedRun
+from srpo.runs.interrupt import Stopped
 from srpo.runs.json_events import json_events
-from srpo.runs.progress import note
+from srpo.runs.processes import PROCESSES, as_launched, launched_as
+from srpo.runs.progress import in_silence, note
 from srpo.runs.reader import RunReader
 
 _T = TypeVar("_T", bound=BaseModel)
@@ -85,7 +89,7 @@ class StageCommand(Generic[_T]):
             return 0
         ours, theirs = parse_arguments(argv, StageOptions, self.config_class)
         options = fill_config(StageOptions, None, ours)
-        config = fill_config(self.config_class, options.config, theirs)
+        config = as_launched(fill_config(self.config_class, options.config, theirs))
         if options.gpu is not None and not (options.dry_run and self.name in STAGES):
             raise ValueError(f"gpu {options.gpu!r} is for --dry_run of {', '.join(STAGES)}; `device` says where to run")
         if options.dry_run:
@@ -98,10 +102,18 @@ class StageCommand(Generic[_T]):
 
     def _run(self, config: _T, options: StageOptions) -> None:
         out = options.out or default_out(self.name, options.config)
+        place = launched_as() if PROCESSES in self.config_class.model_fields else None
+        if place is not None and place.rank > 0:
+            # Process 0 says that the run was stopped, and how to go on.
+            with in_silence(), suppress(Stopped):
+                self._work(config, FollowedRun(out))
+            return
         with RunDir.open(out, config, self.name, may_change=self.may_change, may_grow=self.may_grow) as run:
             if run.finished:
                 longer = f"more {' or '.join(self.may_grow)} would go on with it, " if self.may_grow else ""
                 note(f"{run.path} is finished already; {longer}--out starts another run")
+                if place is not None:
+                    self._work(config, run)  # the others that a launcher started wait to be told
             else:
                 checkpoint = run.latest_checkpoint()
                 note(f"{run.path}: going on after step {checkpoint.step}" if checkpoint else f"{run.path}: starting")

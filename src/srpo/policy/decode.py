@@ -60,6 +60,7 @@ def sample(
     generator: torch.Generator,
     forced: Forced | None = None,
     max_bytes: int | None = None,
+    among: tuple[int, int] | None = None,
 ) -> list[list[SampledCompletion]]:
     """Sample `num_samples` completions for each prompt, in order.
 
@@ -72,6 +73,8 @@ def sample(
         forced: tokens that the completions must begin with.
         max_bytes: bound on keys, values and what is computed beside them; None takes what the device has free. One
             row is decoded at a time at the least.
+        among: rows before these and rows of all, where other processes sample the others: each row gets the random
+            numbers that it would have if one sampled all.
 
     Raises:
         ValueError: sampling settings out of range, or forced tokens that are too many, banned or an end token.
@@ -81,9 +84,10 @@ def sample(
     _check(policy, len(prompts), counts, sampling, forced)
     row_prompts = [p for p, count in enumerate(counts) for _ in range(count)]
     starts = [list(tokens) for group in forced for tokens in group] if forced else [[] for _ in row_prompts]
+    before, whole = among or (0, len(row_prompts))
     uniform_B_T = torch.rand(
-        (len(row_prompts), sampling.max_tokens), generator=generator, dtype=torch.float64, device=generator.device
-    ).to(policy.device)
+        (whole, sampling.max_tokens), generator=generator, dtype=torch.float64, device=generator.device
+    )[before : before + len(row_prompts)].to(policy.device)
     done: list[SampledCompletion] = []
     room = free_bytes(policy.device) if max_bytes is None else max_bytes
     capacity = max((one.num_tokens for one in prompts), default=0) + max(map(len, starts), default=0)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from srpo.policy.adamw8 import AdamW8, round_at_random
 from srpo.policy.config import OptimConfig
+from srpo.policy.team import ALONE, Team
 
 _MOMENTS_FILE = "optimizer.pt"
 _DAMAGE = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, EOFError, OSError, UnpicklingError)
@@ -76,8 +77,10 @@ class Optimizer:
     stepped, for the same reason: late pieces of a large batch are small beside the sum.
     """
 
-    def __init__(self, model: nn.Module, config: OptimConfig, total_steps: int | None) -> None:
+    def __init__(self, model: nn.Module, config: OptimConfig, total_steps: int | None, team: Team = ALONE) -> None:
         self.config = config
+        self.team = team
+        """Whose gradients are added up before each step."""
         self.total_steps = total_steps
         self.num_steps = 0
         self.progress: float | None = None
@@ -113,6 +116,7 @@ class Optimizer:
         """
         for gradient in self._sums:
             gradient.hand_over()
+        self.team.add_up(self._stepped)
         norm = float(nn.utils.clip_grad_norm_(self._stepped, self.config.grad_clip))
         scale = lr_scale(self.num_steps, self.total_steps, self.config, self.progress)
         for part in self._parts:
@@ -126,6 +130,10 @@ class Optimizer:
                 weight.copy_(master)
         self.num_steps += 1
         return norm
+
+    def check_same(self) -> None:
+        """Raise ValueError where the team's processes no longer have the same weights."""
+        self.team.check_same(self._stepped)
 
     def save(self, directory: Path) -> None:
         """Write moments, masters and step count beside a checkpoint's weights."""

@@ -200,6 +200,9 @@ class RlConfig(Record):
     picture_workers: int = Field(default=0, ge=0)
     """Threads that read and cut pictures one step ahead, while this one is sampled and learned from; 0 does it in line,
     when they are needed. It changes time, not the result."""
+    processes: int | None = Field(default=None, ge=1)
+    """Processes that train together, on a CPU or with a GPU each: the groups of a step are divided among them, and the
+    result is that of one but for rounding. None is one, or as many as a launcher (`torchrun`) started."""
     device: str = "auto"
     """Torch device; `auto` takes a GPU where there is one."""
     dtype: TrainedDtype = "auto"
@@ -261,6 +264,20 @@ class RlConfig(Record):
             )
         if self.recombine_any and not self.recombine:
             raise ValueError("recombine_any says what is recombined, and nothing is; set recombine, e.g. to 0.25")
+        return self
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if self.processes is None or self.processes == 1:
+            return self
+        if self.engine is not None or self.sampler.kind != "local":
+            other = "an engine" if self.engine is not None else f"sampler {self.sampler.kind!r}"
+            raise ValueError(
+                f"processes {self.processes} sample and learn by themselves, and {other} has processes of its own; "
+                "unset one of the two"
+            )
+        if self.num_prompts < self.processes:
+            raise ValueError(f"processes {self.processes} is more than num_prompts {self.num_prompts} of a step")
         return self
 
     @model_validator(mode="after")

@@ -2,8 +2,8 @@
 
 from srpo.core.records import Trace
 from srpo.rl.metrics import accuracy_metrics
-from srpo.rl.problems import readable
 from srpo.rl.rollout import grade_group, sample_groups
+from srpo.rl.shares import readable_share, rows_among
 from srpo.rl.trainer import RlTrainer
 
 
@@ -17,11 +17,15 @@ def evaluate_if_due(trainer: RlTrainer, step: int) -> dict[str, float]:
     traces: list[Trace] = []
     for place in range(0, len(held_out), config.num_prompts):
         sampling = trainer.sampling("eval", place)
-        starts_P = readable(encoder, held_out[place : place + config.num_prompts])
+        share = readable_share(trainer, encoder, held_out[place : place + config.num_prompts])
         with timer("sample"):
-            sampled_P = sample_groups(trainer.sampler, starts_P, config.eval.num_samples, sampling)
+            among = rows_among(trainer, share, config.eval.num_samples)
+            sampled_P = sample_groups(trainer.sampler, share.starts_P, config.eval.num_samples, sampling, among)
         with timer("grade"):
-            for sampled in sampled_P:
-                group = grade_group(trainer.policy, trainer.grader, sampled, config.style, trainer.origin)
-                traces += group.traces if group.is_graded else []
+            own_P = [
+                grade_group(trainer.policy, trainer.grader, sampled, config.style, trainer.origin)
+                for sampled in sampled_P
+            ]
+            found = trainer.team.gather([trace for group in own_P if group.is_graded for trace in group.traces])
+            traces += [trace for part in found for trace in part]
     return accuracy_metrics(traces, "rl/eval")

@@ -1,7 +1,7 @@
 """The problems of a run: read, checked for gold answers that grade, and dealt out without end."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -129,15 +129,15 @@ def gradable(problems: Sequence[Problem], label: str) -> GradableProblems:
     return GradableProblems(tuple(kept), tuple(ungradable), tuple(rejected))
 
 
-def readable(encoder: PromptEncoder, problems: Sequence[Problem]) -> list[Start]:
-    """The problems whose pictures can be read, with their prompts; the others are named on stderr.
+def readable(encoder: PromptEncoder, problems: Sequence[Problem], say: Callable[[str], object] = note) -> list[Start]:
+    """The problems whose pictures can be read, with their prompts; the others are named: to `say`, on stderr.
 
     One bad file must not end a long run.
     """
     found: list[Start] = []
     for problem, prompt in zip(problems, encoder.try_all(problems), strict=True):
         if isinstance(prompt, ImageError):
-            note(f"rl: problem {problem.id!r} is left out: {prompt}")
+            say(f"rl: problem {problem.id!r} is left out: {prompt}")
         else:
             found.append(Start(problem, prompt))
     return found

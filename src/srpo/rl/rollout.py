@@ -132,12 +132,19 @@ def sampling_seed(seed: int, *place: object) -> int:
 
 
 def sample_groups(
-    sampler: PolicySampler, starts_P: Sequence[Start], num_samples: int, sampling: Sampling
+    sampler: PolicySampler,
+    starts_P: Sequence[Start],
+    num_samples: int,
+    sampling: Sampling,
+    among: tuple[int, int] | None = None,
 ) -> list[SampledGroup]:
-    """Sample `num_samples` completions that go on from each start; nothing is asked where there is none."""
+    """Sample `num_samples` completions that go on from each start; nothing is asked where there is none.
+
+    `among`: where these rows stand among those of all processes (`policy.decode.sample`).
+    """
     if not starts_P:
         return []
-    completions_P_G = sampler.sample(starts_P, num_samples, sampling)
+    completions_P_G = sampler.sample(starts_P, num_samples, sampling, among)
     return [
         SampledGroup(start.problem, start.prompt, completions_G, sampling, len(start.given))
         for start, completions_G in zip(starts_P, completions_P_G, strict=True)

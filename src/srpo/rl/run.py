@@ -21,6 +21,7 @@ from srpo.policy.load import load_policy
 from srpo.policy.optim import Optimizer, describe_longer
 from srpo.policy.policy import Policy
 from srpo.policy.prompts import PromptEncoder, identity_of, read_prompt, save_model
+from srpo.policy.team import ALONE, Team, working_together
 from srpo.policy.threads import usable_cpus
 from srpo.policy.trained import load_trained
 from srpo.rl.alarms import find_alarms
@@ -79,16 +80,22 @@ def run(config: RlConfig, run_dir: RunDir) -> RlSummary:
         ValueError: model or data cannot be used, the first format rate is too low, or pictures have no effect.
         Stopped: the user asked to stop; the state is saved.
     """
-    if run_dir.finished:
-        return RlSummary.model_validate(run_dir.summary())
+    with working_together(config, run_dir) as team:
+        if run_dir.finished:
+            return RlSummary.model_validate(run_dir.summary())
+        summary = team.told(_run(team.placed(config), run_dir, team))
+    assert summary is not None, "whoever leads has it"
+    return summary
+
+
+def _run(config: RlConfig, run_dir: RunDir, team: Team) -> RlSummary | None:
     check_trackers(config.trackers)
     problems = load_rl_problems(config)
     checkpoint = run_dir.latest_checkpoint()
     run_dir.total_steps = config.steps
-    with Grader(
-        symbolic=config.symbolic, rounded=config.rounded, num_workers=min(MOST_GRADERS, usable_cpus())
-    ) as grader:
-        trainer = open_trainer(config, run_dir, problems, checkpoint, grader)
+    workers = max(1, min(MOST_GRADERS, usable_cpus() // team.size))
+    with Grader(symbolic=config.symbolic, rounded=config.rounded, num_workers=workers) as grader:
+        trainer = open_trainer(config, run_dir, problems, checkpoint, grader, team)
         start = Progress(checkpoint.step, checkpoint.extra["tokens"]) if checkpoint else Progress(0, 0)
 
         def save(path: Path) -> None:
@@ -100,6 +107,8 @@ def run(config: RlConfig, run_dir: RunDir) -> RlSummary:
             watching(run_dir, config, save, rl_alarms(config, run_dir)) as watch,
         ):
             reached = train(trainer, run_dir, start, watch)
+    if not team.leads:
+        return None
     run_dir.save_model(save)
     rows = list(run_dir.metrics())
     if (said := without_signal(rows)) is not None:
@@ -123,7 +132,12 @@ def run(config: RlConfig, run_dir: RunDir) -> RlSummary:
 
 
 def open_trainer(
-    config: RlConfig, run_dir: RunDir, problems: RlProblems, checkpoint: Checkpoint | None, grader: Grader
+    config: RlConfig,
+    run_dir: RunDir,
+    problems: RlProblems,
+    checkpoint: Checkpoint | None,
+    grader: Grader,
+    team: Team = ALONE,
 ) -> RlTrainer:
     """Load models and optimizer, at the checkpoint if there is one."""
     extra = checkpoint.extra if checkpoint else {}
@@ -134,7 +148,8 @@ def open_trainer(
         policy, prompt, size=config.prompt_cache, max_pixels=config.max_pixels, workers=config.picture_workers
     )
     problems = leave_out_long(problems, encoder, config.max_prompt_tokens)
-    write_rejected(problems, run_dir.path)
+    if team.leads:
+        write_rejected(problems, run_dir.path)
     reference = None
     if config.loss.kl_coef > 0 and config.lora is not None:
         reference = policy  # with its adapters off it is the model that the run began with
@@ -149,7 +164,7 @@ def open_trainer(
         )
     # One rollout is several optimizer steps, each of which the warm-up counts.
     updates = config.loss.inner_epochs * config.loss.minibatches
-    optimizer = Optimizer(policy.model, config.optim, config.steps and config.steps * updates)
+    optimizer = Optimizer(policy.model, config.optim, config.steps and config.steps * updates, team)
     if checkpoint:
         optimizer.load(checkpoint.path)
         _say_longer(config, run_dir, optimizer, Progress(checkpoint.step, extra["tokens"]))
@@ -171,6 +186,7 @@ def open_trainer(
         earlier=earlier,
         origin=make_origin(run_dir, "rl", config.model, prompt, sampling),
         timer=PhaseTimer(),
+        team=team,
     )
 
 

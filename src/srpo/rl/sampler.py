@@ -25,10 +25,13 @@ class Start(NamedTuple):
 class PolicySampler(Protocol):
     """Samples from the policy as it is now."""
 
-    def sample(self, starts_P: Sequence[Start], num_samples: int, sampling: Sampling) -> list[list[SampledCompletion]]:
+    def sample(
+        self, starts_P: Sequence[Start], num_samples: int, sampling: Sampling, among: tuple[int, int] | None = None
+    ) -> list[list[SampledCompletion]]:
         """`num_samples` completions for each start; given tokens count in `max_tokens` and are part of them.
 
-        What is drawn is a function of the arguments and the policy alone, as far as the sampler's arithmetic is.
+        With `among` other processes sample beside this one (`policy.decode.sample`). What is drawn is a function of the
+        arguments and the policy alone, as far as the sampler's arithmetic is.
         """
 
     def weights_moved(self) -> None:
@@ -44,7 +47,9 @@ class LocalSampler:
     def __init__(self, policy: "Policy") -> None:
         self._policy = policy
 
-    def sample(self, starts_P: Sequence[Start], num_samples: int, sampling: Sampling) -> list[list[SampledCompletion]]:
+    def sample(
+        self, starts_P: Sequence[Start], num_samples: int, sampling: Sampling, among: tuple[int, int] | None = None
+    ) -> list[list[SampledCompletion]]:
         """See `PolicySampler`."""
         return sample(
             self._policy,
@@ -53,6 +58,7 @@ class LocalSampler:
             sampling=sampling,
             generator=torch.Generator(device=self._policy.device).manual_seed(sampling.seed),
             forced=[[start.given] * num_samples for start in starts_P] if any(one.given for one in starts_P) else None,
+            among=among,
         )
 
     def weights_moved(self) -> None:

@@ -3,7 +3,7 @@
 To read a step whole takes five files: this one, `rl/rollout.py` (sample, grade, reward, advantage), `core/rewards.py`,
 `core/advantages.py` and `rl/losses.py`. The model itself is asked twice: `rl/sampler.py` writes the responses,
 `policy.recompute.logprobs_in_pieces` scores them with gradients. What is off unless a config asks for it stands apart:
-`rl/roll_ins.py`, `rl/recombine.py`, and `rl/reward.py` for a reward of one's own.
+`rl/roll_ins.py`, `rl/recombine.py`, `rl/reward.py` for a reward of one's own, and `rl/shares.py` for several processes.
 
 Differs from the released code in these points: groups are filtered by the correctness of the final answer, not by the
 shaped reward; the old policy's log-probabilities are the sampler's, checked against the trainer's at every step; the
@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from srpo.core.records import Origin, Trace
+from srpo.core.records import Origin, Sampling, Trace
 from srpo.policy.lora import adapters_off
 from srpo.policy.prefix import Logprobs
 from srpo.policy.prompts import split
 from srpo.policy.recompute import logprobs_in_pieces
-from srpo.policy.vision import MOST_SEEN_BYTES, features_bytes, see
+from srpo.policy.team import ALONE, Team
 from srpo.rl.cards import cards_of
 from srpo.rl.checks import check_mismatch, check_start
 from srpo.rl.config import RlConfig
@@ -33,11 +33,11 @@ from srpo.rl.held_out import evaluate_if_due
 from srpo.rl.losses import Normalizer, policy_loss
 from srpo.rl.metrics import MinibatchStats, PieceStats, rollout_metrics, update_metrics
 from srpo.rl.probe import probe_if_due
-from srpo.rl.problems import readable
 from srpo.rl.recombine import as_recombined, recombined_groups
 from srpo.rl.roll_ins import wrong_first_attempts
 from srpo.rl.rollout import (
     Rollout,
+    SampledGroup,
     Trajectory,
     TrajectoryGroup,
     add_advantages,
@@ -46,7 +46,7 @@ from srpo.rl.rollout import (
     reward_group,
     sample_groups,
 )
-from srpo.rl.sampler import Start
+from srpo.rl.shares import StartShare, joined, learning_cost, readable_share, rows_among, seen, share_of
 from srpo.rl.trainer import Progress, RlTrainer
 from srpo.runs.directory import RunDir
 from srpo.runs.interrupt import Stopped, stop_signal
@@ -62,9 +62,10 @@ def train(trainer: RlTrainer, run_dir: RunDir, reached: Progress, watch: Watch) 
     config, optimizer = trainer.config, trainer.optimizer
     total, done = (config.steps, reached.step) if config.steps is not None else (config.token_budget, reached.tokens)
     with stop_signal() as stop, progress(total, "rl", done=done) as bar:
+        team, ended = trainer.team, trainer.team.told(watch.ended)
         if reached.step == 0 and (held_out := evaluate_if_due(trainer, 0)):
             watch.log(0, held_out, complete=False)
-        while not (reached.is_over(config) or watch.ended):
+        while not (reached.is_over(config) or ended):
             step = reached.step + 1
             optimizer.progress = reached.share(config)
             lr = optimizer.lr
@@ -88,36 +89,34 @@ def train(trainer: RlTrainer, run_dir: RunDir, reached: Progress, watch: Watch) 
                 watch.show(step, partial(cards_of, traces))
             _show(bar, config, learned, rollout.num_tokens)
 
-            is_over = reached.is_over(config) or watch.ended
-            if is_over or stop.requested or watch.stops or step % config.checkpoint_every == 0:
+            said = team.gather((stop.requested, watch.ended, watch.stops))
+            asked, ended, stops = any(one[0] for one in said), said[0][1], said[0][2]
+            if reached.is_over(config) or ended or asked or stops or step % config.checkpoint_every == 0:
+                optimizer.check_same()
                 extra = {"position": trainer.stream.position, "tokens": reached.tokens, "data": trainer.problems.digest}
                 run_dir.checkpoint(step, trainer.save, extra)
-            if watch.stops:
-                raise ValueError(f"stopped after step {step}, the state is saved; {watch.stops}. --alarms.stop decides")
-            if stop.requested:
+            if stops:
+                raise ValueError(f"stopped after step {step}, the state is saved; {stops}. --alarms.stop decides")
+            if asked:
                 raise Stopped(f"after step {step}")
     return reached
 
 
 def collect(trainer: RlTrainer, step: int) -> Rollout:
     """Sample, grade and reward groups until `num_prompts` are worth learning from or the refills are used up."""
-    config, timer = trainer.config, trainer.timer
+    config, team = trainer.config, trainer.team
     origin = trainer.origin.model_copy(update={"step": step})
     groups: list[TrajectoryGroup] = []
     is_kept: list[bool] = []
     num_refilled = 0
     for refill in range(1 + config.max_refills):
         sampling = trainer.sampling("train", step, refill)
-        with timer("encode"):
+        with trainer.timer("encode"):
             wanted = config.num_prompts - sum(is_kept)
-            trainer.encoder.prepare(trainer.stream.peek(wanted + config.num_prompts))
-            starts_P = readable(trainer.encoder, trainer.stream.take(wanted))
-        with timer("sample"):
-            starts_P = seen(trainer.policy, starts_P, groups)
-            sampled_P = sample_groups(trainer.sampler, starts_P, config.group_size, sampling)
-        with timer("grade"):
-            graded_P = grade_groups(trainer.policy, trainer.grader, sampled_P, config.style, origin)
-            rewarded_P = [reward_group(group, trainer.reward) for group in graded_P]
+            coming = trainer.stream.peek(wanted + config.num_prompts)
+            trainer.encoder.prepare([*team.share(coming[:wanted]), *team.share(coming[wanted:])])
+            share = readable_share(trainer, trainer.encoder, trainer.stream.take(wanted))
+        rewarded_P = rewarded_groups(trainer, share, groups, sampling, origin)  # of all processes
         groups += rewarded_P
         is_kept += [is_worth_learning(group, config) for group in rewarded_P]
         num_refilled += len(rewarded_P) if refill else 0
@@ -127,12 +126,22 @@ def collect(trainer: RlTrainer, step: int) -> Rollout:
     return Rollout([*groups, *more], [*is_kept, *(is_worth_learning(one, config) for one in more)], num_refilled)
 
 
-def seen(policy: "Policy", starts_P: Sequence[Start], groups: Sequence[TrajectoryGroup]) -> list[Start]:
-    """The starts with what a frozen tower makes of their pictures, beside what the step's earlier groups have of it."""
-    # A roll-in shares its prompt with the group that it is from.
-    kept = {id(group.prompt): features_bytes(group.prompt.features) for group in groups}
-    prompts_P = see(policy, [start.prompt for start in starts_P], MOST_SEEN_BYTES - sum(kept.values()))
-    return [start._replace(prompt=prompt) for start, prompt in zip(starts_P, prompts_P, strict=True)]
+def rewarded_groups(
+    trainer: RlTrainer, share: StartShare, groups: Sequence[TrajectoryGroup], sampling: Sampling, origin: Origin
+) -> list[TrajectoryGroup]:
+    """Sample, grade, reward what this process's share of the starts becomes; the groups of all, in their order."""
+    size = trainer.config.group_size
+    with trainer.timer("sample"):
+        starts_P = seen(trainer, share.starts_P, groups)
+        sampled_P = sample_groups(trainer.sampler, starts_P, size, sampling, rows_among(trainer, share, size))
+    return graded_and_rewarded(trainer, sampled_P, origin)
+
+
+def graded_and_rewarded(trainer: RlTrainer, sampled_P: Sequence[SampledGroup], origin: Origin) -> list[TrajectoryGroup]:
+    """Grade, reward what this process sampled; the groups of all, in their order."""
+    with trainer.timer("grade"):
+        graded_P = grade_groups(trainer.policy, trainer.grader, sampled_P, trainer.config.style, origin)
+        return joined(trainer, [reward_group(group, trainer.reward) for group in graded_P])
 
 
 def go_on_from_wrong_attempts(
@@ -148,25 +157,19 @@ def go_on_from_wrong_attempts(
         starts = trainer.earlier.draw(trainer.encoder, count, sampling.seed)
     starts += wrong_first_attempts(groups, count - len(starts), sampling.seed)
     trainer.earlier.add(groups)
-    with timer("sample"):
-        starts = seen(trainer.policy, starts, groups)
-        sampled_P = sample_groups(trainer.sampler, starts, config.group_size, sampling)
-    with timer("grade"):
-        graded_P = grade_groups(trainer.policy, trainer.grader, sampled_P, config.style, origin)
-        return [reward_group(group, trainer.reward) for group in graded_P]
+    return rewarded_groups(trainer, share_of(trainer, starts), groups, sampling, origin)
 
 
 def recombine_attempts(trainer: RlTrainer, groups: Sequence[TrajectoryGroup], origin: Origin) -> list[TrajectoryGroup]:
     """Groups put together from the responses in `groups`: graded, rewarded, and scored by the policy as it is now."""
-    config, timer = trainer.config, trainer.timer
+    config = trainer.config
     sampling = trainer.sampling("recombine", origin.step)
     count = round(config.recombine * config.num_prompts)
     made_P = recombined_groups(groups, count, config.group_size, sampling, any_claim=config.recombine_any)
-    with timer("grade"):
-        graded_P = grade_groups(trainer.policy, trainer.grader, made_P, config.style, origin)
-        rewarded_P = [reward_group(group, trainer.reward) for group in graded_P]
-    with timer("learn"):
-        return [as_recombined(_with_own_logprobs(trainer.policy, group, config)) for group in rewarded_P]
+    rewarded_P = graded_and_rewarded(trainer, trainer.team.share(made_P), origin)
+    with trainer.timer("learn"):
+        own_P = trainer.team.share(rewarded_P)
+        return joined(trainer, [as_recombined(_with_own_logprobs(trainer.policy, one, config)) for one in own_P])
 
 
 def update(trainer: RlTrainer, groups_P: Sequence[TrajectoryGroup], step: int) -> list[MinibatchStats]:
@@ -176,10 +179,10 @@ def update(trainer: RlTrainer, groups_P: Sequence[TrajectoryGroup], step: int) -
     done: list[MinibatchStats] = []
     with trainer.timer("learn"):
         if num_updates > 1:
-            groups_P = with_checked_logprobs(trainer.policy, groups_P, config)
+            groups_P = with_checked_logprobs(trainer.policy, groups_P, config, trainer.team)
         for minibatch_P in plan_minibatches(groups_P, config, step):
             pieces = accumulate_gradients(  # loss, backward
-                trainer.policy, trainer.reference, minibatch_P, config, on_policy=num_updates == 1
+                trainer.policy, trainer.reference, minibatch_P, config, on_policy=num_updates == 1, team=trainer.team
             )
             if not done:
                 check_mismatch(config, pieces)
@@ -195,13 +198,17 @@ def accumulate_gradients(
     config: RlConfig,
     *,
     on_policy: bool,
+    team: Team = ALONE,
 ) -> list[PieceStats]:
-    """Add the gradient of a minibatch's loss to the weights, in pieces that add up to it."""
+    """Add the gradient of a minibatch's loss to the weights, in pieces that add up to it.
+
+    Of a team each process adds that of its share, and all get what was found out about all pieces.
+    """
     trajectories_B = [one for group in minibatch_P for one in group.trajectories_G]
     num_tokens = sum(len(one.token_ids) - one.num_masked for one in trajectories_B)
     whole = Normalizer(len(trajectories_B), num_tokens)
     pieces: list[PieceStats] = []
-    for piece_P in split(minibatch_P, config.micro_prompts):
+    for piece_P in split(team.share(minibatch_P, cost=learning_cost), config.micro_prompts):
         piece_B = [one for group in piece_P for one in group.trajectories_G]
         references = _reference_logprobs(reference, piece_P, config) if reference is not None else []
         for index, (rows, now) in enumerate(_logprobs(policy, piece_P, config, entropy=True)):
@@ -209,7 +216,7 @@ def accumulate_gradients(
             loss, stats = piece_loss(now, reference_B_T, piece_B[rows], config, whole, on_policy=on_policy)
             loss.backward()
             pieces.append(stats)
-    return pieces
+    return [piece for found in team.gather(pieces) for piece in found]
 
 
 def piece_loss(
@@ -265,21 +272,26 @@ def plan_minibatches(
 
 
 def with_checked_logprobs(
-    policy: "Policy", groups_P: Sequence[TrajectoryGroup], config: RlConfig
+    policy: "Policy", groups_P: Sequence[TrajectoryGroup], config: RlConfig, team: Team = ALONE
 ) -> Sequence[TrajectoryGroup]:
     """The groups as they are if sampler and trainer agree on the first one, else with the trainer's numbers beside.
 
     Weights of truncated importance sampling are about every token, so with them no sample of groups will do.
     """
-    first = _with_own_logprobs(policy, groups_P[0], config)
-    gap = max(
+    own_P = team.share(groups_P)
+    scored_P = [_with_own_logprobs(policy, group, config) for group in own_P[:1]]
+    gaps = (
         abs(a - b)
-        for ours, sampled in zip(first.trajectories_G, groups_P[0].trajectories_G, strict=True)
-        for a, b in zip(ours.trainer_logprobs, sampled.logprobs, strict=True)
+        for group in scored_P
+        for one in group.trajectories_G
+        for a, b in zip(one.trainer_logprobs, one.logprobs, strict=True)
     )
+    # Of several processes' first groups the one that is first of all decides.
+    gap = next(gap for gap in team.gather(max(gaps, default=None)) if gap is not None)
     if gap <= config.mismatch_tolerance and config.loss.importance_cap is None:
         return groups_P
-    return [first, *(_with_own_logprobs(policy, group, config) for group in groups_P[1:])]
+    scored_P += [_with_own_logprobs(policy, group, config) for group in own_P[1:]]
+    return [group for found in team.gather(scored_P) for group in found]
 
 
 def choose_traces(rollout: Rollout, step: int, count: int) -> list[Trace]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from srpo.core.records import Origin, Sampling
 from srpo.policy.optim import Optimizer
 from srpo.policy.prompts import PromptEncoder
+from srpo.policy.team import ALONE, Team
 from srpo.policy.trained import save_trained
 from srpo.rl.config import RlConfig
 from srpo.rl.metrics import PhaseTimer
@@ -44,6 +45,8 @@ class RlTrainer:
     origin: Origin
     """Where the traces come from, apart from the step."""
     timer: PhaseTimer
+    team: Team = ALONE
+    """The processes that train together."""
 
     def sampling(self, *place: object) -> Sampling:
         """Settings of the sampling call that happens at `place` in the run."""

@@ -28,7 +28,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self, SupportsFloat
+from typing import Any, ClassVar, NamedTuple, Self, SupportsFloat
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import PydanticSerializationError
@@ -50,8 +50,21 @@ class Growth(NamedTuple):
     now: int
 
 
+class Beginning(NamedTuple):
+    """What a process that opened a run directory tells the others of its run."""
+
+    config: RunConfig
+    finished: bool
+    grown: dict[str, Growth]
+    checkpoint: int | None
+    """Step of the newest one."""
+
+
 class RunDir(RunReader):
     """A run directory that this process writes."""
+
+    follows: ClassVar = False
+    """Whether another process of the run writes it (`runs/followed.py`)."""
 
     def __init__(self, path: Path, config: RunConfig, *, total_steps: int | None, keep: int, lock: Lock) -> None:
         """Use `RunDir.open`."""
@@ -147,6 +160,11 @@ class RunDir(RunReader):
             hint = did_you_mean(runs[:4], before="; ")
             raise ValueError(f"{str(path)!r} is not a run directory (it has no {CONFIG}){hint}")
         return RunReader(path, read_run_config(path))
+
+    def beginning(self) -> Beginning:
+        """What other processes of the run need to know."""
+        latest = self.latest_checkpoint()
+        return Beginning(self.config, self.finished, self.grown, latest.step if latest else None)
 
     def append_traces(self, traces: Iterable[Trace]) -> None:
         """Append traces; a live reader sees them at once."""

@@ -113,6 +113,17 @@ def format_fields(fields: dict[str, Shown]) -> str:
 _active: list["RichProgress"] = []
 _panel: list[tuple[str, str]] = []
 """Lines below the bars."""
+_silent: list[bool] = []
+
+
+@contextmanager
+def in_silence() -> Iterator[None]:
+    """Within, nothing is shown: another process of the same run does."""
+    _silent.append(True)
+    try:
+        yield
+    finally:
+        _silent.pop()
 
 
 @contextmanager
@@ -124,6 +135,9 @@ def progress(total: int | None, description: str, *, done: int = 0) -> Iterator[
         description: What is being done, one or two words.
         done: Items that an earlier process has done already; they do not count for the rate.
     """
+    if _silent:
+        yield _NoBar()
+        return
     if json_events.are_wanted() or not _has_bars():
         lines = _LineBar(total, description, done)
         yield lines
@@ -148,6 +162,8 @@ def progress(total: int | None, description: str, *, done: int = 0) -> Iterator[
 
 def note(text: str) -> None:
     """Print a line to stderr, above the bars if there are any; what a server or a model wrote into it is made inert."""
+    if _silent:
+        return
     if json_events.are_wanted():
         json_events.tell_event("note", text=text)
     elif _active:
@@ -164,6 +180,11 @@ def show_panel(lines: Sequence[tuple[str, str]]) -> None:
 
 def _has_bars() -> bool:
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and is_installed("rich")
+
+
+class _NoBar:
+    def advance(self, n: int = 1, **fields: Shown) -> None:
+        pass
 
 
 class _LineBar:

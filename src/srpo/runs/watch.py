@@ -168,6 +168,9 @@ def watching(
     Raises:
         ValueError: a tracker is not installed.
     """
+    if run_dir.follows:  # whoever leads watches
+        yield Watch(run_dir, None, open_trackers((), run_dir, project=config.tracker_project), None)
+        return
     check_trackers(config.trackers)
     keeper = BestKeeper(run_dir, config.keep_best, config.patience, save) if config.keep_best else None
     trackers = open_trackers(config.trackers, run_dir, project=config.tracker_project)

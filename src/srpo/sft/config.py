@@ -108,6 +108,9 @@ class SftConfig(Record):
     picture_workers: int = Field(default=0, ge=0)
     """Threads that read and cut pictures one step ahead, while this one is sampled and learned from; 0 does it in line,
     when they are needed. It changes time, not the result."""
+    processes: int | None = Field(default=None, ge=1)
+    """Processes that train together, on a CPU or with a GPU each: the traces of a step are divided among them, and the
+    result is that of one but for rounding. None is one, or as many as a launcher (`torchrun`) started."""
     device: str = "auto"
     """Torch device; `auto` takes a GPU where there is one."""
     dtype: TrainedDtype = "auto"
@@ -139,6 +142,18 @@ class SftConfig(Record):
     def _four_bits(self) -> Self:
         if self.quantize is not None and self.lora is None:
             raise ValueError(f"quantize: {self.quantize!r} holds weights that cannot be trained; add a lora block")
+        return self
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if self.processes is None or self.processes == 1:
+            return self
+        if self.engine is not None:
+            raise ValueError(
+                f"processes {self.processes} is for training without an engine, which has its own; unset it"
+            )
+        if self.batch_size < self.processes:
+            raise ValueError(f"processes {self.processes} is more than batch_size {self.batch_size}, which they share")
         return self
 
     @model_validator(mode="after")

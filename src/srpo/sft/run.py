@@ -14,6 +14,7 @@ from srpo.core.records import Record
 from srpo.core.statistics import mean
 from srpo.policy.optim import Optimizer, describe_longer
 from srpo.policy.prompts import PromptEncoder, save_model
+from srpo.policy.team import Team, working_together
 from srpo.policy.trained import load_trained
 from srpo.runs.best import BestModel
 from srpo.runs.checkpoint import Checkpoint
@@ -71,18 +72,26 @@ def run(config: SftConfig, run_dir: RunDir) -> SftSummary:
         ValueError: the model or the traces cannot be read, or no trace can be learned from.
         Stopped: the user asked to stop; the state is saved.
     """
-    if run_dir.finished:
-        return SftSummary.model_validate(run_dir.summary())
+    with working_together(config, run_dir) as team:
+        if run_dir.finished:
+            return SftSummary.model_validate(run_dir.summary())
+        summary = team.told(_run(team.placed(config), run_dir, team))
+    assert summary is not None, "whoever leads has it"
+    return summary
+
+
+def _run(config: SftConfig, run_dir: RunDir, team: Team) -> SftSummary | None:
     check_trackers(config.trackers)
     checkpoint = run_dir.latest_checkpoint()
     policy = load_trained(config, checkpoint.path if checkpoint else None)
     plan = plan_sft(config, policy)
     if checkpoint:
         check_same_data(checkpoint.extra, plan.digest, ", ".join(config.traces))
-    before = answers_before(config, policy, plan, checkpoint)
+    # One process asks while the others wait: these problems are few.
+    before = team.told(answers_before(config, policy, plan, checkpoint) if team.leads else None)
     if before is not None and not checkpoint:
         run_dir.log(0, {_HELD_OUT: mean(one for one in before if one is not None)})
-    optimizer = Optimizer(policy.model, config.optim, len(plan.batches))
+    optimizer = Optimizer(policy.model, config.optim, len(plan.batches), team)
     if checkpoint:
         optimizer.load(checkpoint.path)
     trainer = SftTrainer(
@@ -103,6 +112,8 @@ def run(config: SftConfig, run_dir: RunDir) -> SftSummary:
 
     with closing(trainer.encoder), watching(run_dir, config, save) as watch:
         reached = train(trainer, run_dir, checkpoint.step if checkpoint else 0, watch)
+    if not team.leads:
+        return None
     run_dir.save_model(save)
     row = list(run_dir.metrics())[-1]
     first_answers = None

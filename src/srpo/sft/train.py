@@ -15,6 +15,7 @@ from torch import Tensor
 from srpo.policy.optim import Optimizer
 from srpo.policy.prefix import completion_logprobs
 from srpo.policy.prompts import PromptEncoder, split
+from srpo.policy.team import ALONE, Team
 from srpo.policy.trained import save_trained
 from srpo.runs.directory import RunDir
 from srpo.runs.interrupt import Stopped, stop_signal
@@ -73,16 +74,20 @@ def train(trainer: SftTrainer, run_dir: RunDir, start: int, watch: Watch) -> Rea
     total = len(batches)
     seen = sum(map(len, batches[:start]))
     tokens = sum(kept[index].num_loss_tokens for batch in batches[:start] for index in batch)
+    team = optimizer.team
     with stop_signal() as stop, progress(total, "sft", done=start) as bar:
-        step = start
-        while step < total and not watch.ended:
+        step, ended = start, team.told(watch.ended)
+        while step < total and not ended:
             step += 1
             batch = [kept[index] for index in batches[step - 1]]
             lr = optimizer.lr
             ahead = [kept[index] for index in batches[step]] if step < total else []
-            trainer.encoder.prepare([example.problem for example in (*batch, *ahead)])
+            coming = (*own_share(team, batch), *own_share(team, ahead))
+            trainer.encoder.prepare([example.problem for example in coming])
             # Loss and backward, in pieces that fit into memory.
-            pieces = accumulate_sft_gradients(trainer.policy, trainer.encoder, batch, config.micro_batch_size)
+            pieces = accumulate_sft_gradients(
+                trainer.policy, trainer.encoder, batch, config.micro_batch_size, team=team
+            )
             grad_norm = optimizer.step()
 
             seen += len(batch)
@@ -91,34 +96,58 @@ def train(trainer: SftTrainer, run_dir: RunDir, start: int, watch: Watch) -> Rea
             watch.log(step, learned | {"sft/tokens": tokens, "sft/epoch": seen / len(kept)})
             bar.advance(1, loss=learned["sft/loss"])
 
-            if stop.requested or step % config.checkpoint_every == 0 or step == total or watch.ended:
+            said = team.gather((stop.requested, watch.ended))
+            stops, ended = any(asked for asked, _ in said), said[0][1]
+            if stops or step % config.checkpoint_every == 0 or step == total or ended:
+                optimizer.check_same()
                 run_dir.checkpoint(step, trainer.save, trainer.state)
-            if stop.requested:
+            if stops:
                 raise Stopped(f"after step {step} of {total}")
     return Reached(step, tokens)
 
 
 def accumulate_sft_gradients(
-    policy: "Policy", encoder: PromptEncoder, batch: Sequence[Example], micro_batch_size: int | None
+    policy: "Policy",
+    encoder: PromptEncoder,
+    batch: Sequence[Example],
+    micro_batch_size: int | None,
+    *,
+    team: Team = ALONE,
 ) -> list[SegmentLoss]:
-    """Loss, backward: add the gradient of the batch's mean loss to the weights, in pieces that add up to it."""
+    """Loss, backward: add the gradient of the batch's mean loss to the weights, in pieces that add up to it.
+
+    Of a team each process adds that of its share, and all get what was found out about all pieces.
+    """
     num_loss_tokens = sum(example.num_loss_tokens for example in batch)
     pieces: list[SegmentLoss] = []
-    for piece in split(batch, micro_batch_size):
+    for piece in split(own_share(team, batch), micro_batch_size):
         # Several traces of one problem share its prompt and picture.
-        by_prompt: dict[tuple[object, ...], list[Example]] = {}
-        for example in piece:
-            problem = example.problem
-            by_prompt.setdefault((problem.question, problem.choices, problem.images), []).append(example)
-        examples_B = [example for group in by_prompt.values() for example in group]
-        prompts_P = encoder.encode_all([group[0].problem for group in by_prompt.values()])
-        targets_P_G = [[example.tokens for example in group] for group in by_prompt.values()]
+        groups = _by_prompt(piece)
+        examples_B = [example for group in groups for example in group]
+        prompts_P = encoder.encode_all([group[0].problem for group in groups])
+        targets_P_G = [[example.tokens for example in group] for group in groups]
         logprobs = completion_logprobs(policy, prompts_P, targets_P_G)
         losses_B_T = torch.where(logprobs.mask_B_T, -logprobs.logprobs_B_T, 0.0)
         loss = torch.where(loss_mask(examples_B, losses_B_T), losses_B_T, 0.0).sum() / num_loss_tokens
         loss.backward()
         pieces.append(_by_segment(float(loss.detach()), examples_B, losses_B_T.detach()))
-    return pieces
+    return [piece for found in team.gather(pieces) for piece in found]
+
+
+def own_share(team: Team, batch: Sequence[Example]) -> Sequence[Example]:
+    """What of a batch this process learns from; traces of one problem stay together."""
+    if team.size == 1:
+        return batch
+    groups = team.share(_by_prompt(batch), cost=lambda group: sum(len(one.tokens) for one in group))
+    return [example for group in groups for example in group]
+
+
+def _by_prompt(batch: Sequence[Example]) -> list[list[Example]]:
+    found: dict[tuple[object, ...], list[Example]] = {}
+    for example in batch:
+        problem = example.problem
+        found.setdefault((problem.question, problem.choices, problem.images), []).append(example)
+    return list(found.values())
 
 
 def loss_metrics(pieces: Sequence[SegmentLoss]) -> dict[str, float]:

@@ -90,7 +90,9 @@ class VllmSampler:
         self._text = handover.fixed_text(policy)
         self._agreement = Agreement()
 
-    def sample(self, starts_P: Sequence[Start], num_samples: int, sampling: Sampling) -> list[list[SampledCompletion]]:
+    def sample(
+        self, starts_P: Sequence[Start], num_samples: int, sampling: Sampling, among: tuple[int, int] | None = None
+    ) -> list[list[SampledCompletion]]:
         """See `PolicySampler`.
 
         Raises:
@@ -100,6 +102,7 @@ class VllmSampler:
             AccountError: it refuses the key, or lacks what is needed.
             UnavailableError: it died again and again, or did not come back.
         """
+        assert among is None, "a server samples for one process (RlConfig)"
         asks = [self._ask(start, place, sampling) for place, start in enumerate(starts_P)]
         for last in (*[False] * (_TRIES - 1), True):
             try:
