@@ -286,7 +286,7 @@ class _Decoder(_Rows):
         self.layers: list[SharedLayer] | list[PreallocatedLayer]
         states = list(zip(prefix.keys, prefix.values, strict=True))
         is_shared = prefix_size >= SHARED_FROM and len(starts) > len(batch.lengths_P) and not start_size
-        if is_shared and step is not None and can_pack(policy):
+        if is_shared and step is not None and policy.device.type == "cpu" and can_pack(policy):
             self.layers = [SharedLayer(keys, values, len(starts), sampling.max_tokens) for keys, values in states]
             self._seat()
         else:

@@ -8,7 +8,8 @@ is the same for every token (norms, products) runs over the whole row.
     if can_pack(policy):
         hidden_N_D = Packed(policy)(tokens_N, position_N, layout_of(prompt_B, length_B, sizes), keys, values)
 
-Only CPU kernels give their log-sum-exps in this form, so other devices keep to `policy.prefix`'s batches.
+Only CPU kernels give their log-sum-exps in this form. On a GPU both looks are one call of FlexAttention
+(`policy.packed_flex`), where that works; other devices keep to `policy.prefix`'s batches.
 """
 
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils.checkpoint import checkpoint
 
 from srpo.policy.lean import is_known, rotate
+from srpo.policy.packed_flex import FLEX_TOKENS, FlexLooks, flex_attend, flex_looks, works_on
 from srpo.policy.policy import Policy
 
 PACK_TOKENS = 2048
@@ -58,7 +60,30 @@ def can_pack(policy: Policy) -> bool:
     """Whether this policy's device and family are known here."""
     # A memory plan stands for other devices too.
     is_planned = isinstance(policy.model.get_input_embeddings().weight.data, FakeTensor)
-    return policy.device.type == "cpu" and not is_planned and is_known(policy)
+    if is_planned or not is_known(policy):
+        return False
+    return policy.device.type == "cpu" or (policy.device.type == "cuda" and _can_flex(policy))
+
+
+def _can_flex(policy: Policy) -> bool:
+    attention = policy.model.model.language_model.layers[0].self_attn
+    config, dtype = policy.model.model.language_model.config, policy.autocast_dtype or policy.model.dtype
+    heads = config.num_attention_heads, config.num_key_value_heads
+    return works_on(policy.device, *heads, attention.head_dim, dtype)
+
+
+def row_tokens(device: torch.device) -> int:
+    """Tokens of a row, about, on this device."""
+    return PACK_TOKENS if device.type == "cpu" else FLEX_TOKENS
+
+
+def looks_of(
+    policy: Policy, prompt_B: Sequence[int], length_B: Sequence[int], sizes: Sequence[int], padded: int
+) -> "Layout | FlexLooks":
+    """`layout_of` for the kernels of the policy's device; `padded` is the length of the prompts' keys."""
+    if policy.device.type == "cpu":
+        return layout_of(prompt_B, length_B, sizes)
+    return flex_looks(prompt_B, length_B, sizes, padded, policy.device)
 
 
 def layout_of(prompt_B: Sequence[int], length_B: Sequence[int], prompt_sizes: Sequence[int]) -> Layout:
@@ -102,7 +127,12 @@ class Packed:
         self._embed = policy.model.get_input_embeddings()
 
     def __call__(
-        self, tokens_N: Tensor, position_N: Tensor, layout: Layout, keys: Sequence[Tensor], values: Sequence[Tensor]
+        self,
+        tokens_N: Tensor,
+        position_N: Tensor,
+        layout: Layout | FlexLooks,
+        keys: Sequence[Tensor],
+        values: Sequence[Tensor],
     ) -> Tensor:
         """Final hidden states, shape (N, D).
 
@@ -127,7 +157,13 @@ class Packed:
 
 
 def _layer(
-    layer: Any, hidden: Tensor, cos: Tensor, sin: Tensor, layout: Layout, keys_P: Tensor, values_P: Tensor
+    layer: Any,
+    hidden: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    layout: Layout | FlexLooks,
+    keys_P: Tensor,
+    values_P: Tensor,
 ) -> Tensor:
     attention, mlp = layer.self_attn, layer.mlp
     normed = layer.input_layernorm(hidden)
@@ -137,7 +173,11 @@ def _layer(
     )
     if hasattr(attention, "q_norm"):
         query, key = attention.q_norm(query), attention.k_norm(key)
-    seen = _Attention.apply(query, key, value, keys_P, values_P, (cos, sin, layout, attention.scaling))  # type: ignore[no-untyped-call]
+    if isinstance(layout, FlexLooks):
+        query, key = (rotate(one, cos, sin).to(value.dtype) for one in (query, key))
+        seen = flex_attend(query, key, value, keys_P, values_P, layout, attention.scaling)
+    else:
+        seen = _Attention.apply(query, key, value, keys_P, values_P, (cos, sin, layout, attention.scaling))  # type: ignore[no-untyped-call]
     hidden = hidden + attention.o_proj(seen.flatten(1))
     normed = layer.post_attention_layernorm(hidden)
     return hidden + mlp.down_proj(mlp.act_fn(mlp.gate_proj(normed)) * mlp.up_proj(normed))  # type: ignore[no-any-return]

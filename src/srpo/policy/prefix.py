@@ -24,7 +24,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
 from srpo.policy.head import token_logprobs
-from srpo.policy.packed import Packed, can_pack, layout_of, packs
+from srpo.policy.packed import Packed, can_pack, looks_of, packs, row_tokens
 from srpo.policy.policy import Policy
 from srpo.policy.processor import EncodedPrompt
 from srpo.policy.vision import picture_inputs
@@ -329,16 +329,16 @@ def _packed_hidden(policy: Policy, prefix: Prefix, rows: Rows) -> Tensor:
     sizes_B, prompt_sizes = [len(tokens) - 1 for tokens in rows.tokens], batch.lengths_P.tolist()
     next_P = batch.next_position_P.tolist()
     pieces: list[Tensor] = []
-    for part in packs(sizes_B):
+    for part in packs(sizes_B, row_tokens(policy.device)):
         prompt_B, given_B = rows.prompt[part], [tokens[:-1] for tokens in rows.tokens[part]]
         places = [torch.arange(next_P[p], next_P[p] + len(one)) for p, one in zip(prompt_B, given_B, strict=True)]
         first, last = prompt_B[0], prompt_B[-1] + 1
         keys, values = ([one[first:last] for one in states] for states in (prefix.keys, prefix.values))
-        layout = layout_of([p - first for p in prompt_B], sizes_B[part], prompt_sizes[first:last])
-        tokens_N = torch.tensor([one for given in given_B for one in given], dtype=torch.int64)
-        hidden_N_D = (
-            run(tokens_N, torch.cat(places), layout, keys, values) if len(tokens_N) else prefix.last_hidden_P_D[:0]
-        )
+        tokens_N = torch.tensor([one for given in given_B for one in given], dtype=torch.int64, device=policy.device)
+        hidden_N_D = prefix.last_hidden_P_D[:0]
+        if len(tokens_N):
+            asked = [p - first for p in prompt_B], sizes_B[part], prompt_sizes[first:last], keys[0].shape[-2]
+            hidden_N_D = run(tokens_N, torch.cat(places).to(policy.device), looks_of(policy, *asked), keys, values)
         for p, one in zip(prompt_B, hidden_N_D.split(sizes_B[part]), strict=True):
             pieces += [prefix.last_hidden_P_D[p : p + 1], one]
     return torch.cat(pieces)
