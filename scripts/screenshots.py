@@ -1,0 +1,112 @@
+"""Pictures of the report and of the live view of some runs, as Chromium draws them: wide, narrow and dark.
+
+    python scripts/screenshots.py RUN... --out FOLDER [--browser chromium] [--axe node_modules/axe-core/axe.min.js]
+
+Writes FOLDER/{report,gallery,trace,group}-{wide,narrow,dark}.png, for people who change a page and want to see it. With
+`--axe`, what axe-core finds on these pages is printed too, and the exit code is 1 if any of it is serious or critical
+(`npm install axe-core`).
+"""
+
+import argparse
+import asyncio
+import base64
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from srpo.report import write_report
+from srpo.report.open import labelled_runs
+
+if TYPE_CHECKING:
+    from tests.support.browser import Tab
+
+LOOKS = {"wide": (1280, "light"), "narrow": (400, "light"), "dark": (1280, "dark")}
+"""Pixels and colour scheme."""
+TALLEST = 9000
+BAD = frozenset({"serious", "critical"})
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+
+def main() -> int:
+    """Take all pictures; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--browser", default="chromium")
+    parser.add_argument("--axe", type=Path)
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    axe = arguments.axe.read_text(encoding="utf-8") if arguments.axe else ""
+    with tempfile.TemporaryDirectory() as folder, viewed(arguments.runs) as (address, label):
+        report = write_report(arguments.runs, Path(folder) / "report.html")
+        pages = {
+            "report": report.as_uri(),
+            "gallery": f"{address}?outcome=w2r&outcome=r2w",
+            "trace": f"{address}trace?of={label}&n=1",
+            "group": f"{address}group?of={label}&n=1",
+        }
+        return asyncio.run(take_all(arguments.browser, pages, arguments.out, Path(folder) / "profile", axe))
+
+
+async def take_all(program: str, pages: dict[str, str], out: Path, profile: Path, axe: str) -> int:
+    """Every page in every look; the exit code."""
+    from tests.support.browser import browsing
+
+    code = 0
+    async with browsing(program, profile) as browser:
+        for name, page in pages.items():
+            for look, (width, scheme) in LOOKS.items():
+                async with browser.tab() as tab:
+                    await take(tab, page, out / f"{name}-{look}.png", width, scheme)
+                    for line in await violations(tab, axe) if axe else ():
+                        print(f"{name} {look}: {line}")
+                        code = 1 if line.split(":")[0] in BAD else code
+    return code
+
+
+async def take(tab: "Tab", page: str, picture: Path, width: int, scheme: str) -> None:
+    """One picture of a whole page, as far as it is not taller than `TALLEST`."""
+    await tab.ask(
+        "Emulation.setDeviceMetricsOverride", width=width, height=1000, deviceScaleFactor=1, mobile=width < 700
+    )
+    await tab.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    await tab.go(page)
+    height = min(TALLEST, await tab.evaluate("document.documentElement.scrollHeight"))
+    # Plots are drawn when they come near the screen.
+    await tab.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+    await tab.evaluate("new Promise((done) => setTimeout(done, 1500))")
+    shot = await tab.ask("Page.captureScreenshot", format="png")
+    picture.write_bytes(base64.b64decode(shot["data"]))
+    wide = await tab.evaluate("document.documentElement.scrollWidth")
+    print(picture, f"is {wide - width} pixels too wide" if wide > width else "")
+
+
+async def violations(tab: "Tab", axe: str) -> list[str]:
+    """What axe-core finds on the open page, a line each: impact, rule, places."""
+    await tab.evaluate(f"{axe};0")
+    found: list[dict[str, Any]] = await tab.evaluate("axe.run().then((found) => found.violations)")
+    return [
+        f"{one['impact']}: {one['id']} ({one['help']}), {len(one['nodes'])}x, {one['nodes'][0]['html'][:140]}"
+        for one in found
+    ]
+
+
+@contextmanager
+def viewed(runs: list[Path]) -> Iterator[tuple[str, str]]:
+    """A live view of the runs: its address, and the label of the last run, written as in addresses."""
+    words = [sys.executable, "-m", "srpo", "view", *map(str, runs), "--port", "0"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603  our own words
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip(), quote(labelled_runs(runs)[-1].label)
+        finally:
+            process.terminate()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
