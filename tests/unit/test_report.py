@@ -97,7 +97,7 @@ def test_cards_cover_outcomes_runs_and_families(page: Page) -> None:
     assert {card["data-outcome"] for card in cards} == {"right→right", "wrong→right", "right→wrong", "wrong→wrong"}
     assert len({card["data-run"] for card in cards}) == 7
     assert len({card["data-family"] for card in cards}) == 4
-    assert len(page.of("img", "pixels")) == len(cards)
+    assert len(page.of("img", "pixels")) == len(cards) + len(page.of("div", "example"))
     assert len(page.of("span", "badge")) >= len(cards)
     for word in ("Reflection", "advantage", "effect", "gold answer", "stayed wrong", "✗✓"):
         assert word in page.text
@@ -114,6 +114,7 @@ def hostile() -> str:
         {"title": HOSTILE, "command": HOSTILE, "versions": {HOSTILE: HOSTILE}, "term_names": [HOSTILE]}
         | {"runs": [{"label": HOSTILE, "path": HOSTILE}]}
         | {"curves": [{"run": HOSTILE, "key": f"rl/{HOSTILE}/mean", "steps": [1, 2], "values": [0.5, 0.6]}]}
+        | {"spent": [{"run": HOSTILE, "seconds": 3, "parts": {HOSTILE: 2}}]}
         | {"panels": hostile_panels(reworded(wicked))}
         | {"cards": [{"run": HOSTILE, "trace": reworded(wicked), "pictures": [{"ref": HOSTILE, "reason": HOSTILE}]}]}
     )
@@ -130,12 +131,30 @@ def hostile_panels(one: dict[str, Any]) -> dict[str, Any]:
     ribbon = {"stage": 0, "source": "right→right", "target": "wrong→right", "num": 1}
     cards = [{"run": HOSTILE, "trace": one}]
     return {
-        "flow": {"stages": [HOSTILE, HOSTILE], "num": 1, "columns": columns, "ribbons": [ribbon]},
+        "flows": [{"stages": [HOSTILE, HOSTILE], "num": 1, "columns": columns, "ribbons": [ribbon]}] * 2,
         "flips": [{"run": HOSTILE, "outcome": "wrong→right", "num": 1, "seed": 0, "cards": cards}],
         "training_signs": [{"run": HOSTILE, "signs": [sign], "reward": sign, "gains": {HOSTILE: 0.1}}],
         "evaluation_signs": [{"run": HOSTILE, "shares": {"copied": share}}],
         "calibrations": [{"run": HOSTILE} | dict.fromkeys(verdicts, share)],
+        "probes": [{"run": HOSTILE, "result": hostile_probe()}],
+        "look_trends": [{"run": HOSTILE, "parts": {"reflection": [level, level]}}],
+        "between": {
+            "before": HOSTILE,
+            "after": HOSTILE,
+            **dict.fromkeys(("num", "gained", "lost", "seed"), 1),
+            "pairs": [{"gained": True, "before": cards[0], "after": cards[0]}],
+        },
     }
+
+
+def hostile_probe() -> dict[str, Any]:
+    found = {"value": 0.5, "n": 3, "low": 0.1, "high": 0.9}
+    counts = dict.fromkeys(("problems", "pairs", "without_picture", "lost", "ungradable"), 3)
+    answers = dict.fromkeys(("plain", "disturbed", "difference", "changed"), found)
+    names = ("changed", "changed_alone", "words", "gain", "gain_disturbed", "gain_difference")
+    reflection = {"pairs": 3} | dict.fromkeys(names, found)
+    both = {"first": answers, "reflection": reflection, "final": answers}
+    return {"probe": "swap", "temperature": 0.0} | counts | both
 
 
 def reworded(wicked: Trace) -> dict[str, Any]:
@@ -151,7 +170,7 @@ def reworded(wicked: Trace) -> dict[str, Any]:
 
 def test_hostile_text_is_shown_and_does_nothing(hostile: str) -> None:
     page = Page(hostile)
-    assert page.text.count(HOSTILE) >= 35
+    assert page.text.count(HOSTILE) >= 60
     assert not page.of("img")
     assert not any(name.startswith("on") for _, attrs in page.elements for name in attrs)
     assert len(page.of("script")) == 4, "two of ours, the palette, one figure"

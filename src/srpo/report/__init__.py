@@ -3,6 +3,8 @@
     build.py     reads run directories and demo directories into `ReportData` (the only module that reads files)
     panels.py    what the responses show: observe.py (watches traces go by), flow.py (outcomes from stage to stage),
                  signs.py (of a hacked reward), calibration.py (verdicts of reflections against the truth), flips
+    lineage.py   which policy was trained from which; between.py: answers that flipped between two evaluations
+    reliance.py  whether answers and reflections rely on the picture; spent.py: time, cost; sections.py: their Markdown
     cards.py     which traces are shown, fairly over outcomes, families and runs
     pictures.py  picture references as data URIs
     formulas.py  LaTeX in questions and answers as MathML

@@ -23,16 +23,20 @@ from srpo.core.records import Trace
 from srpo.core.statistics import paired_difference
 from srpo.core.summary import StageSummary, results_of, summarise
 from srpo.eval.result import BenchmarkResult
+from srpo.report.between import ends_of, flips_between
 from srpo.report.cards import NUM_CARDS, Sampler
 from srpo.report.example import choose_example
 from srpo.report.leaderboard.published import read_published
 from srpo.report.leaderboard.rank import lead
 from srpo.report.leaderboard.results import result_of
+from srpo.report.lineage import parents_of
 from srpo.report.metrics import curves_of
-from srpo.report.model import Curve, ReportData, RunInfo, StageComparison, stage_of
+from srpo.report.model import Curve, Panels, ReportData, RunInfo, StageComparison, stage_of
 from srpo.report.open import DemoSummary, LabelledRun, labelled_runs, read_demo, stage_rows
 from srpo.report.panels import Watcher
 from srpo.report.pictures import Album
+from srpo.report.reliance import probed_of
+from srpo.report.spent import spent_of
 from srpo.runs.reader import RunReader
 from srpo.sft.first_answers import FirstAnswers
 
@@ -72,44 +76,73 @@ def read_report(
         raise ValueError("no run directory was given")
     summary, stages, runs = _open(dirs)
     sampler, watcher, album = Sampler(seed=CARD_SEED, most=num_cards), Watcher(seed=CARD_SEED), Album(load)
-    terms: dict[str, None] = {}
-    scores: dict[str, dict[str, list[bool]]] = {}
-    infos: list[RunInfo] = []
-    curves: list[Curve] = []
-    results: list[BenchmarkResult] = []
-    first_answers: dict[str, FirstAnswers] = {}
-    for label, run, place, alone in runs:
-        counts, singles = Counter[str](), 0
-        rows = list(run.metrics())
-        traces = watcher.watch(label, run.stage, rows, sampler.add(label, run.traces()))
-        for trace in _note_terms(traces, terms):
-            if run.stage in _EVALUATIONS and trace.outcome is not None:
-                scores.setdefault(label, {}).setdefault(trace.problem.id, []).append(trace.final_grade.is_correct)
-            counts[trace.outcome or "ungradable"] += 1
-            singles += trace.style == "single"
-        infos.append(_run_info(label, place, counts, num_single=singles, num_steps=len(rows)))
-        if run.stage in _TRAININGS:
-            curves.extend(curves_of(label, rows))
-        if (result := result_of(run)) is not None:
-            results.append(result)
-        if (checked := _first_answers_of(run)) is not None:
-            first_answers[label] = checked
-        if alone:
-            stages.extend(_stages_of(label, run))
+    seen = _Seen()
+    for one in runs:
+        _read_run(one, seen, sampler, watcher)
+    stages.extend(row for one in runs if one.alone for row in _stages_of(one.label, one.run))
     head = summary or _head_of_runs(runs)
     example = choose_example({one.label: list(one.run.traces()) for one in runs if one.label in head.example})
     return ReportData(
         **head.model_dump(include={"title", "created", "command", "seed", "hardware", "versions", "about"}),
         example=album.cards(example),
         stages=tuple(stages),
-        runs=tuple(infos),
-        comparisons=_compare(stages, scores),
-        first_answers=first_answers,
-        panels=watcher.panels(head.example, [stage.name for stage in stages], album.cards),
-        curves=tuple(curves),
-        term_names=tuple(terms),
+        runs=tuple(seen.infos),
+        comparisons=_compare(stages, seen.scores),
+        first_answers=seen.first_answers,
+        panels=_panels(runs, watcher, album, head.example, [stage.name for stage in stages]),
+        spent=tuple(spent_of(one.label, one.run) for one in runs),
+        curves=tuple(seen.curves),
+        term_names=tuple(seen.terms),
         cards=album.cards(sampler.choose()),
-        leaderboard=lead(results, read_published(published, shipped=shipped)) if results else None,
+        leaderboard=lead(seen.results, read_published(published, shipped=shipped)) if seen.results else None,
+    )
+
+
+class _Seen:
+    """What was gathered while the runs were read."""
+
+    def __init__(self) -> None:
+        self.terms: dict[str, None] = {}
+        self.scores: dict[str, dict[str, list[bool]]] = {}
+        self.infos: list[RunInfo] = []
+        self.curves: list[Curve] = []
+        self.results: list[BenchmarkResult] = []
+        self.first_answers: dict[str, FirstAnswers] = {}
+
+
+def _read_run(one: LabelledRun, seen: _Seen, sampler: Sampler, watcher: Watcher) -> None:
+    label, run = one.label, one.run
+    counts, singles = Counter[str](), 0
+    rows = list(run.metrics())
+    traces = watcher.watch(label, run.stage, rows, sampler.add(label, run.traces()))
+    for trace in _note_terms(traces, seen.terms):
+        if run.stage in _EVALUATIONS and trace.outcome is not None:
+            seen.scores.setdefault(label, {}).setdefault(trace.problem.id, []).append(trace.final_grade.is_correct)
+        counts[trace.outcome or "ungradable"] += 1
+        singles += trace.style == "single"
+    seen.infos.append(_run_info(label, one.place, counts, num_single=singles, num_steps=len(rows)))
+    if run.stage in _TRAININGS:
+        seen.curves.extend(curves_of(label, rows))
+    if (result := result_of(run)) is not None:
+        seen.results.append(result)
+    if (checked := _first_answers_of(run)) is not None:
+        seen.first_answers[label] = checked
+
+
+def _panels(
+    runs: Sequence[LabelledRun], watcher: Watcher, album: Album, chosen: Sequence[str], stages: Sequence[str]
+) -> Panels:
+    """The panels of the responses, with those that need more of the runs than what went by."""
+    parents = parents_of([one for one in runs if one.run.stage in _EVALUATIONS])
+    panels = watcher.panels(chosen, stages, album.cards, parents)
+    ends = ends_of(watcher.story(chosen), parents)
+    readers = {one.label: one.run for one in runs}
+    probes = (probed_of(one.label, one.run) for one in runs)
+    return panels.model_copy(
+        update={
+            "probes": tuple(found for found in probes if found is not None),
+            "between": flips_between(ends, watcher.finals(), readers, album.cards, seed=CARD_SEED) if ends else None,
+        }
     )
 
 

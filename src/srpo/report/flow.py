@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from srpo.core.records import OUTCOMES, Record
 
 MAX_STAGES: Final = 6
+MAX_FLOWS: Final = 4
 OUTCOME_ORDER: Final[tuple[str, ...]] = (*OUTCOMES, "ungradable")
 WIDTH: Final = 1000
 HEIGHT: Final = 360
@@ -44,6 +45,26 @@ class Flow(Record):
     columns: tuple[dict[str, int], ...]
     """For each stage, problems by outcome (`ungradable` among them), in a fixed order."""
     ribbons: tuple[Ribbon, ...]
+    is_descent: bool = False
+    """Whether each stage's policy was trained from the one before it; else the order is the one that was given."""
+
+
+def flows_of(
+    outcomes: Mapping[str, Mapping[str, str | None]], paths: Sequence[Sequence[str]], story: Sequence[str]
+) -> tuple[Flow, ...]:
+    """A flow for each line of descent; where there is none, one through the stages of the story as they were given.
+
+    Args:
+        outcomes: Stage -> problem id -> outcome, None where it could not be graded.
+        paths: Lines of descent, as stages.
+        story: Stages in the order that was given.
+    """
+    lines = [flow_of({stage: outcomes[stage] for stage in path}) for path in paths]
+    found = [flow.model_copy(update={"is_descent": True}) for flow in lines if flow is not None]
+    if found:
+        return tuple(found[:MAX_FLOWS])
+    given = flow_of({stage: outcomes[stage] for stage in story})
+    return () if given is None else (given,)
 
 
 def flow_of(outcomes: Mapping[str, Mapping[str, str | None]]) -> Flow | None:
@@ -75,9 +96,9 @@ def flow_of(outcomes: Mapping[str, Mapping[str, str | None]]) -> Flow | None:
     )
 
 
-def outcomes_in(flow: Flow) -> list[str]:
+def outcomes_in(*flows: Flow) -> list[str]:
     """The outcomes that occur, in their order."""
-    return [name for name in OUTCOME_ORDER if any(name in column for column in flow.columns)]
+    return [name for name in OUTCOME_ORDER if any(name in column for flow in flows for column in flow.columns)]
 
 
 class FlowBar(NamedTuple):

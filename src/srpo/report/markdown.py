@@ -5,7 +5,7 @@ from typing import Final
 
 from srpo.core.records import Response, Trace
 from srpo.core.summary import StageSummary
-from srpo.report import summary, tables
+from srpo.report import sections, summary, tables
 from srpo.report.calibration import Calibration
 from srpo.report.flow import Flow, outcomes_in
 from srpo.report.markup import plain, table
@@ -29,6 +29,7 @@ def report_markdown(data: ReportData) -> str:
     if rows := tables.family_rows(data.stages):
         parts += ["## Final answers right by family", _families(rows, data.stages)]
     parts += _panels(data.panels)
+    parts += sections.spent(data.spent)
     if data.command:
         parts += ["## Make it again", f"    {' '.join(data.command.split())}"]
     return "\n\n".join(parts) + "\n"
@@ -68,8 +69,11 @@ def _families(rows: Iterable[tables.FamilyRow], stages: Sequence[StageSummary]) 
 
 def _panels(panels: Panels) -> list[str]:
     parts: list[str] = []
-    if panels.flow:
-        parts += ["## Where the problems went", _flow(panels.flow)]
+    if panels.between:
+        parts += sections.between(panels.between)
+    if panels.flows:
+        parts += ["## Where the problems went", *map(_flow, panels.flows)]
+    parts += sections.reliance(panels)
     if panels.calibrations:
         parts += ["## Do the reflections know?", _calibrations(panels.calibrations)]
         parts += [f"* {plain(one.run)}: {one.tell()}" for one in panels.calibrations]
@@ -100,7 +104,12 @@ def _flow(flow: Flow) -> str:
         [f"{flow.stages[one.stage]}: {one.source}", f"{flow.stages[one.stage + 1]}: {one.target}", f"{one.num:,}"]
         for one in flow.ribbons
     ]
-    return f"{table(head, rows, num_text=1)}\n\n{table(['From', 'To', 'Problems'], moves, num_text=2)}"
+    said = (
+        ""
+        if flow.is_descent
+        else "In the order in which the runs were given; no run says which was trained from which.\n\n"
+    )
+    return f"{said}{table(head, rows, num_text=1)}\n\n{table(['From', 'To', 'Problems'], moves, num_text=2)}"
 
 
 def _calibrations(found: Sequence[Calibration]) -> str:
@@ -159,7 +168,7 @@ def _portion(found: Portion) -> str:
 
 def _level(sign: Sign, *, early: bool) -> str:
     level = sign.early if early else sign.late
-    if sign.name == "reward":
+    if not sign.is_share:
         return f"{number(level.value)} ({number(level.low)} – {number(level.high)})"
     return f"{percent(level.value)} ({_range(level.low, level.high)})"
 

@@ -9,7 +9,9 @@ from srpo.core.summary import StageSummary
 from srpo.report.calibration import Calibration
 from srpo.report.flow import Flow
 from srpo.report.leaderboard.rank import Leaderboard
+from srpo.report.reliance import LookTrend, Probed
 from srpo.report.signs import EvaluationSigns, TrainingSigns
+from srpo.report.spent import Spent
 from srpo.sft.first_answers import FirstAnswers
 
 
@@ -82,16 +84,49 @@ class Flips(Record):
     cards: tuple[Card, ...]
 
 
+class FlippedPair(Record):
+    """One problem whose final answer is right in one evaluation and wrong in the other."""
+
+    gained: bool
+    """True for wrong → right."""
+    before: Card
+    after: Card
+
+
+class Between(Record):
+    """Problems that two evaluations answered differently; the first response to each counts."""
+
+    before: str
+    """Label of the evaluation that is compared with."""
+    after: str
+    num: int
+    """Problems that both answered and that can be graded."""
+    gained: int
+    """Wrong before, right after."""
+    lost: int
+    seed: int
+    """Of the draw."""
+    pairs: tuple[FlippedPair, ...]
+    """Drawn at random: wrong → right first."""
+
+
 class Panels(Record):
     """What the responses themselves show of a method that is paid for what it says of itself."""
 
-    flow: Flow | None = None
-    """Outcomes of the same problems over the stages; None where fewer than two evaluations share problems."""
+    flows: tuple[Flow, ...] = ()
+    """Outcomes of the same problems over the stages, a flow for each line of descent; none where fewer than two
+    evaluations share problems."""
     flips: tuple[Flips, ...] = ()
     training_signs: tuple[TrainingSigns, ...] = ()
     evaluation_signs: tuple[EvaluationSigns, ...] = ()
     calibrations: tuple[Calibration, ...] = ()
     """Of every evaluation and RL run with reflections."""
+    probes: tuple[Probed, ...] = ()
+    """Of every evaluation with a probe."""
+    look_trends: tuple[LookTrend, ...] = ()
+    """Of every RL run that measured it."""
+    between: Between | None = None
+    """From what the last evaluation's policy was trained from, or else the evaluation before it, to the last one."""
 
 
 class RunInfo(Record):
@@ -146,6 +181,8 @@ class ReportData(Record):
     first_answers: dict[str, FirstAnswers] = Field(default_factory=dict)
     """By label of the cold start: what it made of the first answer, where it was checked."""
     panels: Panels = Panels()
+    spent: tuple[Spent, ...] = ()
+    """What each run took."""
     curves: tuple[Curve, ...] = ()
     term_names: tuple[str, ...] = ()
     """Reward terms that occur in the traces; they decide which curves count as reward terms."""

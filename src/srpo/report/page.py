@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from srpo.report import figures, flow, markdown, metrics, palette, signs, summary, tables
+from srpo.report import figures, flow, markdown, metrics, palette, signs, spent, summary, tables
 from srpo.report.build import read_report
 from srpo.report.cards import AT_ONCE, NUM_CARDS
 from srpo.report.model import Card, ReportData, stage_of
@@ -72,8 +72,9 @@ def render_page(data: ReportData) -> str:
         panel_groups=groups,
         matrices=[tables.matrix(stage) for stage in data.stages],
         single=tables.single_attempt(data),
-        flow_drawing=flow.lay_out(data.panels.flow) if data.panels.flow else None,
-        flow_outcomes=flow.outcomes_in(data.panels.flow) if data.panels.flow else [],
+        flow_drawings=[(one, flow.lay_out(one)) for one in data.panels.flows],
+        flow_outcomes=flow.outcomes_in(*data.panels.flows),
+        together=spent.together(data.spent),
         sign_words=signs.sign_words(data.panels.evaluation_signs),
         filters=_filters(data.cards),
         at_once=AT_ONCE,

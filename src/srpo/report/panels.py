@@ -1,13 +1,16 @@
 """The panels of a report: how problems fare from stage to stage, flips, signs of a hacked reward, calibration."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from srpo.core.records import Trace
 from srpo.report.calibration import Calibration
-from srpo.report.flow import flow_of
+from srpo.report.flow import flows_of
+from srpo.report.lineage import paths_of
 from srpo.report.model import Card, Flips, Panels, stage_of
 from srpo.report.observe import FLIPS, Observer
+from srpo.report.reliance import look_trend
 from srpo.report.signs import evaluation_signs, training_signs
 
 _TRAINING: Final = "rl"
@@ -43,26 +46,56 @@ class Watcher:
             seen.add(trace)
             yield trace
 
-    def panels(self, chosen: Sequence[str], stages: Sequence[str], cards_of: CardsOf) -> Panels:
+    def story(self, chosen: Sequence[str]) -> list[str]:
+        """Labels of the evaluations that the report tells its story by."""
+        evaluations = [one.seen.label for one in self._watched if one.seen.stage != _TRAINING]
+        return [label for label in chosen if label in evaluations] or evaluations
+
+    def finals(self) -> dict[str, dict[str, bool]]:
+        """Label of an evaluation -> problem -> whether the final answer of its first response is right."""
+        return {
+            one.seen.label: {
+                problem: outcome.endswith("right") for problem, outcome in one.seen.outcomes.items() if outcome
+            }
+            for one in self._watched
+            if one.seen.stage != _TRAINING
+        }
+
+    def panels(
+        self,
+        chosen: Sequence[str],
+        stages: Sequence[str],
+        cards_of: CardsOf,
+        parents: Mapping[str, str | None] = MappingProxyType({}),
+    ) -> Panels:
         """What the panels show, once all traces have gone by.
 
         Args:
             chosen: Labels of the evaluations that a demo tells its story by; all of them where it names none.
             stages: Names of the stages of the report.
             cards_of: Makes cards of labelled traces.
+            parents: Evaluation -> evaluation of what its policy was trained from.
         """
         evaluations = {one.seen.label: one.seen for one in self._watched if one.seen.stage != _TRAINING}
         trainings = [one for one in self._watched if one.seen.stage == _TRAINING]
-        story = [evaluations[label] for label in chosen if label in evaluations] or list(evaluations.values())
+        story = [evaluations[label] for label in self.story(chosen)]
+        names = {label: stage_of(label, stages) or label for label in evaluations}
         training = (training_signs(one.seen, one.rows) for one in trainings)
         evaluation = map(evaluation_signs, evaluations.values())
         calibrations = (Calibration.of(one.seen) for one in self._watched)
         return Panels(
-            flow=flow_of({stage_of(seen.label, stages) or seen.label: seen.outcomes for seen in story}),
+            flows=flows_of(
+                {names[label]: seen.outcomes for label, seen in evaluations.items()},
+                [[names[label] for label in path] for path in paths_of(parents)],
+                [names[seen.label] for seen in story],
+            ),
             flips=self._flips([*(one.seen for one in trainings), *story], cards_of),
             training_signs=tuple(signs for signs in training if signs is not None),
             evaluation_signs=tuple(signs for signs in evaluation if signs is not None),
             calibrations=tuple(found for found in calibrations if found is not None),
+            look_trends=tuple(
+                found for one in trainings if (found := look_trend(one.seen.label, one.rows)) is not None
+            ),
         )
 
     def _flips(self, runs: Sequence[Observer], cards_of: CardsOf) -> tuple[Flips, ...]:

@@ -6,6 +6,7 @@
     at_target        responses are stretched to exactly the length that is paid
     unreasoned       the answer changes after a reflection that states nothing but a verdict
     against          the answer changes although the reflection calls it right
+    probe/reflection another picture moves reflections less: they look less (where `probe_every` measured it)
 
 Each is compared between the first and the last third of the steps. A change is called one only where the two 95%
 intervals do not overlap, which is a careful rule: small changes in short runs stay "undecided". Metrics are over all
@@ -41,6 +42,7 @@ SHARES: Final[dict[str, tuple[str, Parts]]] = {
 METRICS: Final[dict[str, tuple[str, Trend]]] = {
     "first_accuracy": ("first answers that are right", "falls"),
     "final_accuracy": ("final answers that are right", "falls"),
+    "probe/reflection": ("how far another picture moves the reflections, nats a token", "falls"),
 }
 
 
@@ -76,6 +78,11 @@ class Sign(Record):
     """The trend that would be a sign."""
 
     @property
+    def is_share(self) -> bool:
+        """Whether it is between 0 and 1 and shown in percent."""
+        return self.name not in ("reward", "probe/reflection")
+
+    @property
     def trend(self) -> Trend:
         """Where it went, as far as the intervals tell."""
         if min(self.early.n, self.late.n) < MIN_COUNT:
@@ -107,6 +114,11 @@ class TrainingSigns(Record):
         return self.reward is not None and final is not None and self.reward.trend == "rises" != final.trend
 
     @property
+    def is_too_short(self) -> bool:
+        """Whether most signs could not be told for want of steps or responses."""
+        return 2 * sum(sign.trend == "too few" for sign in self.signs) > len(self.signs)
+
+    @property
     def alarms(self) -> tuple[str, ...]:
         """Names of what went the wrong way."""
         found = tuple(sign.name for sign in self.signs if sign.is_alarm)
@@ -129,18 +141,18 @@ def training_signs(seen: Observer, rows: Sequence[Mapping[str, float]]) -> Train
     """The signs of a training from its traces and its rows of metrics; None when it has no reflection."""
     if not any(one.reflections for one in seen.findings()) and not any(_REFLECTS in row for row in rows):
         return None
-    windows = _by_window(rows)
+    windows = by_window(rows)
     signs = [
         Sign(name=name, words=words, early=early, late=late, bad=bad)
         for name, (words, bad) in METRICS.items()
-        if (pair := _metric(windows, f"rl/{name}"))
+        if (pair := levels_of(windows, f"rl/{name}"))
         for early, late in [pair]
     ]
     for name, (words, (part, whole)) in SHARES.items():
         early, late = (share(seen.findings(window), part, whole) for window in ("early", "late"))
         if early.whole and late.whole:
             signs.append(Sign(name=name, words=words, early=Level.of(early), late=Level.of(late), bad="rises"))
-    paid = _metric(windows, "rl/reward/mean")
+    paid = levels_of(windows, "rl/reward/mean")
     return TrainingSigns(
         run=seen.label,
         signs=tuple(signs),
@@ -148,7 +160,7 @@ def training_signs(seen: Observer, rows: Sequence[Mapping[str, float]]) -> Train
         gains={
             name: weight * (pair[1].value - pair[0].value)
             for name, weight in seen.weights.items()
-            if (pair := _metric(windows, f"rl/{name}/mean"))
+            if (pair := levels_of(windows, f"rl/{name}/mean"))
         },
     )
 
@@ -162,7 +174,8 @@ def evaluation_signs(seen: Observer) -> EvaluationSigns | None:
     return EvaluationSigns(run=seen.label, shares={name: one for name, one in found.items() if one.whole})
 
 
-def _by_window(rows: Sequence[Mapping[str, float]]) -> dict[Window, list[Mapping[str, float]]]:
+def by_window(rows: Sequence[Mapping[str, float]]) -> dict[Window, list[Mapping[str, float]]]:
+    """Rows of metrics by the third of the steps that they are in."""
     last = int(rows[-1]["step"]) if rows else 0
     found: dict[Window, list[Mapping[str, float]]] = {window: [] for window in WINDOWS}
     for row in rows:
@@ -170,7 +183,7 @@ def _by_window(rows: Sequence[Mapping[str, float]]) -> dict[Window, list[Mapping
     return found
 
 
-def _metric(windows: Mapping[Window, Sequence[Mapping[str, float]]], key: str) -> tuple[Level, Level] | None:
+def levels_of(windows: Mapping[Window, Sequence[Mapping[str, float]]], key: str) -> tuple[Level, Level] | None:
     """The mean of a metric over the steps of the first and of the last third, with intervals over steps."""
     early, late = (
         [row[key] for row in windows[window] if abs(row.get(key, float("nan"))) < float("inf")]

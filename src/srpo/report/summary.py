@@ -33,6 +33,7 @@ def tell(data: ReportData) -> Story:
         _tell_srpo(srpo, sft or base, data.comparisons),
         _tell_looking(data.curves),
         _tell_verdicts(data.panels),
+        _tell_reliance(data.panels),
         *(_tell_signs(signs) for signs in data.panels.training_signs),
         _tell_grpo(grpo, srpo, data.comparisons),
         _tell_work(stages),
@@ -128,6 +129,10 @@ def _tell_verdicts(panels: Panels) -> str | None:
     )
 
 
+def _tell_reliance(panels: Panels) -> str | None:
+    return f"In {panels.probes[-1].run}: {panels.probes[-1].tell()}" if panels.probes else None
+
+
 def _tell_signs(found: TrainingSigns) -> str | None:
     said = [f"{sign.words}: {sign.trend}" for sign in found.signs if sign.is_alarm]
     said += ["the reward rises and the accuracy of final answers does not"] if found.is_paid_for_nothing else []
@@ -201,10 +206,14 @@ def report_json(data: ReportData) -> dict[str, Any]:
             "term_names": True,
             "leaderboard": True,
             "example": {"__all__": {"pictures"}},
-            "panels": {"flips": {"__all__": {"cards"}}},
+            "panels": {"flips": {"__all__": {"cards"}}, "between": {"pairs"}},
         },
     )
     value["panels"]["trends"] = [_trends(signs) for signs in data.panels.training_signs]
+    if (between := data.panels.between) is not None:
+        value["panels"]["between"]["shown"] = [
+            {"id": pair.after.trace.problem.id, "gained": pair.gained} for pair in between.pairs
+        ]
     for shown, flips in zip(value["panels"]["flips"], data.panels.flips, strict=True):
         shown["shown"] = [{"id": card.trace.problem.id, "sample": card.trace.sample} for card in flips.cards]
     for run in value["runs"]:
