@@ -35,7 +35,7 @@ def test_every_table_of_the_page_is_there(text: str) -> None:
         "Do the reflections know?",
         "Was the reward hacked?",
     ]
-    assert [head.split(":")[0] for head in heads[5:7]] == ["wrong→right in eval srpo", "right→wrong in eval srpo"]
+    assert [head.split(":")[0] for head in heads[6:8]] == ["wrong→right in eval srpo", "right→wrong in eval srpo"]
 
 
 def test_tables_are_rectangular(text: str) -> None:

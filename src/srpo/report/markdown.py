@@ -29,7 +29,7 @@ def report_markdown(data: ReportData) -> str:
     if rows := tables.family_rows(data.stages):
         parts += ["## Final answers right by family", _families(rows, data.stages)]
     parts += _panels(data.panels)
-    parts += sections.spent(data.spent)
+    parts += sections.spent_section(data.spent)
     if data.command:
         parts += ["## Make it again", f"    {' '.join(data.command.split())}"]
     return "\n\n".join(parts) + "\n"
@@ -70,10 +70,10 @@ def _families(rows: Iterable[tables.FamilyRow], stages: Sequence[StageSummary]) 
 def _panels(panels: Panels) -> list[str]:
     parts: list[str] = []
     if panels.between:
-        parts += sections.between(panels.between)
+        parts += sections.between_section(panels.between)
     if panels.flows:
         parts += ["## Where the problems went", *map(_flow, panels.flows)]
-    parts += sections.reliance(panels)
+    parts += sections.reliance_section(panels)
     if panels.calibrations:
         parts += ["## Do the reflections know?", _calibrations(panels.calibrations)]
         parts += [f"* {plain(one.run)}: {one.tell()}" for one in panels.calibrations]

@@ -15,7 +15,7 @@ _LONGEST = 200
 """Characters of one text of a flip."""
 
 
-def between(found: Between) -> list[str]:
+def between_section(found: Between) -> list[str]:
     """What flipped between two evaluations."""
     said = f"Of {found.num:,} problems that both answered, {found.gained:,} went from wrong to right and "
     said += f"{found.lost:,} from right to wrong. Shown are some of each, drawn at random (seed {found.seed})."
@@ -28,7 +28,7 @@ def between(found: Between) -> list[str]:
     return [title, said, *(["\n".join(lines)] if lines else [])]
 
 
-def reliance(panels: Panels) -> list[str]:
+def reliance_section(panels: Panels) -> list[str]:
     """Whether answers and reflections rely on the picture."""
     if not panels.probes and not panels.look_trends:
         return []
@@ -40,7 +40,7 @@ def reliance(panels: Panels) -> list[str]:
     return parts
 
 
-def spent(rows: Sequence[Spent]) -> list[str]:
+def spent_section(rows: Sequence[Spent]) -> list[str]:
     """What runs took."""
     if together(rows).seconds is None:
         return []
