@@ -58,8 +58,8 @@ def cold_start(work: Path) -> Path:
     return sft / "model"
 
 
-def run(python: str, model: Path, out: Path) -> float:
-    """Train on verl; returns the seconds that it took."""
+def engine(python: str) -> dict[str, Any]:
+    """One process on the CPU that takes itself for a GPU."""
     environment = {
         "PYTHONPATH": os.pathsep.join(str(ROOT / folder) for folder in FOLDERS),
         "VERL_USE_EXTERNAL_MODULES": "verl_cpu_platform",
@@ -70,6 +70,11 @@ def run(python: str, model: Path, out: Path) -> float:
         "OMP_NUM_THREADS": "1",
         "RAY_USAGE_STATS_ENABLED": "0",
     }
+    return {"kind": "verl", "gpus": 1, "workers": 1, "python": python, "environment": environment}
+
+
+def run(python: str, model: Path, out: Path) -> float:
+    """Train on verl; returns the seconds that it took."""
     config = {
         "model": str(model),
         "data": {"drawn": {"split": "train", "count": 64, "seed": 2}},
@@ -84,9 +89,8 @@ def run(python: str, model: Path, out: Path) -> float:
         "dtype": "float32",
         "traces_per_step": NUM_PROMPTS,
         "checkpoint_every": STEPS,
-        "engine": {"kind": "verl", "gpus": 1, "workers": 1, "python": python, "environment": environment,
-                   "overrides": list(OVERRIDES)},
-    }  # fmt: skip
+        "engine": {**engine(python), "overrides": list(OVERRIDES)},
+    }
     file = out.parent / "rl.yaml"
     file.write_text(json.dumps(config, indent=1), encoding="utf-8")
     began_s = time.perf_counter()

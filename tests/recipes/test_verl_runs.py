@@ -10,7 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from srpo.policy.load import load_outline
 from srpo.runs.reader import RunReader, read_run_config
+from srpo.sft.batches import plan_sft
+from srpo.sft.config import SftConfig
+from tests.support.training import write_traces
 
 ROOT = Path(__file__).parents[2]
 STEPS = 4
@@ -151,6 +155,57 @@ def test_a_dry_run_tells_everything_without_verl(tmp_path: Path) -> None:
     assert "on verl 0.9.1: 1 x 1 GPUs, 8 rows, longest prompt" in done.stdout
     assert "otherwise than here: max_refills 1" in done.stdout
     assert "algorithm.adv_estimator='srpo_total'" in done.stdout
-    assert "memory of each GPU: 0.00 billion weights" in done.stdout
+    assert "memory of each GPU, an estimate: 0.00 billion weights" in done.stdout
     assert "not put together: there is no verl on this machine" in done.stdout
     assert not (tmp_path / "run").exists()
+
+
+def sft_command(toy: Path, out: Path, traces: Path, *more: str) -> list[str]:
+    words = ["sft", "--model", "tiny-base", "--traces", str(traces), "--prompt", "bare", "--batch_size", "8"]
+    words += ["--engine", "verl", "--engine.gpus", "1", "--engine.python", str(toy), "--epochs", "3"]
+    return [sys.executable, "-m", "srpo", *words, "--checkpoint_every", "2", "--out", str(out), *more]
+
+
+def test_a_cold_start_fails_and_goes_on_and_ends_as_a_local_one_does(toy: Path, tmp_path: Path) -> None:
+    out, traces = tmp_path / "run", write_traces(tmp_path)
+    variables = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [*sft_command(toy, out, traces), "--json"]
+    failed = subprocess.run(
+        command, env={**variables, "TOY_FAILS_AT": "6"}, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert failed.returncode == 2
+    assert "verl ended with code 1; the same command goes on from its last checkpoint" in failed.stderr
+    assert "RuntimeError: CUDA out of memory, says the toy" in failed.stderr
+    assert (out / "checkpoints/step-000004").is_dir()
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    summary, rows = json.loads(done.stdout), list(reader(out).metrics())
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert [row["sft/epoch"] for row in rows] == [0.5, 1.0, 1.5, 2.0, 2.5, 3.0]
+    assert (rows[-1]["sft/loss"], rows[-1]["verl/tokens"]) == (pytest.approx(1 / 6), 320.0)
+    assert json.loads((out / "engine/launch-002/after.json").read_text()) == {"step": 4}
+    assert (summary["steps"], summary["num_examples"], summary["tokens"]) == (6, 16, rows[-1]["sft/tokens"])
+    local = SftConfig.model_validate({"model": "tiny-base", "traces": [str(traces)], "prompt": "bare"})
+    learned = [one.num_loss_tokens for one in plan_sft(local, load_outline("tiny-base")).examples.kept]
+    assert summary["tokens"] == 3 * sum(learned)
+    assert (out / "model").resolve().parts[-2:] == ("global_step_6", "huggingface")
+    assert (out / "model/srpo_prompt.json").is_file()
+
+
+def test_ctrl_c_ends_a_cold_start_and_the_same_command_goes_on(toy: Path, tmp_path: Path) -> None:
+    out, traces = tmp_path / "run", write_traces(tmp_path)
+    slow = {**os.environ, "TOY_STEP_S": "1.5", "OMP_NUM_THREADS": "1"}
+    command = sft_command(toy, out, traces)
+    with subprocess.Popen(command, env=slow, stderr=subprocess.PIPE, text=True) as running:
+        deadline = time.monotonic() + 200
+        while not (out / "checkpoints/step-000002").is_dir():
+            assert time.monotonic() < deadline
+            assert running.poll() is None, running.communicate()[1]
+            time.sleep(0.2)
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=100)
+    assert running.returncode == 130, said
+    variables = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert [row["step"] for row in reader(out).metrics()] == [1, 2, 3, 4, 5, 6]

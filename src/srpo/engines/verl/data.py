@@ -73,6 +73,11 @@ class Asking:
                 kept.append(problem)
         return kept, rejected
 
+    def num_tokens(self, problem: Problem) -> int:
+        """Tokens of its prompt, pictures included; ImageError where one cannot be read."""
+        sizes = [load_image(ref, max_pixels=self._max_pixels).size for ref in problem.images]
+        return self._processor.num_tokens(self._turns(problem), sizes)
+
     def ask(self, problem: Problem) -> AskedProblem:
         """The problem with its pictures at the model's size."""
         pictures = [self._picture(ref) for ref in problem.images]
@@ -88,10 +93,9 @@ class Asking:
             reason = "a text holds a control token, which verl would obey"
             return Rejected.about(problem, "prompt", reason, control[0])
         try:
-            sizes = [load_image(ref, max_pixels=self._max_pixels).size for ref in problem.images]
+            count = self.num_tokens(problem)
         except ImageError as error:
             return Rejected.about(problem, "prompt", "a picture cannot be read", str(error))
-        count = self._processor.num_tokens(turns, sizes)
         if most is not None and count > most:
             return too_long(problem, count, most)
         return count

@@ -18,16 +18,25 @@ from pydantic import JsonValue
 import srpo
 from srpo.core.records import Record
 from srpo.engines.verl.data import look_at_sft
-from srpo.engines.verl.gaps import VERSION, refuse, rl_differences, rl_gaps, sft_differences, sft_gaps
+from srpo.engines.verl.gaps import (
+    VERSION,
+    refuse,
+    rl_differences,
+    rl_gaps,
+    sft_differences,
+    sft_gaps,
+    stays_frozen,
+)
 from srpo.engines.verl.hydra import overrides
 from srpo.engines.verl.launch import copy_function, interpreter, verl_environment
-from srpo.engines.verl.memory import GpuMemory, gpu_memory
+from srpo.engines.verl.memory import GpuMemory, Learning, gpu_memory
 from srpo.engines.verl.model import read_model
 from srpo.engines.verl.rl_run import look_at_run, plugin_settings, rl_facts
 from srpo.engines.verl.rl_settings import RL_ENTRY, rl_settings
 from srpo.engines.verl.settings import PluginSettings
 from srpo.engines.verl.sft_run import sft_facts, sft_plugin_settings
-from srpo.engines.verl.sft_settings import SFT_ENTRY, sft_settings
+from srpo.engines.verl.sft_settings import SFT_ENTRY, longest, sft_settings
+from srpo.engines.verl.shared_settings import is_float32, tokens_at_once
 from srpo.policy.engine import EngineConfig
 from srpo.policy.load import load_outline
 from srpo.rl.config import RlConfig
@@ -85,7 +94,11 @@ def dry_run_rl(config: RlConfig) -> EnginePlan:
         differences=tuple(rl_differences(config)),
         words=words,
         composed=_composed(config.engine, RL_ENTRY, words, plugin_settings(config, model), config.reward),
-        memory=gpu_memory(model, config.engine, frozen=config.freeze_vision, samples=True),
+        memory=gpu_memory(
+            model,
+            config.engine,
+            _learning("rl", config, facts.prompt_tokens + config.max_tokens, keeps_reference=config.loss.kl_coef > 0),
+        ),
     )
 
 
@@ -104,7 +117,22 @@ def dry_run_sft(config: SftConfig) -> EnginePlan:
         differences=tuple(sft_differences(config)),
         words=words,
         composed=_composed(config.engine, SFT_ENTRY, words, sft_plugin_settings(config, model, plan)),
-        memory=gpu_memory(model, config.engine, frozen=config.freeze_vision, samples=False),
+        memory=gpu_memory(model, config.engine, _learning("sft", config, longest(facts))),
+    )
+
+
+def _learning(stage: str, config: RlConfig | SftConfig, most: int, *, keeps_reference: bool = False) -> Learning:
+    """How a run learns from prompts and answers that have `most` tokens together."""
+    assert config.engine is not None, "asked of runs on an engine alone"
+    return Learning(
+        stage=stage,
+        tokens=tokens_at_once(config.engine, most),
+        value_bytes=4 if is_float32(config) else 2,
+        recompute=config.recompute is not False,
+        frozen=stays_frozen(config),
+        lora_rank=config.lora.rank if config.lora else 0,
+        # Under adapters the reference is the model without them.
+        keeps_reference=keeps_reference and config.lora is None,
     )
 
 

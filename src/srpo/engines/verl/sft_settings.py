@@ -36,6 +36,11 @@ def sft_settings(config: SftConfig, facts: RunFacts) -> list[Settings]:
     ]
 
 
+def longest(facts: RunFacts) -> int:
+    """Tokens of the longest prompt and target together."""
+    return facts.prompt_tokens + facts.target_tokens + _TURN_TOKENS
+
+
 def num_steps(config: SftConfig, num_traces: int) -> int:
     """Optimizer steps of a run: what fills no batch at the end of an epoch is left out of it."""
     steps = num_traces // config.batch_size * config.epochs
@@ -43,7 +48,6 @@ def num_steps(config: SftConfig, num_traces: int) -> int:
 
 
 def _data(config: SftConfig, engine: EngineConfig, facts: RunFacts) -> Settings:
-    longest = facts.prompt_tokens + facts.target_tokens + _TURN_TOKENS
     return {
         "data.train_files": str(facts.train_file),
         "data.val_files": None,
@@ -51,13 +55,13 @@ def _data(config: SftConfig, engine: EngineConfig, facts: RunFacts) -> Settings:
         "data.train_batch_size": config.batch_size,
         "data.micro_batch_size_per_gpu": config.micro_batch_size or 1,
         "data.use_dynamic_bsz": True,
-        "data.max_token_len_per_gpu": tokens_at_once(engine, longest),
+        "data.max_token_len_per_gpu": tokens_at_once(engine, longest(facts)),
         "data.messages_key": "messages",
         "+data.image_key": "images",
         "+data.image_patch_size": facts.patch_size,
         "data.pad_mode": "no_padding",
         # Of prompt and target together; they were counted when the file was written.
-        "data.max_length": longest,
+        "data.max_length": longest(facts),
         "data.truncation": "error",
         # Which tokens carry loss stands in a column that verl does not know.
         "data.custom_cls.path": "pkg://srpo.engines.verl.dataset",
