@@ -1,9 +1,9 @@
-"""Does a whole run of `srpo rl` on verl work? `make verl-smoke`; needs SRPO_VERL_SMOKE_PYTHON (docs/clusters.md).
+"""Do whole runs on verl work? `make verl-smoke`; needs SRPO_VERL_SMOKE_PYTHON (docs/clusters.md).
 
-The tiny model, on the CPU, with vLLM's CPU build as verl's sampler: a cold start by `srpo reflect` and `srpo sft`, then
-three steps of GRPO on problems with pictures. The run has to end by itself, rewards have to differ, the language model
-has to move and the vision tower not, and the run directory has to hold rows and traces of every step, of which
-`srpo report` makes its page.
+The tiny model, on the CPU, with vLLM's CPU build as verl's sampler: traces by `srpo reflect`, a cold start from them on
+verl (`verl_smoke_sft`), then three steps of GRPO on problems with pictures. The runs have to end by themselves, rewards
+to differ, the language model to move and the vision tower not, and the run directory to hold rows and traces of
+every step, of which `srpo report` makes its page.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks import verl_smoke_sft
 from srpo.engines.verl.journal import groups_of
 from srpo.engines.verl.merge import RL_NAMES, LaunchReader, credits_of, is_kept, launches
 from srpo.rl.config import RlConfig
@@ -50,12 +51,16 @@ OVERRIDES = (
 """What verl needs on a machine of few cores and no GPU; nothing of the method."""
 
 
+def reflect(work: Path) -> Path:
+    """Traces to learn the five blocks from."""
+    srpo("reflect", "recipes/tiny/reflect.yaml", "--data.drawn.count", "600", "--out", work / "reflect")
+    return work / "reflect"
+
+
 def cold_start(work: Path) -> Path:
-    """A model that writes the five blocks, from the shipped base."""
-    reflect, sft = work / "reflect", work / "sft"
-    srpo("reflect", "recipes/tiny/reflect.yaml", "--data.drawn.count", "600", "--out", reflect)
-    srpo("sft", "recipes/tiny/sft.yaml", "--traces", reflect, "--out", sft)
-    return sft / "model"
+    """A model that writes the five blocks, trained by srpo alone."""
+    srpo("sft", "recipes/tiny/sft.yaml", "--traces", reflect(work), "--out", work / "sft")
+    return work / "sft/model"
 
 
 def engine(python: str) -> dict[str, Any]:
@@ -168,8 +173,12 @@ def as_table(found: dict[str, Any]) -> str:
     names = [name for name in SHOWN if any(name in row for row in found["steps"])]
     cells = [names, ["---"] * len(names), *([f"{row[name]:.4g}" for name in names] for row in found["steps"])]
     table = "\n".join("| " + " | ".join(row) + " |" for row in cells)
-    moved = ", ".join(f"{part} {share:.1%}" for part, share in found["weights"].items())
-    return f"# Three steps on verl, on a CPU\n\n{table}\n\nWeights that moved: {moved}. {found['seconds']} s.\n"
+    moved = _told(found["weights"])
+    return f"# Three steps of GRPO on verl, on a CPU\n\n{table}\n\nWeights that moved: {moved}. {found['seconds']} s.\n"
+
+
+def _told(weights: dict[str, float]) -> str:
+    return ", ".join(f"{part} {share:.1%}" for part, share in weights.items())
 
 
 def srpo(*words: str | Path) -> None:
@@ -177,30 +186,59 @@ def srpo(*words: str | Path) -> None:
     subprocess.run([sys.executable, "-m", "srpo", *map(str, words)], cwd=ROOT, check=True)
 
 
+def as_table_sft(found: dict[str, Any]) -> str:
+    """The cold start, for people."""
+    return (
+        f"\n# The cold start on verl, on a CPU\n\n{found['steps']} steps on {found['traces']} traces, stopped after an "
+        f"epoch by Ctrl-C and gone on with; loss of every 32nd step: {found['loss_of_every_32nd']}. "
+        f"Weights that moved: {_told(found['weights'])}. {found['seconds']} s.\n"
+    )
+
+
+def smoke_sft(options: argparse.Namespace, traces: Path) -> tuple[Path, dict[str, Any]]:
+    """The cold start on verl: its model, and what it left."""
+    out = options.work / "sft"
+    seconds = verl_smoke_sft.run(verl_smoke_sft.settings(traces.resolve(), engine(options.python)), out, ROOT)
+    start = ROOT / "src/srpo/assets/tiny-base"
+    return out / "model", {
+        "seconds": round(seconds),
+        **verl_smoke_sft.measure(out),
+        "weights": _moved(start, out / "model"),
+    }
+
+
+def smoke_rl(options: argparse.Namespace, model: Path) -> dict[str, Any]:
+    """GRPO on verl, and what it left."""
+    out = options.work / "rl"
+    seconds = run(options.python, model.resolve(), out)
+    found = {"seconds": round(seconds), **measure(model, out)}
+    srpo("report", out, "--out", options.work / "report.html")
+    return found
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--python", default=os.environ.get(VARIABLE, ""))
     parser.add_argument("--work", type=Path, default=ROOT / "runs/verl-smoke")
-    parser.add_argument("--model", type=Path, help="a cold start that is there already")
+    parser.add_argument("--stage", choices=("sft", "rl", "both"), default="both")
+    parser.add_argument("--traces", type=Path, help="a run of `srpo reflect` that is there already")
+    parser.add_argument("--model", type=Path, help="with --stage rl: a cold start that is there already")
     parser.add_argument("--results", type=Path, default=RESULTS / "verl_smoke.json")
     options = parser.parse_args()
     if not options.python:
         print(f"left out: {VARIABLE} names no python that has verl and vLLM's CPU build (docs/clusters.md)")
         return 0
     options.work.mkdir(parents=True, exist_ok=True)
-    model = (options.model or cold_start(options.work)).resolve()
-    out = options.work / "rl"
-    seconds = run(options.python, model, out)
-    found = {
-        "cold_start": "given" if options.model else "made here",
-        "machine": f"{os.cpu_count()} cores, no GPU, {platform.machine()}",
-        "seconds": round(seconds),
-        **measure(model, out),
-    }
-    srpo("report", out, "--out", options.work / "report.html")
-    options.results.with_suffix(".md").write_text(as_table(found), encoding="utf-8")
+    found: dict[str, Any] = {"machine": f"{os.cpu_count()} cores, no GPU, {platform.machine()}"}
+    model, wrong, text = options.model, [], ""
+    if options.stage != "rl":
+        model, found["sft"] = smoke_sft(options, options.traces or reflect(options.work))
+        wrong, text = verl_smoke_sft.check(found["sft"]), as_table_sft(found["sft"])
+    if options.stage != "sft":
+        found["rl"] = smoke_rl(options, model or cold_start(options.work))
+        wrong, text = wrong + check(found["rl"]), as_table(found["rl"]) + text
+    options.results.with_suffix(".md").write_text(text.lstrip(), encoding="utf-8")
     options.results.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    wrong = check(found)
     print(json.dumps(found, indent=1), *wrong, sep="\n")
     return 1 if wrong else 0
 

@@ -5,6 +5,7 @@ credits by our estimator. Runs where SRPO_VERL_PYTHON names a python that has ve
 import json
 import os
 import subprocess
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,10 @@ from srpo.engines.verl.launch import verl_environment
 from srpo.engines.verl.model import read_model
 from srpo.engines.verl.rl_run import plugin_settings, rl_facts
 from srpo.engines.verl.rl_settings import RL_ENTRY, rl_settings
+from srpo.engines.verl.sft_order import batches
 from srpo.engines.verl.sft_run import sft_facts
 from srpo.engines.verl.sft_settings import SFT_ENTRY, sft_settings
+from srpo.policy.config import LoraConfig
 from srpo.policy.engine import EngineConfig
 from srpo.policy.load import load_outline
 from srpo.rl.config import RlConfig
@@ -100,6 +103,7 @@ def answers(prepared: PreparedRun, tmp_path_factory: pytest.TempPathFactory) -> 
         ("targets", {"words": prepared.sft_words}),
         ("rewards", {"words": prepared.rl_words, "problem": PROBLEM.model_dump_json(), "texts": TEXTS}),
         ("advantages", {"rewards_B": rewards, "uids": [*"aaaabba"], "lengths": [3, 2, 4, 1, 2, 2, 0]}),
+        ("epochs", {"folder": str(folder / "epochs")}),
         ("logits", {"model": str(TINY), "ids": list(range(20, 40))}),
         ("frozen", {"model": str(TINY)}),  # the last: it patches the model's class
     ]
@@ -133,14 +137,20 @@ def test_verl_takes_the_settings_of_every_recipe(prepared: PreparedRun) -> None:
     variants: list[dict[str, Any]] = [
         {"loss": {"variant": name, "kl_coef": 0.01}} for name in ("dapo", "dr_grpo", "gspo", "cispo")
     ]
-    for changes in (*variants, {"credit": "segment"}, {"loss": {"minibatches": 4}}, {"dtype": "float32"}):
+    adapted = read_model("tiny-base", LoraConfig()).adapted
+    facts = facts.model_copy(update={"adapted": adapted, "vision": prepared.model.vision})
+    variants += [{"credit": "segment"}, {"loss": {"minibatches": 4}}, {"dtype": "float32"}]
+    for changes in (*variants, {"lora": {"rank": 4}}, {"lora": {"alpha": 0.5, "vision": True}}):
         config = RlConfig.model_validate({**SETTINGS, "num_prompts": 32, **changes})
         asked.append((RL_ENTRY, list(overrides(*rl_settings(config, facts)))))
+    asked.append((SFT_ENTRY, list(overrides(*sft_settings(SftConfig.model_validate(
+        {"model": "tiny-base", "traces": ["t"], "lora": {"rank": 4}, "engine": ENGINE}), facts)))))  # fmt: skip
     wrong = [word.replace("srpo_total", "srpo_totl") for word in asked[1][1]]
     asked += [(RL_ENTRY, wrong), (RL_ENTRY, [*asked[1][1], "data.no_such=1"])]
     found = compose(EngineConfig.model_validate(ENGINE), asked, plugin_settings(CONFIG, prepared.model))
     assert {one.version for one in found} == {"0.9.1"}
-    assert [one.problems for one in found[:-2]] == [()] * (len(RECIPES) + 7)
+    assert [one.problems for one in found[:-2]] == [()] * (len(RECIPES) + 10)
+    assert found[-3].changed["model.target_modules"] == ("all-linear", adapted)
     assert found[1].changed["actor_rollout_ref.actor.optim.weight_decay"] == (0.01, 0.0)
     assert "algorithm.adv_estimator: verl has no 'srpo_totl', but " in found[-2].problems[0]
     assert "no_such" in found[-1].problems[0]
@@ -207,6 +217,11 @@ def test_the_plugin_is_in_verls_workers(prepared: PreparedRun, answers: dict[str
     assert found["rates"] == ["0.200000", "0.400000", "0.600000", "0.800000", "1.000000"]
     assert found["trainer"] == ["SrpoTrainer"]
     assert set(map(str, prepared.model.banned_ids)) <= set(found["banned"])
+
+
+def test_an_epoch_that_a_cold_start_goes_on_behind_is_not_lost(answers: dict[str, Any]) -> None:
+    rows = list(islice(batches(6, 2), 6))
+    assert answers["epochs"] == [rows[2:3], rows[3:6]]
 
 
 def test_our_checkpoint_has_the_same_logits_under_verls_transformers(answers: dict[str, Any]) -> None:

@@ -143,6 +143,37 @@ def frozen(model: str) -> dict[str, list[str]]:
     }
 
 
+def epochs(folder: str) -> list[list[list[int]]]:
+    """The batches that come first in an SFT that goes on from the middle of an epoch, and from its end."""
+    from types import SimpleNamespace
+
+    import torch
+    from torch.utils.data import DistributedSampler
+    from torchdata.stateful_dataloader import StatefulDataLoader
+    from verl.utils.checkpoint import CheckpointHandler, OrchestrationMode
+
+    def loader(epoch: int) -> Any:
+        rows: Any = list(range(6))
+        sampler: Any = DistributedSampler(rows, num_replicas=1, rank=0, drop_last=True)
+        sampler.set_epoch(epoch)
+        return StatefulDataLoader(rows, batch_size=2, sampler=sampler, drop_last=True)
+
+    found = []
+    for step in (2, 3):
+        saved, place = loader(0), Path(folder) / str(step)
+        (place / f"global_step_{step}").mkdir(parents=True)
+        (place / "latest_checkpointed_iteration.txt").write_text(str(step))
+        for batch, _ in enumerate(saved, 1):
+            if batch == step:
+                torch.save(saved.state_dict(), place / f"global_step_{step}/data_0.pt")
+        going_on = loader(step // 3)
+        engine: Any = SimpleNamespace(load_checkpoint=lambda _: None)
+        handler = CheckpointHandler(engine, going_on, default_local_dir=str(place), mode=OrchestrationMode.RAY)
+        assert handler.load_checkpoint() == step
+        found.append([batch.tolist() for batch in going_on])
+    return found
+
+
 def logits(model: str, ids: list[int]) -> list[float]:
     """Of a text under verl's release of transformers."""
     import torch
@@ -158,7 +189,7 @@ if __name__ == "__main__":
     sys.path.remove(str(Path(__file__).parent))  # it has an html.py
     checks: dict[str, Callable[..., Any]] = {
         "problems": problems, "targets": targets, "rewards": rewards, "advantages": advantages, "frozen": frozen,
-              "logits": logits}  # fmt: skip
+        "epochs": epochs, "logits": logits}  # fmt: skip
     asked = json.loads(Path(sys.argv[1]).read_text())
     with contextlib.redirect_stdout(sys.stderr):
         answers = [checks[name](**arguments) for name, arguments in asked]

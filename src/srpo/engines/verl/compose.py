@@ -7,6 +7,8 @@ an estimator of an unknown name is otherwise found out after the first rollout.
 """
 
 import contextlib
+import copy
+import importlib.util
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -47,7 +49,7 @@ def _rl_problems(config: Any) -> list[str]:
 
     problems: list[str] = []
     try:
-        validate_config(config, need_reference_policy(config), need_critic(config))
+        validate_config(_validated(config), need_reference_policy(config), need_critic(config))
     # It asserts, and raises whatever its dataclasses do.
     except Exception as error:
         problems.append(f"validate_config: {type(error).__name__}: {error}")
@@ -68,6 +70,14 @@ def _rl_problems(config: Any) -> list[str]:
         if value not in registry
     ]
     return problems
+
+
+def _validated(config: Any) -> Any:
+    """The configuration as far as it can be validated: adapters make verl ask vLLM, which may be somewhere else."""
+    if importlib.util.find_spec("vllm") is None:
+        config = copy.deepcopy(config)
+        config.actor_rollout_ref.model.lora_rank = 0
+    return config
 
 
 def _sft_problems(config: Any) -> list[str]:

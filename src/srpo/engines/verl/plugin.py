@@ -9,7 +9,8 @@ tower in silence. Settings come from the file that SRPO_VERL_SETTINGS names (`se
   what the reward manager said of it;
 * the vision tower frozen before it is sharded; our schedule of the learning rate; our banned tokens beside verl's own;
 * adapters that begin as ours do, added to the weights in the models that verl writes (`adapters`): it would write them
-  under names that no reader of checkpoints knows.
+  under names that no reader of checkpoints knows;
+* SFT that goes on from the end of an epoch: verl's data loader is at its end there, and the next epoch would be empty.
 """
 
 from collections import defaultdict
@@ -75,6 +76,7 @@ def install(settings: PluginSettings) -> None:
     from verl.trainer.ppo.core_algos import register_adv_est
 
     _ban(settings.banned_ids)
+    _begin_epochs_anew()
     if settings.lora is not None:
         _adapt(settings.lora)
     _train_as_we_do(settings)
@@ -88,6 +90,18 @@ def _ban(banned_ids: Sequence[int]) -> None:
 
     own = theirs.get_vision_placeholder_token_ids
     theirs.get_vision_placeholder_token_ids = lambda processor: sorted({*own(processor), *banned_ids})
+
+
+def _begin_epochs_anew() -> None:
+    from verl.utils.checkpoint.checkpoint_handler import CheckpointHandler
+
+    load = CheckpointHandler._load_dataloader_state  # noqa: SLF001 - there is no other place
+
+    def load_state(handler: Any, path: str) -> None:
+        if handler.resume_global_step % len(handler.train_dataloader):
+            load(handler, path)
+
+    CheckpointHandler._load_dataloader_state = load_state  # noqa: SLF001
 
 
 def _adapt(lora: LoraConfig) -> None:
