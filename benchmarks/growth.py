@@ -1,6 +1,6 @@
 """How the update grows in group size, prompts, response length and vocabulary: exponents of time, fitted and printed.
 
-    python -m benchmarks.growth [--turns 5] [--out FILE]
+    python -m benchmarks.growth [--turns 5] [--out FILE] [--short]
 
 The tiny model at 256 image tokens and 128 response tokens, one prompt and G = 8 unless that is what grows; the sizes of
 one sweep take turns in one process. An exponent is the slope of log time by log size through all sizes; that of the
@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers import keep_row, take_turns, versions
+from benchmarks.peers import keep_row, out_of, take_turns, versions
 
 OUT = Path("benchmarks/results/growth.json")
 IMAGE_TOKENS, NUM_TOKENS, GROUP = 256, 128, 8
@@ -75,11 +75,13 @@ def exponent(seconds: Mapping[int, float]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--short", action="store_true", help="one turn of three sizes each, printed and not kept")
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--only", choices=tuple(SWEEPS), nargs="*", default=tuple(SWEEPS))
     given = parser.parse_args()
     for what in given.only:
-        turns = take_turns({str(size): update(what, size) for size in SWEEPS[what]}, given.turns)
+        sizes = SWEEPS[what][:3] if given.short else SWEEPS[what]
+        turns = take_turns({str(size): update(what, size) for size in sizes}, 1 if given.short else given.turns)
         # Other work on the machine makes a turn longer, never shorter.
         seconds = {int(size): min(values) for size, values in turns.items()}
         last = dict(list(seconds.items())[-2:])
@@ -89,7 +91,7 @@ def main() -> None:
             "exponent_at_the_end": round(exponent(last), 2),
             "versions": versions(),
         }
-        keep_row(given.out, what, row)
+        keep_row(out_of(given), what, row)
         print(f"{what}: exponent {row['exponent']}, last {row['exponent_at_the_end']}", flush=True)
 
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -68,26 +69,33 @@ def make_policy(size: str, image_tokens: int) -> Any:
     return policy
 
 
-def make_prompts(policy: Any, image_tokens: int, count: int) -> list[Any]:
-    """Prompts with a random picture each."""
+def picture_of(image_tokens: int, number: int) -> Any:
+    """A random picture, the same at every call."""
     import numpy as np
     from PIL import Image
 
-    rng, side = np.random.default_rng(0), image_side(image_tokens)
-    pictures = [Image.fromarray(rng.integers(0, 256, (side, side, 3), np.uint8)) for _ in range(count)]
+    side = image_side(image_tokens)
+    return Image.fromarray(np.random.default_rng(number).integers(0, 256, (side, side, 3), np.uint8))
+
+
+def make_prompts(policy: Any, image_tokens: int, count: int) -> list[Any]:
+    """Prompts with a random picture each."""
+    pictures = [picture_of(image_tokens, number) for number in range(count)]
     prompts: list[Any] = policy.encode_many([("How many bars are red?", [picture]) for picture in pictures])
     assert all(one.num_image_tokens == image_tokens for one in prompts), "a picture is cut otherwise than was asked for"
     return prompts
 
 
-def take_turns(contestants: Mapping[str, Callable[[], object]], turns: int) -> dict[str, list[float]]:
-    """CPU seconds of every contestant in every turn, after one that does not count."""
+def take_turns(
+    contestants: Mapping[str, Callable[[], object]], turns: int, *, warm: bool = False
+) -> dict[str, list[float]]:
+    """CPU seconds of every contestant in every turn, after one that does not count unless they are `warm`."""
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    for turn in range(turns + 1):
+    for turn in range(turns if warm else turns + 1):
         for name, run in contestants.items():
             start = time.process_time()
             run()
-            if turn:
+            if turn or warm:
                 seconds[name].append(time.process_time() - start)
     return seconds
 
@@ -127,14 +135,21 @@ def versions() -> dict[str, str]:
     return found
 
 
-def keep_row(path: Path, key: str, row: Mapping[str, Any]) -> None:
-    """Put a row into a results file in place of an older one, with commit, machine and time."""
+def out_of(given: Namespace) -> Path | None:
+    """Where a command's rows go: a short run keeps nothing, so that it replaces no figure that was measured in full."""
+    return None if given.short else Path(given.out)
+
+
+def keep_row(path: Path | None, key: str, row: Mapping[str, Any]) -> None:
+    """Put a row into a results file in place of an older one, with commit, machine and time; None prints it alone."""
+    print(key, json.dumps(row), file=sys.stderr, flush=True)
+    if path is None:
+        return
     kept = json.loads(path.read_text("utf-8")) if path.exists() else {}
     made = provenance()
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     kept[key] = {**row, "commit": made.commit, "machine": machine(), "python": made.python, "load_average": load}
     write_atomic(path, json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
-    print(key, json.dumps(row), file=sys.stderr, flush=True)
 
 
 def machine() -> str:

@@ -1,6 +1,6 @@
 """The reward path against the authors' function as described: responses graded and paid per second of all processes.
 
-    python -m benchmarks.reward_path [--num 4096] [--turns 3] [--out FILE]
+    python -m benchmarks.reward_path [--num 3072] [--turns 3] [--out FILE] [--short]
 
 Responses in the five blocks, two answers each, 8% with a broken format. Groups of 8 share a gold, and their answers
 are drawn from four, as a policy's are. Of the mix `sums`, one answer in six is a short sum that the rules write out;
@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers import keep_row, versions
+from benchmarks.peers import keep_row, out_of, versions
 from srpo.core.records import Problem, TokenCounts
 from srpo.core.rewards import pay
 from srpo.grading import Grader
@@ -122,14 +122,16 @@ def with_worker(load: list[Case]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--num", type=int, default=4096)
+    parser.add_argument("--num", type=int, default=3072)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--short", action="store_true", help="one turn of few responses, printed and not kept")
     parser.add_argument("--only", choices=tuple(MIXES), nargs="*", default=tuple(MIXES))
     given = parser.parse_args()
+    num, turns = (480, 1) if given.short else (given.num, given.turns)
     for mix in given.only:
-        row = {"kinds": KINDS, "turns": given.turns, **measure(mix, given.num, given.turns), "versions": versions()}
-        keep_row(given.out, f"{mix}: {given.num} mixed responses", row)
+        row = {"kinds": KINDS, "turns": turns, **measure(mix, num, turns), "versions": versions()}
+        keep_row(out_of(given), f"{mix}: {num} mixed responses", row)
 
 
 def measure(mix: str, num: int, turns: int) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Sampling against TRL's own generation (Hugging Face `generate`), every row to the limit; tokens per CPU second.
 
-    python -m benchmarks.trl_sampling [--env DIR] [--turns 3] [--only tiny/8/64/128 ..]
+    python -m benchmarks.trl_sampling [--env DIR] [--turns 3] [--only tiny/8/64/128 ..] [--short]
 
 Both sides get encoded prompts and may not write the end token. TRL gets prompt and picture once for every response, as
 it hands them to `generate`.
@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers import keep_row, make_policy, make_prompts, one_process, ratio, say, take_turns, versions
+from benchmarks.peers import keep_row, make_policy, make_prompts, one_process, out_of, ratio, say, take_turns, versions
 from benchmarks.trl_env import AT, ensure
 
 OUT = Path("benchmarks/results/trl_sampling.json")
@@ -72,6 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--env", type=Path, default=AT)
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--short", action="store_true", help="one turn of the first row, which is printed and not kept")
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--only", nargs="*", help="rows as size/prompts/image tokens/new tokens")
     parser.add_argument("--row", nargs=4, help=argparse.SUPPRESS)
@@ -82,11 +83,12 @@ def main() -> None:
         say(run_row(size, prompts, image, limit, given.turns))
         return
     python = ensure(given.env)
-    for row in ROWS:
+    turns = 1 if given.short else given.turns
+    for row in ROWS[:1] if given.short else ROWS:
         name = "/".join(map(str, row))
         if not given.only or name in given.only:
-            found = one_process(python, "benchmarks.trl_sampling", "--row", *row, "--turns", given.turns)
-            keep_row(given.out, name, found)
+            found = one_process(python, "benchmarks.trl_sampling", "--row", *row, "--turns", turns)
+            keep_row(out_of(given), name, found)
 
 
 if __name__ == "__main__":

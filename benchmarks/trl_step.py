@@ -1,6 +1,6 @@
 """A whole GRPO step against TRL: sample, grade, reward, advantages, update, from the same model and problems.
 
-    python -m benchmarks.trl_step [--env DIR] [--turns 3] [--model runs/demo/sft/model] [--only demo ..]
+    python -m benchmarks.trl_step [--env DIR] [--turns 3] [--model runs/demo/sft/model] [--only demo ..] [--short]
 
 Both sides have no filter and no refill, take one optimizer step on all responses, and are paid by the same function:
 srpo's grader, rules alone, and the paper's preset. Prompts and pictures are encoded beforehand. Texts are drawn by each
@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers import keep_row, one_process, ratio, say, versions
+from benchmarks.peers import keep_row, one_process, out_of, ratio, say, versions
 from benchmarks.trl_env import AT, ensure
 from srpo.core.prompts import PromptName
 
@@ -73,12 +73,15 @@ class Ours:
 
     def run(self) -> int:
         from srpo.core.records import Sampling
+        from srpo.policy.vision import see
         from srpo.rl.rollout import Rollout, add_advantages, grade_groups, reward_group, sample_groups
         from srpo.rl.sampler import Start
         from srpo.rl.train import accumulate_gradients
 
         self.step.seed += 1
-        starts = [Start(*one) for one in zip(self.step.problems, self.step.prompts, strict=True)]
+        # The frozen tower is asked once; sampler and update share what it says.
+        prompts = see(self.step.policy, self.step.prompts)
+        starts = [Start(*one) for one in zip(self.step.problems, prompts, strict=True)]
         sampled = sample_groups(self.sampler, starts, GROUP, Sampling(max_tokens=LIMIT, seed=self.step.seed))
         graded = grade_groups(self.step.policy, self.grader, sampled, "reflective", self.origin)
         paid = [reward_group(one, self.reward) for one in graded]
@@ -145,8 +148,8 @@ def run_row(model: str, name: str, turns: int) -> dict[str, Any]:
     per_token = {side: sum(seconds[side]) / sum(tokens[side]) for side in sides}
     prompt = sides["srpo"].step.prompts[0]
     return {
-        "model": model, "prompts": len(sides["srpo"].step.prompts), "group": GROUP, "limit": LIMIT,
-        "image_tokens": prompt.num_image_tokens, "prompt_tokens": prompt.num_tokens, **ratio(seconds),
+        "model": Path(model).parent.name or model, "prompts": len(sides["srpo"].step.prompts), "group": GROUP,
+        "limit": LIMIT, "image_tokens": prompt.num_image_tokens, "prompt_tokens": prompt.num_tokens, **ratio(seconds),
         "tokens": each, "trl_over_srpo_per_token": round(per_token["trl"] / per_token["srpo"], 2),
         "versions": versions(),
     }  # fmt: skip
@@ -155,7 +158,8 @@ def run_row(model: str, name: str, turns: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--env", type=Path, default=AT)
-    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--short", action="store_true", help="one turn of the demo, which is printed and not kept")
     parser.add_argument("--model", default="tiny-base")
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--only", choices=tuple(ROWS), nargs="*", default=tuple(ROWS))
@@ -165,9 +169,9 @@ def main() -> None:
         say(run_row(given.model, given.row, given.turns))
         return
     python = ensure(given.env)
-    for name in given.only:
-        ask = ("--row", name, "--turns", given.turns, "--model", given.model)
-        keep_row(given.out, name, one_process(python, "benchmarks.trl_step", *ask))
+    for name in ("demo",) if given.short else given.only:
+        ask = ("--row", name, "--turns", 1 if given.short else given.turns, "--model", given.model)
+        keep_row(out_of(given), name, one_process(python, "benchmarks.trl_step", *ask))
 
 
 if __name__ == "__main__":

@@ -1,27 +1,32 @@
 """The update against TRL: loss, backward, clip and AdamW on the same tokens, advantages and weights, G = 8.
 
-    python -m benchmarks.trl_update [--env DIR] [--turns 3] [--only tiny/256/128 ..]
+    python -m benchmarks.trl_update [--env DIR] [--turns 3] [--only tiny/256/128 ..] [--part time memory] [--short]
 
 Each row says what the two sides differ by: the largest difference of a log-probability would be the loss's, that of the
-gradient is in units of its norm. Memory is that of a second step above what stood before the first, each side in a
-process of its own: gradients and moments are in it.
+gradient is in units of its norm; finding it out warms both up. Memory is that of a second step above what stood before
+the first, each side in a process of its own: gradients and moments are in it. All rows with one turn of the largest
+take half an hour of one core, `--short` a minute or two.
 """
 
 import argparse
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers import keep_row, make_policy, make_prompts, one_process, ratio, say, take_turns, versions
+from benchmarks.peers import keep_row, make_policy, make_prompts, one_process, out_of, ratio, say, take_turns, versions
 from benchmarks.trl_env import AT, ensure
 
 OUT = Path("benchmarks/results/trl_update.json")
 GROUP = 8
-ROWS = [  # size, prompts, image tokens, tokens of a response
-    ("tiny", 1, 64, 128), ("tiny", 1, 256, 128), ("tiny", 1, 1024, 256), ("tiny", 1, 1024, 1024),
-    ("mid", 1, 64, 128), ("mid", 1, 256, 128), ("mid", 1, 1024, 256), ("mid", 1, 1024, 1024),
-    ("wide", 1, 256, 128),
-]  # fmt: skip
-MEMORY = {("tiny", 1, 1024, 256): 1, ("mid", 1, 1024, 256): 1, ("wide", 1, 256, 128): 2}
+Row = tuple[str, int, int, int]
+"""Size, prompts, image tokens, tokens of a response."""
+ROWS: dict[Row, int] = {
+    ("tiny", 1, 64, 128): 7, ("tiny", 1, 256, 128): 7, ("tiny", 1, 1024, 256): 5, ("tiny", 1, 1024, 1024): 3,
+    ("mid", 1, 64, 128): 3, ("mid", 1, 256, 128): 3, ("mid", 1, 1024, 256): 1, ("mid", 1, 1024, 1024): 1,
+    ("wide", 1, 256, 128): 1,
+}  # fmt: skip
+"""Rows, and turns of each unless others are asked for."""
+SHORT = ("tiny/64/128", "tiny/256/128")
+MEMORY: dict[Row, int] = {("tiny", 1, 1024, 256): 1, ("mid", 1, 1024, 256): 1, ("wide", 1, 256, 128): 2}
 """Rows whose memory is measured, with the responses that are learned from at a time (`micro_responses`)."""
 
 
@@ -97,18 +102,18 @@ class Theirs:
         return self.update.step(self.batch, self.advantages)
 
 
-def run_row(row: tuple[str, int, int, int], turns: int) -> dict[str, Any]:
+def run_row(row: Row, turns: int) -> dict[str, Any]:
     """Seconds of both sides, and how far their gradients are apart."""
     mine, other = Load(*row), Load(*row)
     ours, theirs = Ours(mine, None), Theirs(other)
     difference = _difference(mine, other, ours.gradient(), theirs.gradient())
-    seconds = take_turns({"srpo": ours.step, "trl": theirs.step}, turns)
+    seconds = take_turns({"srpo": ours.step, "trl": theirs.step}, turns, warm=True)
     prompt, tokens = mine.prompts[0].num_tokens, row[3]
     # Tokens that the language model's layers run over, theirs over ours.
     share = GROUP * (prompt + tokens) / (prompt + GROUP * tokens)
     size = sum(weight.numel() for weight in mine.policy.model.parameters())
     about = {"parameters": size, "prompt_tokens": prompt, "token_ratio": round(share, 2)}
-    return {**about, **ratio(seconds), **difference, "versions": versions()}
+    return {**about, "turns": turns, **ratio(seconds), **difference, "versions": versions()}
 
 
 def _difference(mine: Load, other: Load, our_loss: float, their_loss: float) -> dict[str, Any]:
@@ -130,7 +135,7 @@ def _difference(mine: Load, other: Load, our_loss: float, their_loss: float) -> 
     }
 
 
-def run_memory(row: tuple[str, int, int, int], side: str, micro_responses: int | None) -> dict[str, Any]:
+def run_memory(row: Row, side: str, micro_responses: int | None) -> dict[str, Any]:
     """Peak of the second step above what stood before the first, in MB."""
     import resource
 
@@ -147,7 +152,8 @@ def run_memory(row: tuple[str, int, int, int], side: str, micro_responses: int |
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--env", type=Path, default=AT)
-    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--turns", type=int, help="turns of every row; fewer of large ones where it is not given")
+    parser.add_argument("--short", action="store_true", help="one turn of small rows, which is printed and not kept")
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--only", nargs="*", help="rows as size/image tokens/response tokens; all where none is named")
     parser.add_argument("--part", choices=("time", "memory"), nargs="*", default=("time", "memory"))
@@ -162,22 +168,31 @@ def main() -> None:
         say(run_memory(asked, given.side, given.micro) if given.side else run_row(asked, given.turns))
         return
     python = ensure(given.env)
-    for size, prompts, image, tokens in ROWS:
+    only = given.only or (SHORT if given.short else ())
+    for row, usual in ROWS.items():
+        size, _, image, tokens = row
         name = f"{size}/{image}/{tokens}"
-        if given.only and name not in given.only:
+        if only and name not in only:
             continue
-        row = ("--row", size, prompts, image, tokens)
         if "time" in given.part:
-            keep_row(given.out, name, one_process(python, "benchmarks.trl_update", *row, "--turns", given.turns))
-        micro = MEMORY.get((size, prompts, image, tokens))
-        if micro and "memory" in given.part:
-            ask = {"srpo": (), "srpo_micro": ("--micro", micro), "trl": (), "trl_default": ()}
-            found = {
-                side: one_process(python, "benchmarks.trl_update", *row, "--side", side.removesuffix("_micro"), *extra)
-                for side, extra in ask.items()
-            }
-            less = {side: round(found["trl"]["second_mb"] / found[side]["second_mb"], 2) for side in ask}
-            keep_row(given.out, f"{name}/memory", {**found, "micro_responses": micro, "times_less_than_trl": less})
+            turns = 1 if given.short else given.turns or usual
+            found = one_process(python, "benchmarks.trl_update", "--row", *row, "--turns", turns)
+            keep_row(out_of(given), name, found)
+        if row in MEMORY and "memory" in given.part:
+            keep_row(out_of(given), f"{name}/memory", memory_of(python, row))
+
+
+def memory_of(python: Path, row: Row) -> dict[str, Any]:
+    """Peaks of all sides, each in its own process; TRL's default, which computes layers again, at one size alone."""
+    ask: dict[str, tuple[object, ...]] = {"srpo": (), "srpo_micro": ("--micro", MEMORY[row]), "trl": ()}
+    if row[0] == "tiny":
+        ask["trl_default"] = ()
+    found = {
+        side: one_process(python, "benchmarks.trl_update", "--row", *row, "--side", side.removesuffix("_micro"), *extra)
+        for side, extra in ask.items()
+    }
+    less = {side: round(found["trl"]["second_mb"] / found[side]["second_mb"], 2) for side in ask}
+    return {**found, "micro_responses": MEMORY[row], "times_less_than_trl": less}
 
 
 if __name__ == "__main__":
