@@ -108,7 +108,8 @@ test-verl: install
 	if [ -x $(VERL)/bin/python ]; then export SRPO_VERL_PYTHON=$(abspath $(VERL))/bin/python; fi; \
 		$(ONE_THREAD) $(BIN)/pytest -q -rs tests/recipes/test_verl.py
 
-# Three steps of GRPO on verl, on the CPU: docs/clusters.md says how to get a python for SRPO_VERL_SMOKE_PYTHON.
+# A cold start and three steps of GRPO on verl, on the CPU, a quarter of an hour: docs/clusters.md says how to get a python
+# for SRPO_VERL_SMOKE_PYTHON.
 verl-smoke: install
 	$(BIN)/python -m benchmarks.verl_smoke $(ARGS)
 

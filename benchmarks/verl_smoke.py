@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import verl_smoke_sft
+from benchmarks import verl_smoke_files, verl_smoke_sft
 from srpo.engines.verl.journal import groups_of
 from srpo.engines.verl.merge import RL_NAMES, LaunchReader, credits_of, is_kept, launches
 from srpo.rl.config import RlConfig
@@ -31,9 +31,6 @@ SHOWN = ("step", "rl/reward/mean", "rl/reward/std", "rl/format_rate", "rl/first_
          "rl/groups/sampled", "rl/groups/kept", "rl/loss", "rl/grad_norm", "rl/importance/mean", "rl/lr")  # fmt: skip
 FOLDERS = ("scripts/torchvision_cpu", "scripts/verl_cpu")
 OVERRIDES = (
-    "ray_kwargs.ray_init.num_cpus=16",
-    "+ray_kwargs.ray_init.num_gpus=1",
-    "+ray_kwargs.ray_init.include_dashboard=False",
     "transfer_queue.backend.SimpleStorage.num_data_storage_units=1",
     "data.dataloader_num_workers=0",
     "actor_rollout_ref.model.use_remove_padding=False",
@@ -63,8 +60,8 @@ def cold_start(work: Path) -> Path:
     return work / "sft/model"
 
 
-def engine(python: str) -> dict[str, Any]:
-    """One process on the CPU that takes itself for a GPU."""
+def engine(options: argparse.Namespace) -> dict[str, Any]:
+    """Processes on the CPU that take themselves for GPUs, started here or on a cluster."""
     environment = {
         "PYTHONPATH": os.pathsep.join(str(ROOT / folder) for folder in FOLDERS),
         "VERL_USE_EXTERNAL_MODULES": "verl_cpu_platform",
@@ -74,11 +71,20 @@ def engine(python: str) -> dict[str, Any]:
         "VLLM_CPU_KVCACHE_SPACE": "1",
         "OMP_NUM_THREADS": "1",
         "RAY_USAGE_STATS_ENABLED": "0",
+        # verl's SFT starts Ray without a word about the machine; a cluster knows what it has.
+        **({} if options.address else {"RAY_OVERRIDE_RESOURCES": json.dumps({"CPU": 16, "GPU": options.gpus})}),
     }
-    return {"kind": "verl", "gpus": 1, "workers": 1, "python": python, "environment": environment}
+    return {
+        "kind": "verl",
+        "gpus": options.gpus,
+        "workers": 1,
+        "python": options.python,
+        "address": options.address,
+        "environment": environment,
+    }
 
 
-def run(python: str, model: Path, out: Path) -> float:
+def run(engine: dict[str, Any], model: Path, out: Path) -> float:
     """Train on verl; returns the seconds that it took."""
     config = {
         "model": str(model),
@@ -94,7 +100,7 @@ def run(python: str, model: Path, out: Path) -> float:
         "dtype": "float32",
         "traces_per_step": NUM_PROMPTS,
         "checkpoint_every": STEPS,
-        "engine": {**engine(python), "overrides": list(OVERRIDES)},
+        "engine": {**engine, "overrides": list(OVERRIDES)},
     }
     file = out.parent / "rl.yaml"
     file.write_text(json.dumps(config, indent=1), encoding="utf-8")
@@ -198,7 +204,7 @@ def as_table_sft(found: dict[str, Any]) -> str:
 def smoke_sft(options: argparse.Namespace, traces: Path) -> tuple[Path, dict[str, Any]]:
     """The cold start on verl: its model, and what it left."""
     out = options.work / "sft"
-    seconds = verl_smoke_sft.run(verl_smoke_sft.settings(traces.resolve(), engine(options.python)), out, ROOT)
+    seconds = verl_smoke_sft.run(verl_smoke_sft.settings(traces.resolve(), engine(options)), out, ROOT)
     start = ROOT / "src/srpo/assets/tiny-base"
     return out / "model", {
         "seconds": round(seconds),
@@ -210,7 +216,7 @@ def smoke_sft(options: argparse.Namespace, traces: Path) -> tuple[Path, dict[str
 def smoke_rl(options: argparse.Namespace, model: Path) -> dict[str, Any]:
     """GRPO on verl, and what it left."""
     out = options.work / "rl"
-    seconds = run(options.python, model.resolve(), out)
+    seconds = run(engine(options), model.resolve(), out)
     found = {"seconds": round(seconds), **measure(model, out)}
     srpo("report", out, "--out", options.work / "report.html")
     return found
@@ -219,6 +225,8 @@ def smoke_rl(options: argparse.Namespace, model: Path) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--python", default=os.environ.get(VARIABLE, ""))
+    parser.add_argument("--gpus", type=int, default=1, help="processes that take themselves for GPUs")
+    parser.add_argument("--address", default="", help="dashboard of a Ray cluster on this machine: docs/clusters.md")
     parser.add_argument("--work", type=Path, default=ROOT / "runs/verl-smoke")
     parser.add_argument("--stage", choices=("sft", "rl", "both"), default="both")
     parser.add_argument("--traces", type=Path, help="a run of `srpo reflect` that is there already")
@@ -229,7 +237,11 @@ def main() -> int:
         print(f"left out: {VARIABLE} names no python that has verl and vLLM's CPU build (docs/clusters.md)")
         return 0
     options.work.mkdir(parents=True, exist_ok=True)
-    found: dict[str, Any] = {"machine": f"{os.cpu_count()} cores, no GPU, {platform.machine()}"}
+    where = "as a Ray job" if options.address else "as a process"
+    found: dict[str, Any] = {
+        "machine": f"{os.cpu_count()} cores, no GPU, {platform.machine()}",
+        "started": f"{where}, {options.gpus} worker{'s' if options.gpus > 1 else ''}",
+    }
     model, wrong, text = options.model, [], ""
     if options.stage != "rl":
         model, found["sft"] = smoke_sft(options, options.traces or reflect(options.work))
@@ -237,6 +249,8 @@ def main() -> int:
     if options.stage != "sft":
         found["rl"] = smoke_rl(options, model or cold_start(options.work))
         wrong, text = wrong + check(found["rl"]), as_table(found["rl"]) + text
+    stages = {"sft": ["sft"], "rl": ["rl"], "both": ["sft", "rl"]}[options.stage]
+    verl_smoke_files.keep([options.work.resolve() / stage for stage in stages], options.results.parent)
     options.results.with_suffix(".md").write_text(text.lstrip(), encoding="utf-8")
     options.results.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(found, indent=1), *wrong, sep="\n")

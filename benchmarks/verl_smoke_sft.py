@@ -20,14 +20,11 @@ from srpo.sft.config import SftConfig
 
 TIMEOUT_S = 3600
 BATCH_SIZE, EPOCHS = 8, 2
-RAY = {"RAY_OVERRIDE_RESOURCES": '{"CPU": 16, "GPU": 1}'}
-"""verl's SFT starts Ray without a word about the machine."""
 OVERRIDES = ("trainer.device=cpu", "model.use_remove_padding=False", "+model.override_config.attn_implementation=sdpa")
 
 
 def settings(traces: Path, engine: dict[str, Any]) -> dict[str, Any]:
     """Of the run: those of recipes/tiny/sft.yaml, the tower frozen, a checkpoint at the end of every epoch."""
-    environment = {**engine["environment"], **RAY}
     return {
         "model": "tiny-base",
         "traces": [str(traces)],
@@ -38,7 +35,7 @@ def settings(traces: Path, engine: dict[str, Any]) -> dict[str, Any]:
         "freeze_vision": True,
         "dtype": "float32",
         "checkpoint_every": len((traces / "traces.jsonl").read_text(encoding="utf-8").splitlines()) // BATCH_SIZE,
-        "engine": {**engine, "environment": environment, "overrides": list(OVERRIDES)},
+        "engine": {**engine, "overrides": list(OVERRIDES)},
     }
 
 

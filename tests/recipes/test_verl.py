@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from srpo.cli.reward import RewardRow, reward_row
 from srpo.config.load import load_config
@@ -217,6 +218,19 @@ def test_the_plugin_is_in_verls_workers(prepared: PreparedRun, answers: dict[str
     assert found["rates"] == ["0.200000", "0.400000", "0.600000", "0.800000", "1.000000"]
     assert found["trainer"] == ["SrpoTrainer"]
     assert set(map(str, prepared.model.banned_ids)) <= set(found["banned"])
+
+
+def test_the_example_puts_our_manager_into_verls_own_training(prepared: PreparedRun) -> None:
+    example = [PYTHON, str(ROOT / "examples/verl_srpo.py"), "/d.parquet", str(TINY), "trainer.nnodes=3", "--cfg", "job"]
+    environment = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'scripts/torchvision_cpu'}", "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        example, env={**os.environ, **environment}, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    config = yaml.safe_load(done.stdout[done.stdout.index("actor_rollout_ref:") :])
+    assert config["reward"]["reward_manager"]["module"]["path"] == "pkg://srpo.engines.verl"
+    assert config["reward"]["custom_reward_function"]["reward_kwargs"] == {"preset": "paper"}
+    assert (config["trainer"]["nnodes"], config["data"]["train_files"]) == (3, "/d.parquet")
 
 
 def test_an_epoch_that_a_cold_start_goes_on_behind_is_not_lost(answers: dict[str, Any]) -> None:
