@@ -27,14 +27,14 @@ def text(data: ReportData) -> str:
 
 def test_every_table_of_the_page_is_there(text: str) -> None:
     heads = re.findall(r"^## (.*)$", text, flags=re.MULTILINE)
-    assert heads[:6] == [
+    assert heads[:5] == [
         "Stages",
         "Final answers right by family",
-        "Answers that flipped from eval grpo to eval srpo",
         "Where the problems went",
         "Do the reflections know?",
         "Was the reward hacked?",
     ]
+    assert heads[5] == "Answers that flipped from eval grpo to eval srpo"
     assert [head.split(":")[0] for head in heads[6:8]] == ["wrong→right in eval srpo", "right→wrong in eval srpo"]
 
 

@@ -114,7 +114,9 @@ def panel_figure(panel: Panel, series: Mapping[str, int]) -> Figure:
     figure.update_layout(**_layout(height=height, margin={"l": 46, "r": 10, "t": 6, "b": 26}), hovermode="x unified")
     figure.update_xaxes(nticks=5, **_axis())
     rangemode = "tozero" if panel.is_share else "normal"
-    figure.update_yaxes(nticks=5, tickformat="~g", rangemode=rangemode, **_axis())
+    # "200k" has room beside the axis, "200000" has not; "500µ" is nothing that people read.
+    tickformat = "~s" if max(max(curve.values) for curve in panel.curves) >= 10_000 else "~g"
+    figure.update_yaxes(nticks=5, tickformat=tickformat, rangemode=rangemode, **_axis())
     return Figure(panel.key, panel.words, tuple(legend), height, _spec(figure))
 
 

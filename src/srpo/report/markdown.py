@@ -69,8 +69,6 @@ def _families(rows: Iterable[tables.FamilyRow], stages: Sequence[StageSummary]) 
 
 def _panels(panels: Panels) -> list[str]:
     parts: list[str] = []
-    if panels.between:
-        parts += sections.between_section(panels.between)
     if panels.flows:
         parts += ["## Where the problems went", *map(_flow, panels.flows)]
     parts += sections.reliance_section(panels)
@@ -88,6 +86,8 @@ def _panels(panels: Panels) -> list[str]:
             for one in panels.evaluation_signs
         ]
         parts += [table(head, rows, num_text=1)]
+    if panels.between:
+        parts += sections.between_section(panels.between)
     for kind in panels.flips:
         parts += _flips(kind)
     return parts

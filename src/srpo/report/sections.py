@@ -98,7 +98,7 @@ def _share(found: Estimate) -> str:
 
 
 def _points(found: Estimate) -> str:
-    return f"{signed(100 * found.value)} ({signed(100 * found.low)} – {signed(100 * found.high)})"
+    return f"{signed(100 * found.value)} ({signed(100 * found.low)} to {signed(100 * found.high)})"
 
 
 def _level(found: Level) -> str:
