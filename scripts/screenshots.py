@@ -1,10 +1,10 @@
-"""Pictures of the report and of the live view of some runs, as Chromium draws them: wide, narrow and dark.
+"""Pictures of report, leaderboard, live view and docs, as Chromium draws them: wide, narrow and dark.
 
-    python scripts/screenshots.py RUN... --out FOLDER [--browser chromium] [--axe node_modules/axe-core/axe.min.js]
+    python scripts/screenshots.py RUN... --out FOLDER [--docs SITE] [--axe node_modules/axe-core/axe.min.js]
 
-Writes FOLDER/{report,gallery,trace,group}-{wide,narrow,dark}.png, for people who change a page and want to see it. With
-`--axe`, what axe-core finds on these pages is printed too, and the exit code is 1 if any of it is serious or critical
-(`npm install axe-core`).
+Writes FOLDER/NAME-{wide,narrow,dark}.png, for people who change a page and want to see it; SITE is what `mkdocs build`
+wrote. With `--axe`, what axe-core finds on our own pages is printed too, and the exit code is 1 if any of it is serious
+or critical (`npm install axe-core`). Pages of the site have the theme of its builder and are not asked about.
 """
 
 import argparse
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 LOOKS = {"wide": (1280, "light"), "narrow": (400, "light"), "dark": (1280, "dark")}
 """Pixels and colour scheme."""
 TALLEST = 9000
+DOCS = ("index", "quickstart", "method", "report", "report-panels", "config")
 BAD = frozenset({"serious", "critical"})
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -39,6 +40,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--browser", default="chromium")
     parser.add_argument("--axe", type=Path)
+    parser.add_argument("--docs", type=Path)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     axe = arguments.axe.read_text(encoding="utf-8") if arguments.axe else ""
@@ -49,8 +51,20 @@ def main() -> int:
             "gallery": f"{address}?outcome=w2r&outcome=r2w",
             "trace": f"{address}trace?of={label}&n=1",
             "group": f"{address}group?of={label}&n=1",
+            "nothing": f"{address}?q=no+response+says+this",
+            "trouble": f"{address}trace?of=nobody&n=1",
+            "leaderboard": leaderboard(Path(folder) / "leaderboard.html").as_uri(),
         }
+        site = arguments.docs.resolve() if arguments.docs else None
+        pages |= {f"docs-{name}": (site / f"{name}.html").as_uri() for name in DOCS} if site else {}
         return asyncio.run(take_all(arguments.browser, pages, arguments.out, Path(folder) / "profile", axe))
+
+
+def leaderboard(out: Path) -> Path:
+    """The page of published numbers, and of no run."""
+    words = [sys.executable, "-m", "srpo", "leaderboard", "--out", str(out)]
+    subprocess.run(words, check=True, stdout=subprocess.PIPE)  # noqa: S603  our own words
+    return out
 
 
 async def take_all(program: str, pages: dict[str, str], out: Path, profile: Path, axe: str) -> int:
@@ -63,7 +77,7 @@ async def take_all(program: str, pages: dict[str, str], out: Path, profile: Path
             for look, (width, scheme) in LOOKS.items():
                 async with browser.tab() as tab:
                     await take(tab, page, out / f"{name}-{look}.png", width, scheme)
-                    for line in await violations(tab, axe) if axe else ():
+                    for line in await violations(tab, axe) if axe and not name.startswith("docs-") else ():
                         print(f"{name} {look}: {line}")
                         code = 1 if line.split(":")[0] in BAD else code
     return code

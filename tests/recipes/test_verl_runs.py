@@ -7,10 +7,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from srpo.policy.load import load_outline
+from srpo.report import write_report
 from srpo.runs.reader import RunReader, read_run_config
 from srpo.sft.batches import plan_sft
 from srpo.sft.config import SftConfig
@@ -51,6 +53,14 @@ def reader(out: Path) -> RunReader:
     return RunReader(out, read_run_config(out))
 
 
+def reported(out: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a report of the run says of its traces and of what it took."""
+    page = write_report([out], out.parent / "page.html")
+    assert "<article" in page.read_text(encoding="utf-8")
+    found = json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))
+    return found["runs"][0], found["spent"][0]
+
+
 def test_a_run_ends_as_a_local_one_does(toy: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     done = srpo(toy, out, "--json")
@@ -63,6 +73,9 @@ def test_a_run_ends_as_a_local_one_does(toy: Path, tmp_path: Path) -> None:
     assert rows[-1]["rl/tokens"] == summary["tokens"] > rows[0]["rl/tokens"] > 0
     assert rows[0]["rl/final_accuracy"] == 0.5
     assert [trace.origin.step for trace in run.traces()] == [1, 1, 2, 2, 3, 3, 4, 4]
+    run_info, spent = reported(out)
+    assert (run_info["num_traces"], run_info["num_steps"]) == (8, STEPS)
+    assert (spent["is_finished"], spent["tokens"]) == (True, summary["tokens"])
     assert (out / "model").is_symlink()
     assert (out / "model" / "srpo_prompt.json").is_file()
     assert "max_refills 1: verl draws until" in done.stderr
@@ -92,6 +105,7 @@ def test_ctrl_c_ends_it_and_the_same_command_goes_on(toy: Path, tmp_path: Path) 
     written = log.read_text()
     time.sleep(2)
     assert log.read_text() == written  # nothing of it is at work any more
+    assert not reported(out)[1]["is_finished"]
     done = srpo(toy, out)
     assert done.returncode == 0, done.stderr
     assert [row["step"] for row in reader(out).metrics()] == [1, 2, 3, 4]

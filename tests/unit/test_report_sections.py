@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from srpo.cli.main import run_command
 from srpo.core.records import Record, Stage, Trace
 from srpo.eval.result import ProbeResult
 from srpo.report import write_report
@@ -195,3 +198,18 @@ def test_a_price_that_is_not_known_is_not_called_nothing(tmp_path: Path) -> None
     free = write(tmp_path / "r", "reflect", "", [], {"spend": [{"model": "m", "requests": 5, "usd": 0}]})
     (run,) = labelled_runs([free])
     assert (spent_of("r", run.run).requests, spent_of("r", run.run).usd) == (5, None)
+
+
+def test_an_evaluation_under_way_is_reported_and_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = write(tmp_path / "a", "eval", "m", traces(30, 0.4, 0.3, 0.1, 1), {})
+    under_way = write(tmp_path / "b", "eval", "m", traces(20, 0.6, 0.3, 0.1, 2))
+    with (under_way / "traces.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"schema_version": 1, "orig')  # a line that is being written
+    assert run_command(["report", str(done), str(under_way), "--out", str(tmp_path / "r.html")]) == 0
+    report = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    assert [run["num_traces"] for run in report["runs"]] == [30, 20]
+    assert [row["is_finished"] for row in report["spent"]] == [True, False]
+    assert report["panels"]["between"]["num"] == 20
+    capsys.readouterr()
+    assert run_command(["compare", str(done), str(under_way), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["flips"]["n"] == 20

@@ -128,7 +128,8 @@ def _calibrations(found: Sequence[Calibration]) -> str:
 def _training(found: TrainingSigns) -> list[str]:
     signs = [*found.signs, *([found.reward] if found.reward else [])]
     rows = [[sign.words, _level(sign, early=True), _level(sign, early=False), sign.trend] for sign in signs]
-    said = ", ".join(found.alarms) or "none"
+    short = " (too few steps or responses to tell most of them)" if found.is_too_short else ""
+    said = (", ".join(found.alarms) or "none") + short
     parts = [table([f"Of {found.run}", "first third", "last third", "change"], rows, num_text=1), f"Signs: {said}."]
     if found.gains:
         gains = ", ".join(f"{plain(name)} {signed(gain, 3)}" for name, gain in found.gains.items())
