@@ -54,6 +54,15 @@ def test_harm_is_more_than_chance() -> None:
     assert names(*[slight] * 400) == ["harm"]
     clear = GOOD | {"rl/outcome/r2w": 0.2, "rl/outcome/w2r": 0.02}
     assert "it turned 20.0% of all answers from right to wrong and 2.0% from wrong to right" in text(clear)
+    assert text(clear).startswith("reflection does harm")
+
+
+def test_a_missing_format_is_not_blamed_on_reflections() -> None:
+    broken = GOOD | {"rl/format_rate": 0.1, "rl/outcome/r2w": 0.4, "rl/outcome/w2r": 0.0}
+    assert "only 10% of the responses have the format, and the others no final answer" in text(broken)
+    gone = broken | {"rl/format_rate": 0.0, "rl/groups/kept": 0.0, "rl/final_accuracy": 0.0}
+    signal, _, _ = find_alarms([gone], responses_per_step=32)
+    assert "no response has the format, so no final answer counts" in signal.text
 
 
 def test_an_alarm_is_told_when_it_begins_and_logged_while_it_sounds(capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,7 +47,9 @@ def _no_signal(rows: Sequence[Mapping[str, float]]) -> Alarm | None:
         return None
     final = _mean(rows, "rl/final_accuracy")
     why = "their rewards were alike, or the online filter left them out"
-    if final < 0.1:
+    if not any(row.get("rl/format_rate", 1.0) for row in rows):
+        remedy = "no response has the format, so no final answer counts; mend that first"
+    elif final < 0.1:
         remedy = "the problems are too hard for this model: easier ones, more `srpo sft`, or a larger group_size"
     elif final > 0.9:
         remedy = "the problems are solved: harder ones, or the run is done"
@@ -82,11 +84,20 @@ def _harm(rows: Sequence[Mapping[str, float]], responses_per_step: int) -> Alarm
     # Of the responses that changed, as many should go either way: a sign test.
     if (lost - gained) * num <= _CHANCE * math.sqrt((lost + gained) * num):
         return None
+    turned = f"{lost:.1%} of all answers from right to wrong and {gained:.1%} from wrong to right"
+    formed = _mean(rows, "rl/format_rate") if any("rl/format_rate" in row for row in rows) else 1.0
+    if formed < 0.5:
+        # First answers can be read where the rest is missing: nobody's reflection did this.
+        return Alarm(
+            "harm",
+            f"over {len(rows)} steps, what followed turned {turned}, but only {formed:.0%} of the responses have the "
+            "format, and the others no final answer. What helps: the format first: more `srpo sft`, a lower optim.lr",
+        )
     return Alarm(
         "harm",
-        f"reflection does harm: over {len(rows)} steps it turned {lost:.1%} of all answers from right to wrong and "
-        f"{gained:.1%} from wrong to right. What helps: `keep_best: rl/eval/final_accuracy` keeps a model from before; "
-        "credit: segment pays reflection for what it changes; roll_ins give it wrong attempts; a lower optim.lr",
+        f"reflection does harm: over {len(rows)} steps it turned {turned}. What helps: `keep_best: "
+        "rl/eval/final_accuracy` keeps a model from before; credit: segment pays reflection for what it changes; "
+        "roll_ins give it wrong attempts; a lower optim.lr",
     )
 
 
