@@ -30,9 +30,9 @@ CARELESS: Final = 0.5
 one that looks and one that does not."""
 ABOUT: Final = (
     "A teacher's lessons first show the model how to answer, reflect and answer again (the cold start: sft below). In "
-    "half of them the teacher is careless: a verdict without a look at the picture, a guess in place of the working. No "
-    "check of the data can tell, for verdict and answer are right. The other half looks first. Reinforcement learning "
-    "(srpo below) finds out which of the two pays."
+    "half of them the teacher is careless: a verdict without a look at the picture, a guess in place of the working. "
+    "No check of the data can tell, for verdict and answer are right. The other half looks first. Reinforcement "
+    "learning (srpo below) finds out which of the two pays."
 )
 VOTES: Final = 3
 """Single attempts at the bare question whose tokens are those of a response in five blocks, about."""
