@@ -25,12 +25,14 @@ from benchmarks.peers import keep_row, versions
 from srpo.config.load import to_yaml
 from srpo.policy.load import TINY_BASE
 from srpo.runs.directory import RunDir
+from srpo.sft.config import SftConfig
 from srpo.tiny import settings
 
 OUT = Path("benchmarks/results/processes.json")
 CORES = os.cpu_count() or 1
 FIRST = 3
 """Steps before these are not counted: models are loaded, caches filled."""
+NUM_PROBLEMS = 600
 NUM_STEPS = {"sft": 60, "rl": 10}
 ARMS = {"one": (1, 1), "one, all threads": (1, CORES), "processes": (CORES, 1)}
 """Processes, and threads of each."""
@@ -134,24 +136,32 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--only", choices=tuple(NUM_STEPS), nargs="*", default=tuple(NUM_STEPS))
     given = parser.parse_args()
-    sizes = settings.sizes_for(10)
-    if "rl" in given.only:
-        config = settings.rl_config(sizes, settings.ARMS["grpo"], TINY_BASE, 0)
-        steps = {"token_budget": None, "steps": NUM_STEPS["rl"]}
-        keep_row(given.out, "rl", measure("rl", config.model_copy(update=steps), given.turns))
-    if "sft" in given.only:
-        from srpo.reflect.run import run as reflect
+    with tempfile.TemporaryDirectory() as folder:
+        sft = cold_start(Path(folder))
+        if "sft" in given.only:
+            short = sft.model_copy(update={"max_steps": NUM_STEPS["sft"]})
+            keep_row(given.out, "sft", measure("sft", short, given.turns))
+        if "rl" in given.only:
+            model = Path(folder) / "sft" / "model"
+            rl = settings.rl_config(settings.sizes_for(10), settings.ARMS["srpo"], model, 0)
+            # So short a cold start does not always write the format.
+            steps = {"token_budget": None, "steps": NUM_STEPS["rl"], "min_format_rate": 0.0}
+            keep_row(given.out, "rl", measure("rl", rl.model_copy(update=steps), given.turns))
 
-        with tempfile.TemporaryDirectory() as folder:
-            wanted = settings.reflect_config(sizes, TINY_BASE, 0)
-            data = settings.drawn("train", 400, seed=1000)
-            with RunDir.open(
-                Path(folder) / "reflect", small := wanted.model_copy(update={"data": data}), "reflect"
-            ) as run:
-                reflect(small, run)
-            sft = settings.sft_config(TINY_BASE, [Path(folder) / "reflect"], 0)
-            steps = {"max_steps": NUM_STEPS["sft"]}
-            keep_row(given.out, "sft", measure("sft", sft.model_copy(update=steps), given.turns))
+
+def cold_start(folder: Path) -> SftConfig:
+    """Traces, and a model that learned from them, as the demo makes them, of fewer problems."""
+    from srpo.reflect.run import run as run_reflect
+    from srpo.sft.run import run as run_sft
+
+    reflect = settings.reflect_config(settings.sizes_for(10), TINY_BASE, 0)
+    reflect = reflect.model_copy(update={"data": settings.drawn("train", NUM_PROBLEMS, seed=1000)})
+    with RunDir.open(folder / "reflect", reflect, "reflect") as run:
+        run_reflect(reflect, run)
+    sft = settings.sft_config(TINY_BASE, [folder / "reflect"], 0)
+    with RunDir.open(folder / "sft", sft, "sft") as run:
+        run_sft(sft, run)
+    return sft
 
 
 if __name__ == "__main__":

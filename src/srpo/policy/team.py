@@ -35,6 +35,8 @@ _C = TypeVar("_C", bound="TeamConfig")
 
 _PATIENCE = timedelta(days=7)
 """Who waits for another may wait for a long evaluation; that somebody died is noticed otherwise."""
+_SMALL, _SIZE = 4096, 8
+"""Bytes of a value that are sent at once, behind those of its size."""
 _MOST_AT_ONCE = 2**22
 """Numbers of a gradient that are exchanged together: as many as that are held for every process."""
 
@@ -95,8 +97,12 @@ class Team:
         """Make each weight's gradient the sum of everybody's; one that nobody has stays away."""
         if self.size == 1:
             return
-        found = self.gather([weight.grad is not None for weight in weights])
-        wanted = [weight for weight, *owners in zip(weights, *found, strict=True) if any(owners)]
+        own = torch.tensor([weight.grad is not None for weight in weights], dtype=torch.uint8)
+        found = [torch.empty_like(own) for _ in range(self.size)]
+        with _or_lost():
+            dist.all_gather(found, own)
+        owned = torch.stack(found).any(0).tolist()
+        wanted = [weight for weight, is_owned in zip(weights, owned, strict=True) if is_owned]
         for weight in wanted:
             weight.grad = torch.zeros_like(weight) if weight.grad is None else weight.grad.contiguous()
         with torch.no_grad(), _or_lost():
@@ -128,15 +134,24 @@ class Team:
     def _exchanged(self, value: object) -> list[Any]:
         out = BytesIO()
         _Pickler(out, protocol=5).dump(value)
-        data = torch.frombuffer(out.getbuffer(), dtype=torch.uint8)
-        with _or_lost():
-            sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.size)]
-            dist.all_gather(sizes, torch.tensor([data.numel()]))
-            most = max(int(one) for one in sizes)
-            parts = [torch.empty(most, dtype=torch.uint8) for _ in range(self.size)]
-            dist.all_gather(parts, torch.nn.functional.pad(data, (0, most - data.numel())))
+        data = out.getvalue()
+        # What is small goes together with its size; of what is not, the rest follows.
+        heads = self._bytes_of_all(len(data).to_bytes(_SIZE) + data[:_SMALL], _SIZE + _SMALL)
+        sizes = [int.from_bytes(head[:_SIZE]) for head in heads]
+        rests = [b""] * self.size
+        if max(sizes) > _SMALL:
+            rests = self._bytes_of_all(data[_SMALL:], max(sizes) - _SMALL)
         # Written by processes of this run.
-        return [pickle.loads(part[: int(size)].numpy().data) for part, size in zip(parts, sizes, strict=True)]  # noqa: S301
+        return [
+            pickle.loads((head[_SIZE:] + rest)[:size])  # noqa: S301
+            for head, rest, size in zip(heads, rests, sizes, strict=True)
+        ]
+
+    def _bytes_of_all(self, own: bytes, length: int) -> list[bytes]:
+        parts = [torch.empty(length, dtype=torch.uint8) for _ in range(self.size)]
+        with _or_lost():
+            dist.all_gather(parts, torch.frombuffer(bytearray(own.ljust(length, b"\0")), dtype=torch.uint8))
+        return [part.numpy().tobytes() for part in parts]
 
 
 ALONE = Team()

@@ -4,11 +4,14 @@ A process alone has all of them. Rows are drawn with the random numbers that the
 so neither the number of processes nor pictures that cannot be read change which numbers a response gets.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from srpo.core.records import Problem
 from srpo.policy.prompts import PromptEncoder
+from srpo.policy.team import Team
 from srpo.policy.vision import MOST_SEEN_BYTES, features_bytes, see
 from srpo.rl.problems import readable
 from srpo.rl.rollout import TrajectoryGroup
@@ -67,6 +70,42 @@ def seen(trainer: RlTrainer, starts_P: Sequence[Start], groups: Sequence[Traject
     return [start._replace(prompt=prompt) for start, prompt in zip(starts_P, prompts_P, strict=True)]
 
 
-def learning_cost(group: TrajectoryGroup) -> float:
-    """About what it takes to learn from a group: its tokens."""
-    return group.prompt.num_tokens + sum(len(one.token_ids) for one in group.trajectories_G)
+def learned_share(team: Team, groups_P: Sequence[TrajectoryGroup]) -> list[TrajectoryGroup]:
+    """What of a minibatch this process learns from: neighbouring responses, about as many tokens as the others.
+
+    A group of which several processes have a part is cut; each computes its prompt.
+    """
+    if team.size == 1:
+        return list(groups_P)
+    costs_P_G = [
+        [len(one.token_ids) + group.prompt.num_tokens / len(group.trajectories_G) for one in group.trajectories_G]
+        for group in groups_P
+    ]
+    own_P = cut(costs_P_G, team.size)[team.rank]
+    return [
+        replace(group, trajectories_G=group.trajectories_G[own])
+        for group, own in zip(groups_P, own_P, strict=True)
+        if own.start < own.stop
+    ]
+
+
+def cut(costs_P_G: Sequence[Sequence[float]], size: int) -> list[list[slice]]:
+    """For each of `size` processes, the responses of each group that it has; about equal sums of costs.
+
+    >>> cut([[1, 1, 1, 1], [2, 2]], 2)
+    [[slice(0, 4, None), slice(0, 0, None)], [slice(0, 0, None), slice(0, 2, None)]]
+    >>> cut([[3, 1, 2]], 2)
+    [[slice(0, 1, None)], [slice(1, 3, None)]]
+    """
+    total, before, found = sum(map(sum, costs_P_G)), 0.0, []
+    owners_P_G: list[list[int]] = []
+    for costs_G in costs_P_G:
+        owners_G = []
+        for cost in costs_G:
+            owners_G.append(min(size - 1, int((before + cost / 2) * size / total)))
+            before += cost
+        owners_P_G.append(owners_G)
+    for rank in range(size):
+        counts_P = [(bisect_left(owners_G, rank), bisect_right(owners_G, rank)) for owners_G in owners_P_G]
+        found.append([slice(begin, end) if begin < end else slice(0, 0) for begin, end in counts_P])
+    return found

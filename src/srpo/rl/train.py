@@ -46,7 +46,7 @@ from srpo.rl.rollout import (
     reward_group,
     sample_groups,
 )
-from srpo.rl.shares import StartShare, joined, learning_cost, readable_share, rows_among, seen, share_of
+from srpo.rl.shares import StartShare, joined, learned_share, readable_share, rows_among, seen, share_of
 from srpo.rl.trainer import Progress, RlTrainer
 from srpo.runs.directory import RunDir
 from srpo.runs.interrupt import Stopped, stop_signal
@@ -208,7 +208,7 @@ def accumulate_gradients(
     num_tokens = sum(len(one.token_ids) - one.num_masked for one in trajectories_B)
     whole = Normalizer(len(trajectories_B), num_tokens)
     pieces: list[PieceStats] = []
-    for piece_P in split(team.share(minibatch_P, cost=learning_cost), config.micro_prompts):
+    for piece_P in split(learned_share(team, minibatch_P), config.micro_prompts):
         piece_B = [one for group in piece_P for one in group.trajectories_G]
         references = _reference_logprobs(reference, piece_P, config) if reference is not None else []
         for index, (rows, now) in enumerate(_logprobs(policy, piece_P, config, entropy=True)):
