@@ -16,28 +16,33 @@ if TYPE_CHECKING:
     from benchmarks.gpu.run import Load
 
 
-def planned_bytes(config: Any, load: "Load", *, text_tokens: int, free: float) -> dict[str, int]:
+def planned_bytes(config: Any, load: "Load", *, text_tokens: int, free: float, kernels: str) -> dict[str, int]:
     """By row, where the plan has something to say: the peers are not in it. `free` is what the sampler may fill."""
     prompt = PromptShape(text_tokens, 1, load.pixels[0] * load.pixels[1])
     settings = _settings(load, load.learned_tokens)
-    measured = Measured(Held(config, "bfloat16", lora=LoraConfig(), recompute=True, optim=settings.optim))
+    measured = Measured(
+        Held(config, "bfloat16", lora=LoraConfig(), recompute=True, optim=settings.optim, kernels=kernels)
+    )
     static, scratch = measured.static, measured.scratch
     room = SamplingRoom(load.num_prompts, load.group, Sampling(max_tokens=load.tokens), free)
     sampling, _ = measured.sampling(room, prompt)
 
-    def learned(tokens: int) -> int:
+    def learned(tokens: int, *, seen: bool) -> int:
         one = _settings(load, tokens)
-        learn = rl_job(one).learn
-        assert learn is not None
-        moment: Moment = measured.learning(learn(one), prompt)
+        job = rl_job(one)
+        assert job.learn is not None
+        learn = job.learn(one)
+        if not seen:
+            learn = learn._replace(prompts=lambda policy: [policy.encode("")])
+        moment: Moment = measured.learning(learn, prompt)
         # An optimizer makes its moments in its first step, when the activations are gone.
         return static.weights + static.gradients + max(moment.total, static.moments + scratch)
 
     return {
         "tower": static.weights + _tower(config, load, prompt),
         "sample": static.weights + sampling.total,
-        "learn": learned(load.learned_tokens),
-        "step": max(static.weights + sampling.total, learned(load.tokens)),
+        "learn": learned(load.learned_tokens, seen=False),
+        "step": max(static.weights + sampling.total, learned(load.tokens, seen=True)),
     }
 
 

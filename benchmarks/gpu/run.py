@@ -179,7 +179,8 @@ def measure_all(policy: Policy, load: Load, deadline: float) -> Iterator[dict[st
     prompts = [policy.encode(QUESTION, [one]) for one in pictures]
     # A fake prompt has a mark before its picture and a token at its end.
     text_tokens = prompts[0].num_tokens - prompts[0].num_image_tokens - 2
-    planned = planned_bytes(policy.model.config, load, text_tokens=text_tokens, free=free_bytes(policy.device))
+    free, kernels = free_bytes(policy.device), policy.kernels
+    planned = planned_bytes(policy.model.config, load, text_tokens=text_tokens, free=free, kernels=kernels)
     for name in (*WORK, TRL):
         if time.monotonic() > deadline:
             row: dict[str, Any] = {"error": "no time left"}

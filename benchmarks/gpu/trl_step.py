@@ -22,7 +22,8 @@ def trl_step(policy: "Policy", pictures: list[Image], text: str, load: "Load") -
     try:
         import trl  # noqa: F401
     except ImportError as error:
-        return {"error": f"trl is not installed here ({error})"}
+        how = "python -m pip install trl==1.16.0 datasets, beside srpo in an environment that may change"
+        return {"error": f"not installed: {error}; {how}"}
     try:
         with TemporaryDirectory() as folder:
             return _step(policy, pictures, text, load, Path(folder))

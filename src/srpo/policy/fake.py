@@ -167,10 +167,12 @@ def fake_policy(
     freeze_vision: bool = True,
     lora: LoraConfig | None = None,
     quantize: Quantize | None = None,
+    kernels: str = "cpu",
 ) -> Policy:
     """What `load_policy` would load for a model of this Hugging Face `config`, with that many layers of its language.
 
-    Its processor makes of every text a prompt of the shape that its `shape` says. Call it inside `shapes`.
+    Its processor makes of every text a prompt of the shape that its `shape` says; the forms that a device of type
+    `kernels` runs are run. Call it inside `shapes`.
     """
     import transformers
 
@@ -198,7 +200,7 @@ def fake_policy(
         text.layer_types = kinds
     shapes.fill(model)
     processor = cast("Processor", FakeProcessor(shapes.empty, config))
-    return Policy(model, processor, name=config.model_type, autocast=autocast)
+    return Policy(model, processor, name=config.model_type, autocast=autocast, kernels=kernels)
 
 
 def shorten_tower(policy: Policy) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that everyone knows it by
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils.checkpoint import checkpoint
 
 from srpo.policy.policy import Policy
@@ -81,8 +82,10 @@ class _Slices:
         self.temperature, self.banned_V, self.dtype = temperature, banned_V, dtype
         self.entropy, self.num_tokens, self.bans = entropy, num_tokens, bool(banned_V.any())
 
-    def of(self, num_rows: int) -> list[slice]:
-        return [slice(begin, begin + self.num_tokens) for begin in range(0, num_rows, self.num_tokens)]
+    def of(self, hidden: Tensor) -> list[slice]:
+        parts = [slice(begin, begin + self.num_tokens) for begin in range(0, len(hidden), self.num_tokens)]
+        # To a memory plan a slice is like the next.
+        return parts[:2] if isinstance(hidden, FakeTensor) else parts
 
     def logprobs(self, hidden: Tensor, weight: Tensor) -> Tensor:
         """All log-probs of a slice, float32, shape (n, V)."""
@@ -110,17 +113,21 @@ class _SlicedHead(torch.autograd.Function):
         keeps = any(ctx.needs_input_grad) and len(targets) * len(weight) <= MAX_LOGITS
         kept = low.new_empty((len(targets), len(weight))) if keeps else None
         with torch.autocast(hidden.device.type, enabled=False):
-            for part in slices.of(len(targets)):
+            for part in slices.of(hidden):
                 found = slices.logprobs(low[part], own)
                 logprobs[part] = found.gather(-1, targets[part, None])[:, 0]
                 if not slices.entropy and kept is None:
                     continue
-                shares = found.exp()
+                # As few copies of a slice's logits as there can be: they are most of what a step takes.
+                own_place = kept[part] if kept is not None and kept.dtype == found.dtype else None
+                shares = torch.exp(found, out=own_place)
                 if slices.entropy:
                     # A banned token's log-prob is finite, so that nothing times it is nothing.
-                    entropies[part] = -torch.linalg.vecdot(shares, found)
+                    entropies[part] = -found.mul_(shares).sum(-1)
                 if kept is not None:
-                    kept[part] = slices.minus_target(shares, targets[part])
+                    spread = slices.minus_target(shares, targets[part])
+                    if own_place is None:
+                        kept[part] = spread
         ctx.save_for_backward(hidden, weight, targets, kept)
         ctx.slices = slices
         ctx.mark_non_differentiable(entropies)
@@ -136,7 +143,7 @@ class _SlicedHead(torch.autograd.Function):
         # d log p(target) / d logits = onehot - p, over the temperature; each row's factor goes to the small side.
         factor = -(gradient / slices.temperature)[:, None]
         with torch.autocast(hidden.device.type, enabled=False):
-            for part in slices.of(len(targets)) if kept is None else [slice(None)]:
+            for part in slices.of(hidden) if kept is None else [slice(None)]:
                 if kept is None:
                     shares = slices.logprobs(low[part], own).exp_()
                     spread = slices.minus_target(shares, targets[part]).to(slices.dtype)

@@ -47,6 +47,8 @@ class Held(NamedTuple):
     """None for a policy that does not learn."""
     has_reference: bool = False
     """A second copy of the model, which does not learn."""
+    kernels: str = "cpu"
+    """Type of the device whose forms run."""
 
 
 class Static(NamedTuple):
@@ -70,8 +72,16 @@ class Moment(NamedTuple):
     prompt_tokens: int
 
 
-Learn = Callable[[Policy, Policy | None], int]
-"""Loss and backward of one pass through policy and reference; returns the number of prompts in it."""
+class Learn(NamedTuple):
+    """One pass of loss and backward."""
+
+    prompts: Callable[[Policy], list[EncodedPrompt]]
+    """Makes what is there before the pass; what making it takes does not count."""
+    run: Callable[[Policy, Policy | None, list[EncodedPrompt]], None]
+    """The pass through policy and reference."""
+    num_prompts: int
+    is_repeated: bool
+    """Whether a step has several passes: the later ones find the gradients of the first."""
 
 
 class SamplingRoom(NamedTuple):
@@ -96,22 +106,27 @@ class Measured:
         """Most that the optimizer's step takes beside what is there all the time."""
 
     def learning(self, learn: Learn, prompt: PromptShape) -> Moment:
-        """The worst moment of one pass of loss and backward, with all gradients there from an earlier pass."""
+        """The worst moment of a pass of loss and backward: the last one of a step."""
         found: list[list[int]] = []
         for stand in self._stands:
             policy, shapes = stand.policy, stand.shapes
             with shapes:
                 cast("FakeProcessor", policy.processor).shape = prompt
-                _make_gradients(policy)
+                policy.model.zero_grad()
+                if learn.is_repeated:
+                    _make_gradients(shapes, policy)
                 base = shapes.now
+                prompts = learn.prompts(policy)
                 with _segments(shapes, policy) as peaks:
-                    num_prompts = learn(policy, stand.reference)
+                    learn.run(policy, stand.reference, prompts)
                 found.append([peak - base for peak in peaks])
+                has_features = any(prompt.features for prompt in prompts)
+                del prompts
                 one = policy.encode("")
-        cache = 0 if policy.unshared else num_prompts * one.num_tokens * cache_bytes_per_token(policy)
+        cache = 0 if policy.unshared else learn.num_prompts * one.num_tokens * cache_bytes_per_token(policy)
         total, at = self._worst(found)
-        sees = at == 0 or policy.family.vision_trains(policy.model)
-        return Moment(total, cache, num_prompts * _pixel_bytes(one) if sees else 0, one.num_tokens)
+        sees = policy.family.vision_trains(policy.model) or (at == 0 and not has_features)
+        return Moment(total, cache, learn.num_prompts * _pixel_bytes(one) if sees else 0, one.num_tokens)
 
     def sampling(self, room: SamplingRoom, prompt: PromptShape) -> tuple[Moment, int]:
         """The worst moment of sampling as many rows at once as the run would, and that number of rows."""
@@ -166,7 +181,7 @@ class _Stand:
             weights = shapes.now
             self.optimizer = Optimizer(self.policy.model, held.optim, None) if held.optim else None
             masters = shapes.now - weights
-            _make_gradients(self.policy)
+            _make_gradients(shapes, self.policy)
             gradients = shapes.now - weights - masters
             shapes.restart()
             if self.optimizer is not None:
@@ -228,7 +243,8 @@ def _pixel_bytes(prompt: EncodedPrompt) -> int:
 
 def _policies(shapes: Shapes, held: Held, depth: int) -> tuple[Policy, Policy | None]:
     """The policy, and the reference beside it."""
-    make = partial(fake_policy, shapes, held.model, num_layers=depth, dtype=held.dtype, autocast=held.autocast)
+    how: dict[str, Any] = {"num_layers": depth, "dtype": held.dtype, "autocast": held.autocast, "kernels": held.kernels}
+    make: Callable[..., Policy] = partial(fake_policy, shapes, held.model, **how)
     policy = make(
         trainable=held.optim is not None,
         freeze_vision=held.freeze_vision,
@@ -244,11 +260,11 @@ def _policies(shapes: Shapes, held: Held, depth: int) -> tuple[Policy, Policy | 
     return policy, make(trainable=False)
 
 
-def _make_gradients(policy: Policy) -> None:
-    """A gradient for every weight that learns, added up as the optimizer wants it."""
+def _make_gradients(shapes: Shapes, policy: Policy) -> None:
+    """A gradient for every weight that learns."""
     for weight in policy.model.parameters():
         if weight.requires_grad:
-            weight.sum().backward()
+            weight.grad = shapes.empty(weight.shape, weight.dtype)
 
 
 def _mark(shapes: Shapes, peaks: list[int]) -> None:

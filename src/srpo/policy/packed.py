@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils.checkpoint import checkpoint
 
 from srpo.policy.lean import is_known, rotate
@@ -58,11 +57,10 @@ class Layout(NamedTuple):
 
 def can_pack(policy: Policy) -> bool:
     """Whether this policy's device and family are known here."""
-    # A memory plan stands for other devices too.
-    is_planned = isinstance(policy.model.get_input_embeddings().weight.data, FakeTensor)
-    if is_planned or not is_known(policy):
+    if not is_known(policy):
         return False
-    return policy.device.type == "cpu" or (policy.device.type == "cuda" and _can_flex(policy))
+    # A plan for a GPU is of batches with padding: whether FlexAttention works is known on the GPU alone.
+    return policy.kernels == "cpu" or (policy.kernels == policy.device.type == "cuda" and _can_flex(policy))
 
 
 def _can_flex(policy: Policy) -> bool:

@@ -216,6 +216,7 @@ class _Planner:
         self.job, self.model, self.shape, self.target = job, model, shape, target
         self.prompt_tokens = 0
         self._kept: dict[str, Measured] = {}
+        self._learned: dict[str, tuple[Static, Moment]] = {}
 
     def phases(self, config: Any) -> tuple[list[PhaseMemory], int | None]:
         """All phases, and the rows that are sampled at once."""
@@ -232,8 +233,8 @@ class _Planner:
             found.append(_phase("sampling", static._replace(gradients=0), moment))
             self.prompt_tokens = moment.prompt_tokens
         if self.job.learn is not None:
-            moment = self._learning(config)
-            found.append(_phase("learning", static, moment))
+            earlier, moment = self._learning(config)
+            found.append(_phase("learning", earlier, moment))
             found.append(_phase("optimizer", static, Moment(measured.scratch, 0, 0, 0)))
             self.prompt_tokens = moment.prompt_tokens
         return found, rows
@@ -243,14 +244,14 @@ class _Planner:
         config = self.job.config
         if self.job.learn is None:
             return
-        learned = self._learning(config).total
-        spare = self.target.num_bytes - sum(self._measured(config).static) - learned
+        static, moment = self._learning(config)
+        spare, learned = self.target.num_bytes - sum(static) - moment.total, moment.total
         micro = next((name for name in _MICRO if getattr(config, name, None) is not None), None)
         for name, most in ((micro, getattr(config, _MICRO[micro]) if micro else 0), ("max_pixels", USUAL_PIXELS)):
             if name is None or (name == "max_pixels" and self.shape.squares):
                 continue
             value = getattr(config, name) or self.shape.max_pixels
-            doubled = self._learning(config.model_copy(update={name: 2 * value})).total
+            doubled = self._learning(config.model_copy(update={name: 2 * value}))[1].total
             more = value * spare / max(1, doubled - learned)
             yield name, max(value, min(most, int(value + more)))
 
@@ -261,18 +262,24 @@ class _Planner:
         found: list[Change] = []
         for field, value, shown in _smaller(config, is_gpu=self.target.is_gpu):
             changed = config.model_copy(update={field.partition(".")[0]: value})
-            static = self._measured(changed).static
             if self.job.learn is None:
                 total = max(phase.total for phase in self.phases(changed)[0])
             else:
-                total = sum(static) + self._learning(changed).total
+                static, moment = self._learning(changed)
+                total = sum(static) + moment.total
             if total < (1 - _WORTH) * worst.total:
                 found.append(Change(field=field, before=shown[0], after=shown[1], total=total))
         return sorted(found, key=lambda change: change.total)[:_NUM_NAMED]
 
-    def _learning(self, config: Any) -> Moment:
+    def _learning(self, config: Any) -> tuple[Static, Moment]:
+        """What is there before the last pass of a step, and the worst moment of it."""
         assert self.job.learn is not None
-        return self._measured(config).learning(self.job.learn(config), self._prompt(config))
+        key = repr(config)
+        if key not in self._learned:
+            measured, learn = self._measured(config), self.job.learn(config)
+            static = measured.static if learn.is_repeated else measured.static._replace(gradients=0)
+            self._learned[key] = static, measured.learning(learn, self._prompt(config))
+        return self._learned[key]
 
     def _prompt(self, config: Any) -> PromptShape:
         return self.shape._replace(max_pixels=config.max_pixels or self.shape.max_pixels)
@@ -298,6 +305,7 @@ class _Planner:
             recompute=is_gpu if recompute is None else recompute,
             optim=getattr(config, "optim", None),
             has_reference=loss is not None and loss.kl_coef > 0,
+            kernels="cuda" if is_gpu else "cpu",
         )
 
 

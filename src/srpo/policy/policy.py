@@ -55,6 +55,7 @@ class Policy:
         name: str,
         autocast: str | None = None,
         saved_dtype: str | None = None,
+        kernels: str | None = None,
     ) -> None:
         """Wrap a loaded model.
 
@@ -64,6 +65,7 @@ class Policy:
             name: checkpoint directory or model name, as it goes into `Origin`.
             autocast: dtype name for mixed precision, e.g. "bfloat16"; None computes in the dtype of the weights.
             saved_dtype: dtype name in which `save_policy` writes the weights; None takes the one they have.
+            kernels: type of the device that a memory plan's shapes stand for; None is the one that the weights are on.
 
         """
         self.model = model
@@ -74,6 +76,7 @@ class Policy:
         self.name = name
         self.autocast_dtype: torch.dtype | None = getattr(torch, autocast) if autocast else None
         self.saved_dtype: torch.dtype = getattr(torch, saved_dtype) if saved_dtype else model.dtype
+        self.kernels: str = kernels or self.device.type
         self.end_id: int = end_id(self.tokenizer)
         pad_id = self.tokenizer.pad_token_id
         self.pad_id: int = self.end_id if pad_id is None else pad_id

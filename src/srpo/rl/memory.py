@@ -1,6 +1,10 @@
 """`srpo rl` as far as its memory goes: its sampler, and one pass of loss and backward over the longest responses."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch.utils._pytree import tree_map
 
 from srpo.core.prompts import problem_text
 from srpo.core.records import FormatError, Grade, GradedText, Origin, Problem, Sampling, Style, TokenCounts, Trace
@@ -12,6 +16,7 @@ from srpo.policy.plan import Job
 from srpo.policy.policy import Policy
 from srpo.policy.processor import EncodedPrompt
 from srpo.policy.prompts import read_prompt
+from srpo.policy.vision import MOST_SEEN_BYTES, features_bytes, see
 from srpo.rl.config import RlConfig
 from srpo.rl.rollout import Trajectory, TrajectoryGroup
 from srpo.rl.train import accumulate_gradients
@@ -39,17 +44,30 @@ def _learn(config: RlConfig) -> Learn:
     num_groups = min(config.micro_prompts or most, most)
     num_rows = min(config.group_size, _PIECES * (config.micro_responses or config.group_size))
 
-    def run(policy: Policy, reference: Policy | None) -> int:
-        groups = [_group(policy, number, num_rows, config) for number in range(num_groups)]
+    def prompts(policy: Policy) -> list[EncodedPrompt]:
+        one = _seen(policy, config.num_prompts)
+        return [replace(one, features=tree_map(torch.clone, one.features)) for _ in range(num_groups)]
+
+    def run(policy: Policy, reference: Policy | None, prompts: list[EncodedPrompt]) -> None:
+        tokens_G = [(*[TEXT_TOKEN] * (config.max_tokens - 1), policy.end_id)] * num_rows
+        groups = [
+            learned_group(prompt, tokens_G, [1.0] * num_rows, str(number), config.style)
+            for number, prompt in enumerate(prompts)
+        ]
         accumulate_gradients(policy, reference, groups, config, on_policy=True)
-        return num_groups
 
-    return run
+    return Learn(prompts, run, num_groups, is_repeated=num_groups < most)
 
 
-def _group(policy: Policy, number: int, num_rows: int, config: RlConfig) -> TrajectoryGroup:
-    tokens = (*[TEXT_TOKEN] * (config.max_tokens - 1), policy.end_id)
-    return learned_group(policy.encode(""), [tokens] * num_rows, [1.0] * num_rows, str(number), config.style)
+def _seen(policy: Policy, num_prompts: int) -> EncodedPrompt:
+    """A prompt as learning finds it: with what a frozen tower made of its pictures, before the rollout."""
+    prompt = policy.encode("")
+    (seen,) = see(policy, [prompt])
+    if seen.features is None or num_prompts * features_bytes(seen.features) > MOST_SEEN_BYTES:
+        return prompt
+    assert seen.pixel_values is not None
+    # Patches stay in the machine's memory, as bytes; nobody asks for their values again.
+    return replace(seen, pixel_values=seen.pixel_values.new_empty(0))
 
 
 def learned_group(

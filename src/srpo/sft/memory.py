@@ -7,6 +7,7 @@ from srpo.policy.fake import TEXT_TOKEN
 from srpo.policy.measure import Learn
 from srpo.policy.plan import Job
 from srpo.policy.policy import Policy
+from srpo.policy.processor import EncodedPrompt
 from srpo.policy.prompts import PromptEncoder
 from srpo.runs.reader import load_traces
 from srpo.sft.config import SftConfig
@@ -29,7 +30,7 @@ def _asked(config: SftConfig) -> RunPrompts:
 def _learn(config: SftConfig) -> Learn:
     size = min(config.micro_batch_size or config.batch_size, config.batch_size)
 
-    def run(policy: Policy, _: Policy | None) -> int:
+    def run(policy: Policy, _: Policy | None, __: list[EncodedPrompt]) -> None:
         tokens = (*[TEXT_TOKEN] * (config.max_tokens - 1), policy.end_id)
         batch = [
             Example(
@@ -42,6 +43,6 @@ def _learn(config: SftConfig) -> Learn:
         ]
         encoder = PromptEncoder(policy, prompt_of(config), size=0, max_pixels=None)
         accumulate_sft_gradients(policy, encoder, batch, size)
-        return size
 
-    return run
+    # Prompts and pictures are part of every pass.
+    return Learn(lambda _: [], run, size, is_repeated=size < config.batch_size)
