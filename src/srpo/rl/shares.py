@@ -81,7 +81,7 @@ def learned_share(team: Team, groups_P: Sequence[TrajectoryGroup]) -> list[Traje
         [len(one.token_ids) + group.prompt.num_tokens / len(group.trajectories_G) for one in group.trajectories_G]
         for group in groups_P
     ]
-    own_P = cut(costs_P_G, team.size)[team.rank]
+    own_P = cut_between(costs_P_G, team.size)[team.rank]
     return [
         replace(group, trajectories_G=group.trajectories_G[own])
         for group, own in zip(groups_P, own_P, strict=True)
@@ -89,12 +89,12 @@ def learned_share(team: Team, groups_P: Sequence[TrajectoryGroup]) -> list[Traje
     ]
 
 
-def cut(costs_P_G: Sequence[Sequence[float]], size: int) -> list[list[slice]]:
+def cut_between(costs_P_G: Sequence[Sequence[float]], size: int) -> list[list[slice]]:
     """For each of `size` processes, the responses of each group that it has; about equal sums of costs.
 
-    >>> cut([[1, 1, 1, 1], [2, 2]], 2)
+    >>> cut_between([[1, 1, 1, 1], [2, 2]], 2)
     [[slice(0, 4, None), slice(0, 0, None)], [slice(0, 0, None), slice(0, 2, None)]]
-    >>> cut([[3, 1, 2]], 2)
+    >>> cut_between([[3, 1, 2]], 2)
     [[slice(0, 1, None)], [slice(1, 3, None)]]
     """
     total, before, found = sum(map(sum, costs_P_G)), 0.0, []
