@@ -11,6 +11,7 @@ from srpo.core.advantages import assign_credit
 from srpo.core.records import Origin, Problem, TokenCounts, Trace
 from srpo.engines.payer import Payer
 from srpo.engines.verl.journal import ORIGIN, PaidTrace, RewardJournal, RewardTails, Tail, groups_of
+from srpo.engines.verl.launch import last_words
 from srpo.engines.verl.plugin import segment_advantages
 from srpo.engines.verl.reward import told
 
@@ -111,3 +112,14 @@ def test_groups_are_filtered_by_numbers_that_say_what_ours_says() -> None:
     assert broken["final_accuracy"] == 0.0
     assert len({right["outcome"], repaired["outcome"], broken["outcome"]}) == 3
     assert "reward" not in right  # verl would take it for the reward itself
+
+
+def test_what_a_log_says_of_a_failure_is_the_failure(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    warning = "engine: UserWarning: megatron engine is not available: ModuleNotFoundError('megatron')"
+    log.write_text(f"{warning}\nstarting\nRuntimeError: out of memory\n")
+    assert last_words(tmp_path) == f"from {log}:\n  RuntimeError: out of memory"
+    log.write_text("ray.exceptions.AuthenticationError: Missing authentication token\n")
+    assert "RAY_AUTH_MODE=token makes Ray send the cluster's token" in last_words(tmp_path)
+    log.write_text(f"{warning}\nKilled\n")
+    assert last_words(tmp_path).endswith("Killed")

@@ -29,6 +29,8 @@ from srpo.rl.vllm import keeper
 LOG, WORDS, JOB, SETTINGS = "log", "overrides.txt", "job.json", "settings.json"
 _LAST_LINES = 25
 _ALIVE = ("PENDING", "RUNNING")
+_NO_TOKEN = "Missing authentication token"  # noqa: S105 - what Ray says
+_TOKEN_HINT = "\nRAY_AUTH_MODE=token makes Ray send the cluster's token, from RAY_AUTH_TOKEN or ~/.ray/auth_token"  # noqa: S105
 
 
 class Launch(NamedTuple):
@@ -209,5 +211,7 @@ def last_words(launch: Path) -> str:
     """What the log says, errors first of all."""
     file = launch / LOG
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
-    telling = [line for line in lines if "Error" in line] or lines
-    return f"from {file}:" + "".join(f"\n  {line[:400]}" for line in telling[-_LAST_LINES:])
+    # verl begins with a warning for each engine that it was not installed with, an error's name in it.
+    telling = [line for line in lines if "Error" in line and "UserWarning" not in line] or lines
+    hint = _TOKEN_HINT if any(_NO_TOKEN in line for line in telling) else ""
+    return f"from {file}:" + "".join(f"\n  {line[:400]}" for line in telling[-_LAST_LINES:]) + hint
