@@ -44,13 +44,13 @@ def main() -> int:
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     axe = arguments.axe.read_text(encoding="utf-8") if arguments.axe else ""
-    with tempfile.TemporaryDirectory() as folder, viewed(arguments.runs) as (address, label):
+    with tempfile.TemporaryDirectory() as folder, viewed(arguments.runs) as (address, label, trained):
         report = write_report(arguments.runs, Path(folder) / "report.html")
         pages = {
             "report": report.as_uri(),
             "gallery": f"{address}?outcome=w2r&outcome=r2w",
             "trace": f"{address}trace?of={label}&n=1",
-            "group": f"{address}group?of={label}&n=1",
+            "group": f"{address}group?of={trained}&n=1",
             "nothing": f"{address}?q=no+response+says+this",
             "trouble": f"{address}trace?of=nobody&n=1",
             "leaderboard": leaderboard(Path(folder) / "leaderboard.html").as_uri(),
@@ -111,13 +111,16 @@ async def violations(tab: "Tab", axe: str) -> list[str]:
 
 
 @contextmanager
-def viewed(runs: list[Path]) -> Iterator[tuple[str, str]]:
-    """A live view of the runs: its address, and the label of the last run, written as in addresses."""
+def viewed(runs: list[Path]) -> Iterator[tuple[str, str, str]]:
+    """A live view of the runs: its address, and the labels of the last run and of the last training by RL in it."""
+    found = labelled_runs(runs)
+    trained = [one.label for one in found if one.run.stage == "rl"]
     words = [sys.executable, "-m", "srpo", "view", *map(str, runs), "--port", "0"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603  our own words
         assert process.stdout is not None
         try:
-            yield process.stdout.readline().strip(), quote(labelled_runs(runs)[-1].label)
+            label = found[-1].label
+            yield process.stdout.readline().strip(), quote(label), quote((trained or [label])[-1])
         finally:
             process.terminate()
 
