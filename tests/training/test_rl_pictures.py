@@ -1,9 +1,13 @@
 """Prompts with pictures: kept, bounded, prepared ahead, and a broken file does not end a run."""
 
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+from srpo.config.load import to_yaml
 from srpo.core.records import Problem
 from srpo.data.images import load_image
 from srpo.policy import prompts
@@ -22,6 +27,7 @@ from srpo.runs.directory import RunDir
 from srpo.runs.interrupt import Stopped
 from srpo.sft.run import run as run_sft
 from tests.support.training import DyingRun, results, rl_config, sft_config, write_traces
+from tests.training.test_processes import wait_for_rows
 
 
 def problem(name: str, image: Path) -> Problem:
@@ -138,6 +144,23 @@ def test_pictures_that_are_not_wanted_any_more_are_let_go(
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("pictures")]
 
 
+def children_of(pid: int) -> list[int]:
+    found = []
+    for place in Path("/proc").iterdir():
+        if place.name.isdecimal():
+            with suppress(OSError):  # it has ended
+                parent = (place / "stat").read_text().rpartition(")")[2].split()[1]
+                found += [int(place.name)] if int(parent) == pid else []
+    return found
+
+
+def wait_until_gone(pids: list[int]) -> None:
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        assert time.monotonic() < deadline, "it outlived the command"
+        time.sleep(0.05)
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_every_picture_is_read_once_in_a_run_without_a_cache(
     tiny_checkpoint: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
@@ -146,17 +169,49 @@ def test_every_picture_is_read_once_in_a_run_without_a_cache(
     data = tmp_path / "problems.jsonl"
     rows = [one.model_copy(update={"id": f"p{number}"}).model_dump_json() for number, one in enumerate(problems)]
     data.write_text("".join(row + "\n" for row in rows))
+    others = [one.model_copy(update={"id": one.question}) for one in few_pictures(tmp_path, *"uvwxyz")]
+    held_out = tmp_path / "held_out.jsonl"
+    held_out.write_text("".join(one.model_dump_json() + "\n" for one in others))
+    evaluation = {"data": str(held_out), "every": 4}
     config = rl_config(
         tiny_checkpoint("qwen2_5_vl"), data=str(data), steps=3, max_refills=0, max_tokens=4, min_format_rate=0,
-        prompt_cache=0, picture_workers=workers, traces_per_step=0,
+        prompt_cache=0, picture_workers=workers, traces_per_step=0, eval=evaluation,
     )  # fmt: skip
     read = recorded(monkeypatch)
     with RunDir.open(tmp_path / "run", config, "rl") as run_dir:
         run(config, run_dir)
     # The fourth step, which is not run, was looked ahead to.
     assert set(Counter(name for name, _ in read).values()) <= ({1, 2} if workers else {1})
-    assert {name for name, _ in read} == set("abcdefghi")
+    assert {name for name, _ in read} == set("abcdefghiuvwxyz")
+    assert sorted(name for name, _ in read if name in "uvwxyz") == list("uvwxyz")
     assert all(thread.startswith("pictures") == bool(workers) for _, thread in read)
+
+
+def test_a_second_ctrl_c_ends_workers_and_children_in_the_middle_of_a_step(
+    tiny_checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    evaluation = {"data": {"drawn": {"split": "dev", "families": ["bars"], "count": 2}}}
+    config = rl_config(
+        tiny_checkpoint("qwen2_5_vl"), num_prompts=64, group_size=16, max_tokens=400, min_format_rate=0,
+        max_refills=0, picture_workers=2, processes=2, eval=evaluation,
+    )  # fmt: skip
+    (tmp_path / "rl.yaml").write_text(to_yaml(config), encoding="utf-8")
+    run_path = tmp_path / "run"
+    command = [sys.executable, "-m", "srpo", "rl", str(tmp_path / "rl.yaml"), "--out", str(run_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        # The evaluation before the first step has been written: the step itself is under way.
+        wait_for_rows(run_path, 1, process)
+        children = children_of(process.pid)
+        assert children
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "once more (Ctrl-C) to end at once" in said
+    assert "stopped after step" not in said
+    assert "Traceback" not in said
+    wait_until_gone(children)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

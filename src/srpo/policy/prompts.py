@@ -100,8 +100,10 @@ class PromptEncoder:
         self._ahead: dict[_Key, Future[list[CutPicture]]] = {}
 
     def of_size(self, size: int) -> "PromptEncoder":
-        """Another one for the same prompt, that keeps `size` of them and works in line."""
-        return PromptEncoder(self._policy, self.prompt, size=size, max_pixels=self._max_pixels)
+        """Another one for the same prompt, that keeps `size` of them and has the same workers; it is not closed."""
+        other = PromptEncoder(self._policy, self.prompt, size=size, max_pixels=self._max_pixels)
+        other._workers = self._workers
+        return other
 
     def prepare(self, problems: Sequence[Problem]) -> None:
         """Let workers begin with the pictures of problems that will be asked for, soonest first, and of no others."""

@@ -17,7 +17,9 @@ def evaluate_if_due(trainer: RlTrainer, step: int) -> dict[str, float]:
     traces: list[Trace] = []
     for place in range(0, len(held_out), config.num_prompts):
         sampling = trainer.sampling("eval", place)
-        share = readable_share(trainer, encoder, held_out[place : place + config.num_prompts])
+        now, coming = (held_out[at : at + config.num_prompts] for at in (place, place + config.num_prompts))
+        encoder.prepare([*trainer.team.share(now), *trainer.team.share(coming)])
+        share = readable_share(trainer, encoder, now)
         with timer("sample"):
             among = rows_among(trainer, share, config.eval.num_samples)
             sampled_P = sample_groups(trainer.sampler, share.starts_P, config.eval.num_samples, sampling, among)
