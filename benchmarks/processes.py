@@ -5,7 +5,8 @@
 Each turn is `srpo sft` or `srpo rl` as a command: one process with one thread, one with a thread for each core (what
 a command without `processes` takes), and one process for each core with a thread. What counts is what lies between the
 third step and the last. `used` is CPU time over time and cores; `wanted` counts the time that threads could have run
-and had to wait for a core too, which is what a machine without other work would give them (Linux's schedstat).
+and had to wait for a core too, which is what a machine without other work would give them (Linux's schedstat), and
+`steps_per_s_alone` is what follows for such a machine.
 """
 
 import argparse
@@ -21,7 +22,8 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from benchmarks.peers import keep_row, versions
+from benchmarks.kept import keep
+from benchmarks.peers import versions
 from srpo.config.load import to_yaml
 from srpo.policy.load import TINY_BASE
 from srpo.runs.directory import RunDir
@@ -53,6 +55,11 @@ class Steady(NamedTuple):
     used: float
     wanted: float
     cpu_s_per_step: float
+
+
+def alone(wanted: float, cpu_s_per_step: float) -> float:
+    """Steps per second of a machine without other work, by what the threads would have had of it."""
+    return min(1.0, wanted) * CORES / cpu_s_per_step
 
 
 def read_tree(pid: int) -> Reading:
@@ -121,13 +128,17 @@ def measure(stage: str, config: BaseModel, turns: int) -> dict[str, Any]:
             found[name].append(turn(stage, config, processes, threads, NUM_STEPS[stage]))
             print(stage, name, found[name][-1], file=sys.stderr, flush=True)
     row: dict[str, Any] = {name: _medians(values) for name, values in found.items()}
-    best = max(row["one"]["steps_per_s"], row["one, all threads"]["steps_per_s"])
-    row["processes_over_one"] = round(row["processes"]["steps_per_s"] / best, 2)
-    return row | {"turns": turns, "cores": CORES, "versions": versions()}
+    for measured in ("steps_per_s", "steps_per_s_alone"):
+        for name in ("one", "one, all threads"):
+            over = row["processes"][measured] / row[name][measured]
+            row[f"processes over {name}, {measured}"] = round(over, 2)
+    load = os.getloadavg()[0]
+    return row | {"turns": turns, "cores": CORES, "load_average": load, "versions": versions()}
 
 
 def _medians(values: Sequence[Steady]) -> Mapping[str, float]:
-    return {name: round(statistics.median(getattr(value, name) for value in values), 3) for name in Steady._fields}
+    found = {name: round(statistics.median(getattr(one, name) for one in values), 3) for name in Steady._fields}
+    return found | {"steps_per_s_alone": round(alone(found["wanted"], found["cpu_s_per_step"]), 3)}
 
 
 def main() -> None:
@@ -140,13 +151,13 @@ def main() -> None:
         sft = cold_start(Path(folder))
         if "sft" in given.only:
             short = sft.model_copy(update={"max_steps": NUM_STEPS["sft"]})
-            keep_row(given.out, "sft", measure("sft", short, given.turns))
+            keep(given.out, "sft", measure("sft", short, given.turns))
         if "rl" in given.only:
             model = Path(folder) / "sft" / "model"
             rl = settings.rl_config(settings.sizes_for(10), settings.ARMS["srpo"], model, 0)
             # So short a cold start does not always write the format.
             steps = {"token_budget": None, "steps": NUM_STEPS["rl"], "min_format_rate": 0.0}
-            keep_row(given.out, "rl", measure("rl", rl.model_copy(update=steps), given.turns))
+            keep(given.out, "rl", measure("rl", rl.model_copy(update=steps), given.turns))
 
 
 def cold_start(folder: Path) -> SftConfig:

@@ -37,6 +37,14 @@ def run_demo(out: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
 
 
+def test_processes_train_together_what_the_background_does_not(tmp_path: Path) -> None:
+    demo = Demo(tmp_path, settings.sizes_for(3), 0, processes=2)
+    assert demo._sft_config().processes == demo._rl_config("srpo", "m").processes == 2
+    assert demo._rl_config("grpo", "m").processes is None
+    alone = Demo(tmp_path, settings.sizes_for(3), 0)
+    assert alone._sft_config().processes is alone._rl_config("srpo", "m").processes is None
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [(("--minutes", "0"), "--minutes 0"), (("--minuets", "3"), "--minuets"), (("--seed", "x"), "--seed")],

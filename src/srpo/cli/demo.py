@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Annotated
 
+from pydantic import Field
+
 from srpo.config.command import Command
 from srpo.config.fields import Spelling
 from srpo.core.records import Record
@@ -18,6 +20,9 @@ class DemoOptions(Record):
     """Reseeds data, training and sampling."""
     minutes: float = 10.0
     """About how long, on two cores."""
+    processes: int = Field(default=1, ge=1)
+    """Processes that train the cold start together, and the arm that goes on from it. With another number the answers
+    differ in places, as with another seed."""
     as_json: Annotated[bool, Spelling("json")] = False
     """Print the summary instead of the report's path; on the way, stderr has a JSON object per step and message."""
 
@@ -29,7 +34,7 @@ def show_demo(options: DemoOptions) -> int:
     from srpo.tiny.demo import run_demo
 
     with json_events(options.as_json):
-        report = run_demo(options.out, seed=options.seed, minutes=options.minutes)
+        report = run_demo(options.out, seed=options.seed, minutes=options.minutes, processes=options.processes)
     if options.as_json:
         print(json.dumps(json.loads((options.out / SUMMARY).read_text(encoding="utf-8")), ensure_ascii=False))
     else:

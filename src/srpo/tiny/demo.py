@@ -30,6 +30,7 @@ from srpo.runs.directory import RunDir
 from srpo.runs.progress import note, progress
 from srpo.runs.provenance import provenance
 from srpo.runs.reader import SUMMARY, RunReader
+from srpo.sft.config import SftConfig
 from srpo.tiny import settings
 from srpo.tiny.curriculum import PROMPT
 
@@ -53,7 +54,7 @@ class Cost(NamedTuple):
         return Cost(self.tokens + tokens, self.seconds + seconds)
 
 
-def run_demo(out: Path, *, seed: int, minutes: float) -> Path:
+def run_demo(out: Path, *, seed: int, minutes: float, processes: int = 1) -> Path:
     """Run what is not finished yet in `out`, and return the path of the HTML report.
 
     Raises:
@@ -67,7 +68,7 @@ def run_demo(out: Path, *, seed: int, minutes: float) -> Path:
     # One thread each for the two arms that run side by side; and a demo must not depend on the number of cores.
     configure_threads(1)
     note(f"demo in {out}, seed {seed}: about {minutes:g} minutes on two cores")
-    demo = Demo(out, sizes, seed)
+    demo = Demo(out, sizes, seed, processes)
     with demo.in_background("grpo") as grpo:
         stages = [demo.evaluate("base", TINY_BASE), demo.evaluate("base-work", TINY_BASE), demo.vote("base-majority")]
         cold_start = demo.cold_start()
@@ -76,7 +77,7 @@ def run_demo(out: Path, *, seed: int, minutes: float) -> Path:
         srpo = demo.reinforce(cold_start)
         stages.append(demo.evaluate("grpo-work", out / "grpo-work" / "model", grpo()))
     stages += [cold_start, srpo]
-    files.write_atomic(out / SUMMARY, _summary_text(out, stages, seed, minutes))
+    files.write_atomic(out / SUMMARY, _summary_text(out, stages, seed, minutes, processes))
     from srpo.report import write_report
 
     return write_report([out], out / REPORT)
@@ -85,7 +86,9 @@ def run_demo(out: Path, *, seed: int, minutes: float) -> Path:
 class Demo:
     """One demo directory, and the stages that are carried out in it."""
 
-    def __init__(self, out: Path, sizes: settings.Sizes, seed: int) -> None:
+    def __init__(self, out: Path, sizes: settings.Sizes, seed: int, processes: int = 1) -> None:
+        """`processes` train the cold start and what goes on from it; the arms in the background have one each."""
+        self._together = {"processes": processes} if processes > 1 else {}
         self._out = out
         self._sizes = sizes
         self._seed = seed
@@ -97,7 +100,7 @@ class Demo:
 
         out = self._out
         self._stage("reflect", settings.reflect_config(self._sizes, TINY_BASE, self._seed), reflect)
-        trained = self._stage("sft", settings.sft_config(TINY_BASE, [out / "reflect"], self._seed), sft)
+        trained = self._stage("sft", self._sft_config(), sft)
         seconds = _seconds(out / "reflect") + trained.seconds
         return self.evaluate("sft", out / "sft" / "model", Cost(trained.tokens, seconds))
 
@@ -145,8 +148,13 @@ class Demo:
         row: StageSummary = self._stage(f"eval-{name}", config, evaluate, kind="eval").summary
         return row, RunDir.read(self._out / f"eval-{name}")
 
+    def _sft_config(self) -> SftConfig:
+        config = settings.sft_config(TINY_BASE, [self._out / "reflect"], self._seed)
+        return config.model_copy(update=self._together)
+
     def _rl_config(self, arm: str, model: Path | str) -> RlConfig:
-        return settings.rl_config(self._sizes, settings.ARMS[arm], model, self._seed)
+        config = settings.rl_config(self._sizes, settings.ARMS[arm], model, self._seed)
+        return config.model_copy(update=self._together) if arm == "srpo" else config
 
     def _stage(self, name: str, config: _T, work: Callable[[_T, RunDir], Any], kind: str | None = None) -> Any:
         """Carry out one stage, or return the result of the finished one."""
@@ -237,10 +245,11 @@ def _check_directory(out: Path) -> None:
         raise ValueError(f"--out {str(out)!r} is not empty and not a demo; give an empty or new directory")
 
 
-def _summary_text(out: Path, stages: list[StageSummary], seed: int, minutes: float) -> str:
+def _summary_text(out: Path, stages: list[StageSummary], seed: int, minutes: float, processes: int) -> str:
     import json
 
     made = provenance()
+    together = f" --processes {processes}" if processes > 1 else ""
     rows = {row.name: row.model_dump(mode="json") | {"interval": row.final_interval} for row in stages}
     runs = {name: name for name in ("reflect", "sft", "grpo", "grpo-work", "srpo")} | {
         f"eval {name}": f"eval-{name}" for name in rows
@@ -248,7 +257,7 @@ def _summary_text(out: Path, stages: list[StageSummary], seed: int, minutes: flo
     summary = {
         "title": "SRPO on a laptop: a tiny vision-language model learns to check itself",
         "created": time.strftime("%Y-%m-%d"),
-        "command": f"srpo demo --out {out} --seed {seed} --minutes {minutes:g}",
+        "command": f"srpo demo --out {out} --seed {seed} --minutes {minutes:g}{together}",
         "seed": seed,
         "hardware": made.system,
         "versions": {"srpo": made.srpo_version, "python": made.python, **made.libraries},
