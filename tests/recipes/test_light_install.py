@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from srpo.runs.extras import EXTRAS
 
 RIGHT_AFTER_WRONG = (
@@ -44,3 +46,31 @@ def test_the_front_door_names_the_extra() -> None:
     result = in_base(code)
     assert result.returncode == 1
     assert "pip install 'srpo[data]' (or 'srpo[all]')" in result.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("shim", ["trl", "easyr1", "openrlhf", "ms_swift", "verl"])
+def test_a_shim_pays_on_the_base_alone_and_brings_no_torch(shim: str) -> None:
+    code = (
+        "from srpo.core.records import Problem\nfrom srpo.engines.payer import Payer\n"
+        "problem = Problem(id='a', question='q', answer='7')\n"
+        "print(Payer('paper').pay(problem, sys.argv[1]).total)\n"
+        "assert 'torch' not in sys.modules and 'numpy' not in sys.modules, 'too much'"
+    )
+    paid = in_base(f"import srpo.engines.{shim}\n{code}", RIGHT_AFTER_WRONG)
+    assert paid.returncode == 0, paid.stderr
+    assert float(paid.stdout) > 1
+
+
+def test_a_reward_of_ones_own_needs_the_base_alone(tmp_path: Path) -> None:
+    (tmp_path / "own_rewards.py").write_text("def right(case):\n    return {'right': float(case.final.is_correct)}\n")
+    code = (
+        "sys.path.insert(0, sys.argv[2])\nfrom srpo.core.records import Problem\nfrom srpo.engines.payer import Payer\n"
+        "class Characters:\n"
+        "    encode = staticmethod(lambda text, add_special_tokens=True: list(map(ord, text)))\n"
+        "    decode = staticmethod(lambda ids, skip_special_tokens=True: ''.join(map(chr, ids)))\n"
+        "payer = Payer(reward='own_rewards:right', weights={'right': 3.0}, tokenizer=Characters())\n"
+        "print(payer.pay(Problem(id='a', question='q', answer='7'), sys.argv[1]).total)\n"
+        "assert 'torch' not in sys.modules, 'too much'"
+    )
+    paid = in_base(code, RIGHT_AFTER_WRONG, str(tmp_path))
+    assert (paid.returncode, paid.stdout) == (0, "3.0\n"), paid.stderr
