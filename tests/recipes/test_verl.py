@@ -124,7 +124,11 @@ def answers(prepared: PreparedRun, tmp_path_factory: pytest.TempPathFactory) -> 
     return dict(zip([name for name, _ in asked], json.loads(done.stdout), strict=True))
 
 
-def test_verl_takes_the_settings_of_every_recipe(prepared: PreparedRun) -> None:
+def test_verl_takes_the_settings_of_every_recipe(
+    prepared: PreparedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "verl_own_rewards.py").write_text("def right(case):\n    return {'right': 1.0}\n")
+    monkeypatch.syspath_prepend(tmp_path)
     asked: list[tuple[str, list[str]]] = []
     for file in RECIPES:
         facts = RunFacts.model_validate(
@@ -141,6 +145,7 @@ def test_verl_takes_the_settings_of_every_recipe(prepared: PreparedRun) -> None:
     adapted = read_model("tiny-base", LoraConfig()).adapted
     facts = facts.model_copy(update={"adapted": adapted, "vision": prepared.model.vision})
     variants += [{"credit": "segment"}, {"loss": {"minibatches": 4}}, {"dtype": "float32"}]
+    variants += [{"reward": "verl_own_rewards:right"}]
     for changes in (*variants, {"lora": {"rank": 4}}, {"lora": {"alpha": 0.5, "vision": True}}):
         config = RlConfig.model_validate({**SETTINGS, "num_prompts": 32, **changes})
         asked.append((RL_ENTRY, list(overrides(*rl_settings(config, facts)))))
@@ -148,9 +153,10 @@ def test_verl_takes_the_settings_of_every_recipe(prepared: PreparedRun) -> None:
         {"model": "tiny-base", "traces": ["t"], "lora": {"rank": 4}, "engine": ENGINE}), facts)))))  # fmt: skip
     wrong = [word.replace("srpo_total", "srpo_totl") for word in asked[1][1]]
     asked += [(RL_ENTRY, wrong), (RL_ENTRY, [*asked[1][1], "data.no_such=1"])]
-    found = compose(EngineConfig.model_validate(ENGINE), asked, plugin_settings(CONFIG, prepared.model))
+    engine, settings = EngineConfig.model_validate(ENGINE), plugin_settings(CONFIG, prepared.model)
+    found = compose(engine, asked, settings, "verl_own_rewards:right")
     assert {one.version for one in found} == {"0.9.1"}
-    assert [one.problems for one in found[:-2]] == [()] * (len(RECIPES) + 10)
+    assert [one.problems for one in found[:-2]] == [()] * (len(RECIPES) + 11)
     assert found[-3].changed["model.target_modules"] == ("all-linear", adapted)
     assert found[1].changed["actor_rollout_ref.actor.optim.weight_decay"] == (0.01, 0.0)
     assert "algorithm.adv_estimator: verl has no 'srpo_totl', but " in found[-2].problems[0]
