@@ -47,6 +47,9 @@ OVERRIDES = (
 )
 """What verl needs on a machine of few cores and no GPU; nothing of the method."""
 
+MERGED = "actor_rollout_ref.model.lora.merge=True"
+"""verl 0.9.1 hands adapters to vLLM 0.24 in a way that vLLM 0.32 knows no more; merged weights it takes."""
+
 
 def reflect(work: Path) -> Path:
     """Traces to learn the five blocks from."""
@@ -101,7 +104,7 @@ def run(engine: dict[str, Any], model: Path, out: Path, lora: int) -> float:
         "traces_per_step": NUM_PROMPTS,
         "checkpoint_every": STEPS,
         "lora": {"rank": lora} if lora else None,
-        "engine": {**engine, "overrides": list(OVERRIDES)},
+        "engine": {**engine, "overrides": [*OVERRIDES, *([MERGED] if lora else [])]},
     }
     file = out.parent / "rl.yaml"
     file.write_text(json.dumps(config, indent=1), encoding="utf-8")
