@@ -166,6 +166,18 @@ def test_the_line_through_a_few_layers_ends_where_all_layers_do(
         assert ours.total == pytest.approx(theirs.total, rel=0.01)
 
 
+def test_pictures_are_in_learning_where_the_tower_trains_and_nowhere_without_any(tmp_path: Path) -> None:
+    width, _, stage, settings = SIZES["a group at once"]
+    path, settings = write_model(tmp_path, width, 4), settings | {"max_tokens": 32, "micro_prompts": None}
+    frozen, trained = (plan_of(path, stage, settings | {"freeze_vision": freeze}) for freeze in (True, False))
+    learning, with_tower = (next(one for one in plan.phases if one.name == "learning") for plan in (frozen, trained))
+    assert (learning.pictures, learning.gradients) == (0, 0), "one pass a step finds no gradients"
+    assert with_tower.pictures == 2 * 400 * 1176 * 4
+    assert with_tower.total > learning.total
+    text = plan_memory(job_of(stage, settings), read_model_file(path), CPU, text_tokens=TEXT_TOKENS, pictures=0)
+    assert {one.pictures for one in text.phases} == {0}
+
+
 def test_a_run_that_does_not_fit_is_told_what_to_lower(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_model(tmp_path, 192, 6)
     config = tmp_path / "rl.yaml"

@@ -46,6 +46,8 @@ def _learn(config: RlConfig) -> Learn:
 
     def prompts(policy: Policy) -> list[EncodedPrompt]:
         one = _seen(policy, config.num_prompts)
+        if one.features is None:
+            return [policy.encode("") for _ in range(num_groups)]
         return [replace(one, features=tree_map(torch.clone, one.features)) for _ in range(num_groups)]
 
     def run(policy: Policy, reference: Policy | None, prompts: list[EncodedPrompt]) -> None:
