@@ -3,6 +3,7 @@
 python scripts/config_reference.py            # writes the page; tests/docs says when that is due
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -55,13 +56,18 @@ def _lines(tree: type[BaseModel], shared: Sequence[type[BaseModel]]) -> Iterator
     for field in fields_of(tree):
         if field.path.startswith(skipped):
             continue
-        told = field.doc
+        told = _escaped(field.doc)
         if (below := field.model) is not None and below in shared:
             skipped = (*skipped, f"{field.path}.")
             own = field.default.model_dump(exclude_defaults=True) if isinstance(field.default, BaseModel) else {}
             told += f" Here `{default_text(own)}`." if own else ""
             told += f" See [{below.__name__}](#{below.__name__.lower()})."
         yield f"* `{field.positional or field.flags[0]}` ({_kind(field)})" + (f": {told.strip()}" if told else "")
+
+
+def _escaped(text: str) -> str:
+    """Names in angle brackets are text, which Markdown would take for tags and swallow."""
+    return re.sub(r"`[^`]*`|<", lambda found: "&lt;" if found[0] == "<" else found[0], text)
 
 
 def _kind(field: Field) -> str:

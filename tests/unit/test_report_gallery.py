@@ -31,6 +31,19 @@ def test_cards_beyond_the_first_wait_in_templates_and_share_their_pictures(tmp_p
     assert json.loads((tmp_path / "r.json").read_text())["num_cards"] == 200
 
 
+def test_what_is_shown_at_once_has_every_run_and_outcome(tmp_path: Path) -> None:
+    for number in range(3):
+        write_run(tmp_path / f"run {number}", "eval", traces(200, 0.5, 0.4, 0.2, number))
+    runs = [tmp_path / f"run {number}" for number in range(3)]
+    html = write_report(runs, tmp_path / "r.html", num_cards=400).read_text(encoding="utf-8")
+    gallery = html[html.index('id="cards"') : html.index("<template")]
+    cards = Page(gallery).of("article", "card")
+    seen = [(one["data-run"], one["data-outcome"]) for one in cards]
+    assert len(seen) == AT_ONCE
+    assert len(set(seen)) == 12
+    assert max(seen.count(one) for one in seen) == 4
+
+
 def test_a_small_gallery_has_nothing_that_waits(tmp_path: Path) -> None:
     write_run(tmp_path / "run", "eval", traces(AT_ONCE, 0.5, 0.4, 0.2, 1))
     html = write_report([tmp_path / "run"], tmp_path / "r.html").read_text(encoding="utf-8")

@@ -50,7 +50,8 @@ class Sampler:
 
         `num` is what the sampler was made for, unless given.
 
-        Returns pairs of run label and trace, sorted by run (in the order of `add`), then outcome.
+        Returns pairs of run label and trace: those of the first turns, `AT_ONCE` of them, then the others, each sorted
+        by run (in the order of `add`), then outcome.
         """
         shuffled = random.Random(self._seed)
         queues = {stratum: shuffled.sample(traces, len(traces)) for stratum, traces in self._kept.items()}
@@ -75,5 +76,11 @@ class Sampler:
             chosen.append((stratum, queues[stratum].pop()))
         runs = list(dict.fromkeys(stratum[0] for stratum in self._kept))
         outcomes = [*OUTCOMES, "ungradable"]
-        chosen.sort(key=lambda item: (runs.index(item[0][0]), outcomes.index(item[0][1]), item[0][2]))
-        return [(stratum[0], trace) for stratum, trace in chosen]
+
+        def place(item: tuple[tuple[str, str, str], Trace]) -> tuple[int, int, str]:
+            (run, outcome, family), _ = item
+            return runs.index(run), outcomes.index(outcome), family
+
+        # What is seen at once is a fair sample by itself: the first turns.
+        shown = [*sorted(chosen[:AT_ONCE], key=place), *sorted(chosen[AT_ONCE:], key=place)]
+        return [(stratum[0], trace) for stratum, trace in shown]
