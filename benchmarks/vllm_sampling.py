@@ -79,7 +79,9 @@ class Side:
     def __init__(self, python: str, name: str, row: tuple[Any, ...], folder: str) -> None:
         root = Path(__file__).resolve().parents[1]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "CUDA_VISIBLE_DEVICES": ""}
-        environment["PYTHONPATH"] = os.pathsep.join([str(root / "src"), str(root)])
+        # Beside torch's CPU build torchvision needs help to load.
+        paths = [root / "scripts/torchvision_cpu", root / "src", root] if name == "vllm" else [root / "src", root]
+        environment["PYTHONPATH"] = os.pathsep.join(map(str, paths))
         words = [python, "-m", "benchmarks.vllm_sampling", "--side", name, "--row", *map(str, row), "--folder", folder]
         self.process = subprocess.Popen(
             words, env=environment, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

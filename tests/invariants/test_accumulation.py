@@ -14,6 +14,7 @@ from srpo.policy.load import load_policy
 from srpo.policy.policy import Policy
 from srpo.policy.prompts import PromptEncoder
 from srpo.rl.metrics import PieceStats
+from srpo.rl.pieces import num_tokens
 from srpo.rl.rollout import Trajectory, TrajectoryGroup
 from srpo.rl.train import accumulate_gradients, with_checked_logprobs
 from srpo.sft.examples import make_examples
@@ -71,6 +72,11 @@ def test_rl_pieces(tiny_checkpoint: Callable[[str], Path], variant: str) -> None
             )
         groups.append(TrajectoryGroup(problem=problem, prompt=prompt, trajectories_G=tuple(trajectories)))
 
+    def learn_by_tokens(most: int) -> tuple[int, float, dict[str, Tensor]]:
+        config = rl_config(Path("m"), loss={"variant": variant, "kl_coef": 0.1}, micro_tokens=most)
+        pieces = accumulate_gradients(policy, reference, groups, config, on_policy=False)
+        return len(pieces), sum(piece.loss for piece in pieces), gradients(policy)
+
     def learn(micro_prompts: int | None, micro_responses: int | None = None) -> tuple[float, dict[str, Tensor]]:
         changes: dict[str, Any] = {"micro_prompts": micro_prompts, "micro_responses": micro_responses}
         config = rl_config(Path("m"), loss={"variant": variant, "kl_coef": 0.1}, **changes)
@@ -83,6 +89,13 @@ def test_rl_pieces(tiny_checkpoint: Callable[[str], Path], variant: str) -> None
     loss, whole = learn(None)
     for sizes in ((1, None), (2, None), (1, 1), (2, 4), (None, 2)):
         other, ours = learn(*sizes)
+        assert other == pytest.approx(loss, rel=1e-5)
+        assert_same(ours, whole)
+    one, longest = num_tokens(groups[0]), max(len(row.token_ids) for row in groups[0].trajectories_G)
+    by_tokens = {1: 9, one: 3, 2 * one + one // 2: 2, groups[0].prompt.num_tokens + longest: None, 10 * one: 1}
+    for most, count in by_tokens.items():
+        found, other, ours = learn_by_tokens(most)
+        assert found == count if count else 3 < found < 9
         assert other == pytest.approx(loss, rel=1e-5)
         assert_same(ours, whole)
 

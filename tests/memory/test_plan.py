@@ -16,7 +16,7 @@ from srpo.policy import measure
 from srpo.policy.model_file import read_model_file
 from srpo.policy.plan import Job, MemoryPlan, Target, parse_gpu, plan_memory
 from srpo.rl.config import RlConfig
-from srpo.rl.memory import rl_job
+from srpo.rl.memory import planned_tokens, rl_job
 from srpo.runs.directory import RunDir
 from srpo.sft.config import SftConfig
 from srpo.sft.memory import sft_job
@@ -211,3 +211,16 @@ def test_an_amount_of_memory_is_read_or_refused() -> None:
     assert parse_gpu("40 gib").num_bytes == 40 * 2**30
     with pytest.raises(ValueError, match="write for instance 24GB"):
         parse_gpu("big")
+
+
+def test_a_gpu_learns_from_as_many_tokens_as_the_plan_has_room_for(tmp_path: Path) -> None:
+    model = read_model_file(write_model(tmp_path, 192, 6))
+    config = RlConfig.model_validate({**RL, "group_size": 6, "max_tokens": 192, "num_prompts": 8})
+    one = plan_memory(rl_job(config.model_copy(update={"micro_prompts": 1})), model, GPU)
+    group = one.prompt_tokens + 6 * 192
+    assert planned_tokens(config, model, GPU) == 8 * group
+    learning = max(phase.total for phase in one.phases if phase.name == "learning")
+    tight = GPU._replace(num_bytes=int(0.8 * learning))
+    found = planned_tokens(config, model, tight)
+    assert one.prompt_tokens < found < group
+    assert plan_memory(rl_job(config.model_copy(update={"micro_tokens": found})), model, tight).fits

@@ -63,35 +63,50 @@ def logprobs_in_pieces(
     completions: Completions,
     *,
     micro_responses: int | None,
+    micro_tokens: int | None = None,
     temperature: float = 1.0,
     entropy: bool = False,
 ) -> Iterator[tuple[slice, Logprobs]]:
-    """Log-probs of at most `micro_responses` completions at a time, and the rows that they are of.
+    """Log-probs of at most `micro_responses` completions and `micro_tokens` of their tokens, and the rows they are.
 
     The caller calls `backward` on every piece before it asks for the next, and asks until there is none: that is when
     the gradient goes on into the prompts. Arguments and errors otherwise as in `completion_logprobs`.
     """
     rows = flatten(policy, prompts, completions, temperature)
-    num_rows = len(rows.tokens)
-    size = micro_responses or num_rows
-    if policy.unshared or size >= num_rows or num_rows == len(prompts):
+    parts = cut_rows([len(tokens) for tokens in rows.tokens], micro_responses, micro_tokens)
+    if policy.unshared or len(parts) == 1 or len(rows.tokens) == len(prompts):
         # Where no prompt is shared, a piece is computed together with its prompts.
-        for begin in range(0, num_rows, size):
-            part = slice(begin, begin + size)
-            own = prompts if size >= num_rows else [prompts[p] for p in rows.prompt[part]]
-            texts = completions if size >= num_rows else [[tokens] for tokens in rows.tokens[part]]
+        for part in parts:
+            own = prompts if len(parts) == 1 else [prompts[p] for p in rows.prompt[part]]
+            texts = completions if len(parts) == 1 else [[tokens] for tokens in rows.tokens[part]]
             yield part, completion_logprobs(policy, own, texts, temperature=temperature, entropy=entropy)
         return
     with policy.autocast():
         prefix = compute_prefix(policy, batch_prompts(policy, prompts))
     leaves = _leaves(prefix)
-    for begin in range(0, num_rows, size):
-        part = slice(begin, begin + size)
+    for part in parts:
         piece = _piece(rows, part)
         with policy.autocast():
             hidden_N_D = continued_hidden(policy, leaves, piece)
         yield part, finish(policy, piece, hidden_N_D, temperature=temperature, entropy=entropy)
     _go_on_into_prompts(prefix, leaves)
+
+
+def cut_rows(length_B: Sequence[int], most_rows: int | None, most_tokens: int | None) -> list[slice]:
+    """Neighbouring rows, at most so many and of at most so many tokens together; one row at the least.
+
+    >>> cut_rows([4, 4, 4, 9, 1], most_rows=2, most_tokens=8)
+    [slice(0, 2, None), slice(2, 3, None), slice(3, 4, None), slice(4, 5, None)]
+    """
+    parts: list[slice] = []
+    begin = total = 0
+    for place, size in enumerate(length_B):
+        is_full = most_rows is not None and place - begin >= most_rows
+        if place > begin and (is_full or (most_tokens is not None and total + size > most_tokens)):
+            parts.append(slice(begin, place))
+            begin, total = place, 0
+        total += size
+    return [*parts, slice(begin, len(length_B))]
 
 
 def _leaves(prefix: Prefix) -> Prefix:

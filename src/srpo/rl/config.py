@@ -144,10 +144,14 @@ class RlConfig(Record):
     mask_first: float = Field(default=0.0, ge=0, le=1)
     """Chance that a response's first attempt carries no loss, so that what follows is learned by itself at times."""
     micro_prompts: int | None = Field(default=None, ge=1)
-    """Groups per forward and backward pass; None takes all at once. It changes memory and padding, not the result."""
+    """Groups per forward and backward pass at most. It changes memory, not the result."""
     micro_responses: int | None = Field(default=None, ge=1)
     """Responses that are learned from at one time, for groups that are too large themselves; their prompts are computed
     once all the same. None takes all of the pass."""
+    micro_tokens: int | None = Field(default=None, ge=1)
+    """Tokens of prompts and responses that are learned from at one time, about: as many groups as have them, and of a
+    group that has more, as many responses. Where this, `micro_prompts` and `micro_responses` are all None, a CPU takes
+    8,192, and a GPU what the memory plan has room for."""
     min_format_rate: float = Field(default=0.3, ge=0, le=1)
     """The run refuses to start when fewer of the first rollout's responses than this have the right format."""
     symbolic: bool = True

@@ -27,6 +27,7 @@ from srpo.policy.trained import load_trained
 from srpo.rl.alarms import find_alarms
 from srpo.rl.checks import without_signal
 from srpo.rl.config import RlConfig
+from srpo.rl.memory import with_planned_tokens
 from srpo.rl.metrics import PhaseTimer
 from srpo.rl.problems import ProblemStream, RlProblems, leave_out_long, load_rl_problems, write_rejected
 from srpo.rl.reward import reward_function
@@ -173,7 +174,7 @@ def open_trainer(
         earlier.load(checkpoint.path)
     sampling = Sampling(temperature=config.temperature, max_tokens=config.max_tokens)
     return RlTrainer(
-        config=config,
+        config=with_planned_tokens(config, policy.device),
         policy=policy,
         reference=reference,
         sampler=make_sampler(config, policy, run_dir),

@@ -32,6 +32,7 @@ from srpo.rl.config import RlConfig
 from srpo.rl.held_out import evaluate_if_due
 from srpo.rl.losses import Normalizer, policy_loss
 from srpo.rl.metrics import MinibatchStats, PieceStats, rollout_metrics, update_metrics
+from srpo.rl.pieces import learned_together, response_tokens
 from srpo.rl.probe import probe_if_due
 from srpo.rl.recombine import as_recombined, recombined_groups
 from srpo.rl.roll_ins import wrong_first_attempts
@@ -208,7 +209,7 @@ def accumulate_gradients(
     num_tokens = sum(len(one.token_ids) - one.num_masked for one in trajectories_B)
     whole = Normalizer(len(trajectories_B), num_tokens)
     pieces: list[PieceStats] = []
-    for piece_P in split(learned_share(team, minibatch_P), config.micro_prompts):
+    for piece_P in learned_together(learned_share(team, minibatch_P), config, policy.device):
         piece_B = [one for group in piece_P for one in group.trajectories_G]
         references = _reference_logprobs(reference, piece_P, config) if reference is not None else []
         for index, (rows, now) in enumerate(_logprobs(policy, piece_P, config, entropy=True)):
@@ -317,6 +318,7 @@ def _logprobs(
         prompts_P,
         tokens_P_G,
         micro_responses=config.micro_responses,
+        micro_tokens=response_tokens(groups_P, config, policy.device),
         temperature=config.temperature,
         entropy=entropy,
     )

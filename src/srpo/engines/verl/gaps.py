@@ -51,8 +51,8 @@ def rl_differences(config: RlConfig) -> list[str]:
         f"max_refills {config.max_refills}: {draws}, and the run ends where that takes ten times as many",
         *_shared_differences(config.optim),
         *(["the learning rate changes from rollout to rollout, not within one"] if updates > 1 else []),
-        *(["micro_prompts, micro_responses: engine.tokens_per_gpu bounds what is learned from at once"]
-          if config.micro_prompts or config.micro_responses else []),
+        *(["micro_prompts, micro_responses, micro_tokens: engine.tokens_per_gpu bounds what is learned from at once"]
+          if config.micro_prompts or config.micro_responses or config.micro_tokens else []),
     ]  # fmt: skip
 
 
