@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import torch
 
@@ -28,6 +29,7 @@ from benchmarks.gpu.planned import planned_bytes
 from benchmarks.gpu.shapes import QWEN_IDS, Size, image_settings, random_model, shape_config
 from benchmarks.gpu.trl_step import trl_step
 from srpo.core.records import Sampling
+from srpo.policy import prefix
 from srpo.policy.config import LoraConfig, OptimConfig
 from srpo.policy.decode import sample
 from srpo.policy.limits import free_bytes
@@ -106,6 +108,12 @@ def learned(policy: Policy, prompts: list[EncodedPrompt], load: Load) -> int:
     return _step(policy, _ours(policy, prompts[0], _group(policy, load)), load.group * load.learned_tokens)
 
 
+def learned_padded(policy: Policy, prompts: list[EncodedPrompt], load: Load) -> int:
+    """The same in batches with padding, as where FlexAttention does not work."""
+    with mock.patch.object(prefix, "can_pack", return_value=False):
+        return learned(policy, prompts, load)
+
+
 def learned_repeated(policy: Policy, prompts: list[EncodedPrompt], load: Load) -> int:
     """The same with prompt and picture computed for every response."""
     group = _group(policy, load)
@@ -144,7 +152,7 @@ def _step(policy: Policy, losses: Iterator[torch.Tensor], num_tokens: int) -> in
 
 
 WORK: dict[str, Callable[[Policy, list[EncodedPrompt], Load], int]] = {
-    "tower": tower, "sample": sampled, "sample/generate": generated, "learn": learned,
+    "tower": tower, "sample": sampled, "sample/generate": generated, "learn": learned, "learn/padded": learned_padded,
     "learn/repeated": learned_repeated, "step": stepped,
 }  # fmt: skip
 
