@@ -75,7 +75,11 @@ def engine(options: argparse.Namespace) -> dict[str, Any]:
         "OMP_NUM_THREADS": "1",
         "RAY_USAGE_STATS_ENABLED": "0",
         # verl's SFT starts Ray without a word about the machine; a cluster knows what it has.
-        **({} if options.address else {"RAY_OVERRIDE_RESOURCES": json.dumps({"CPU": 16, "GPU": options.gpus})}),
+        **(
+            {}
+            if options.address
+            else {"RAY_OVERRIDE_RESOURCES": json.dumps({"CPU": 16 * options.gpus, "GPU": options.gpus})}
+        ),
     }
     return {
         "kind": "verl",
