@@ -1,6 +1,6 @@
 """The reward path against the authors' function as described: responses graded and paid per second of all processes.
 
-    python -m benchmarks.reward_path [--num 3072] [--turns 3] [--out FILE] [--short]
+    python -m benchmarks.reward_path [--num N] [--turns 3] [--out FILE] [--short]
 
 Responses in the five blocks, two answers each, 8% with a broken format. Groups of 8 share a gold, and their answers
 are drawn from four, as a policy's are. Of the mix `sums`, one answer in six is a short sum that the rules write out;
@@ -48,6 +48,8 @@ MIXES: dict[str, Callable[[int], str]] = {
     "integrals": lambda n: rf"\int_{{0}}^{{1}} 2t dt+{n}x",
 }
 """The last kind of a mix."""
+USUAL = {"sums": 12288, "integrals": 3072}
+"""Responses of a turn: so many that the worker's start, which is taken off, is no large part of it."""
 Case = tuple[Problem, str]
 
 
@@ -122,16 +124,17 @@ def with_worker(load: list[Case]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--num", type=int, default=3072)
+    parser.add_argument("--num", type=int, help="responses of a turn")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--short", action="store_true", help="one turn of few responses, printed and not kept")
     parser.add_argument("--only", choices=tuple(MIXES), nargs="*", default=tuple(MIXES))
     given = parser.parse_args()
-    num, turns = (480, 1) if given.short else (given.num, given.turns)
+    turns = 1 if given.short else given.turns
     for mix in given.only:
-        row = {"kinds": KINDS, "turns": turns, **measure(mix, num, turns), "versions": versions()}
-        keep_row(out_of(given), f"{mix}: {num} mixed responses", row)
+        num = given.num or (480 if given.short else USUAL[mix])
+        row = {"responses": num, "kinds": KINDS, "turns": turns, **measure(mix, num, turns), "versions": versions()}
+        keep_row(out_of(given), mix, row)
 
 
 def measure(mix: str, num: int, turns: int) -> dict[str, Any]:

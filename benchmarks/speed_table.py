@@ -79,9 +79,9 @@ ROWS = (
     Row("whole step, the paper's prompt", "trl_step", "reflective prompt", "trl_over_srpo", 4),
     Row("whole step, 256 image tokens", "trl_step", "256 image tokens", "trl_over_srpo", 6,
         "sampling is half of our step, with the same products on both sides"),
-    Row("reward path, one answer in six a short sum", "reward_path", "sums: 3072 mixed responses",
+    Row("reward path, one answer in six a short sum", "reward_path", "sums",
         "srpo_over_peer", 20, "reading and comparing texts in Python"),
-    Row("reward path, one answer in six an integral", "reward_path", "integrals: 3072 mixed responses",
+    Row("reward path, one answer in six an integral", "reward_path", "integrals",
         "srpo_over_peer", 20, "math-verify, the same on both sides, decides these"),
 )  # fmt: skip
 GROWTH = ("group size", "prompts", "response tokens", "vocabulary")

@@ -41,7 +41,11 @@ def ours(size: str, num_prompts: int, image_tokens: int, limit: int, _folder: st
 def theirs(size: str, num_prompts: int, image_tokens: int, limit: int, folder: str) -> Callable[[], int]:
     """vLLM's offline engine on the checkpoint in `folder`."""
     del size
-    os.environ |= {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_LOGGING_LEVEL": "ERROR", "VLLM_CPU_KVCACHE_SPACE": "2"}
+    os.environ |= {
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_LOGGING_LEVEL": "ERROR", "VLLM_CPU_KVCACHE_SPACE": "2",
+        # Threads as OMP_NUM_THREADS has them, not one for each core.
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    }  # fmt: skip
     vllm: Any = importlib.import_module("vllm")
 
     text = Path(folder, "prompt.txt").read_text("utf-8")
