@@ -3,7 +3,7 @@
 import pytest
 
 from srpo.core.records import Problem, outcome_of
-from srpo.grading import Grader, OutOfTime, classify_gold, grade, grade_gold
+from srpo.grading import Grader, OutOfTime, classify_gold, grade, grade_gold, grader
 
 
 def problem(gold: str, choices: tuple[str, ...] = (), kind: str | None = None) -> Problem:
@@ -146,3 +146,19 @@ def test_what_the_rules_decide_is_not_asked_again(gold: str, prediction: str) ->
     verifier = Verifier(True)
     assert Grader(symbolic=verifier).grade(problem(gold), prediction).verdict == "incorrect"
     assert verifier.questions == []
+
+
+def test_a_grade_that_is_remembered_is_the_one_that_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grader, "_MOST_KEPT", 3)
+    remembering = Grader(symbolic=False)
+    asked = (("3:15", (), "ratio"), ("3:15", (), None), ("B", ("1", "2"), None), ("B", (), None))
+    problems = [problem(gold, choices, kind) for gold, choices, kind in asked]
+    for _ in range(2):
+        for one in problems:
+            for text in ("3:15", "B", "2", "1:5", "x" * 500):
+                fresh = Grader(symbolic=False).grade(one, text)
+                assert remembering.grade(one, text) == fresh
+                assert len(remembering._kept) <= 3
+    verifier = Grader(symbolic=remembering)
+    verifier.grade(problems[0], "3:15")
+    assert not verifier._kept, "a verifier of one's own is asked each time"

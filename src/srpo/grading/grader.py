@@ -22,6 +22,11 @@ from srpo.grading.rules.route import Aids, SymbolicVerifier, grade_answer
 from srpo.grading.symbolic import SymbolicPool
 from srpo.runs.progress import note
 
+_MOST_KEPT = 10_000
+"""Grades that a grader remembers."""
+_KEPT_CHARS = 400
+"""Longest text whose grade is remembered."""
+
 Rule = Callable[[str], Grade]
 """Grades an answer, or a whole text without blocks, against one gold."""
 
@@ -48,6 +53,9 @@ class Grader:
         self._pool = SymbolicPool(num_workers=num_workers) if symbolic is True else None
         self._verifier: SymbolicVerifier | None = self._pool if isinstance(symbolic, bool) else symbolic
         self._aids = Aids(self._verifier, rounded)
+        # A verifier of the user's own may say something else the next time.
+        self._keeps = isinstance(symbolic, bool)
+        self._kept: dict[tuple[object, ...], Grade] = {}
 
     def grade(self, problem: Problem, text: str) -> Grade:
         """Grade an answer, or the final answer of a whole text, against the problem's gold answer.
@@ -55,7 +63,19 @@ class Grader:
         An ungradable gold is `ungradable`, an answer on which computer algebra ran out of its CPU time `undecided`; a
         text without a final answer, with several answers where one is asked for, or with a hedge is `incorrect`.
         """
-        return grade_answer(problem, text, self._aids)
+        if not self._keeps or len(text) > _KEPT_CHARS:
+            return grade_answer(problem, text, self._aids)
+        # The responses of a group share their gold, and give the same answer again and again.
+        asked = (problem.answer, problem.choices, problem.kind, text)
+        found = self._kept.get(asked)
+        if found is None:
+            found = grade_answer(problem, text, self._aids)
+            if found.verdict == "undecided":
+                return found
+            if len(self._kept) >= _MOST_KEPT:
+                self._kept.clear()
+            self._kept[asked] = found
+        return found
 
     def grade_response(self, problem: Problem, text: str, style: Style) -> GradedText:
         """Parse `text`, and grade its first and its final answer.
