@@ -202,6 +202,8 @@ def test_what_cannot_be_together_is_refused(warm: Path, monkeypatch: pytest.Monk
     with RunDir.open(tmp_path / "run", config, "rl") as run_dir, pytest.raises(ValueError, match="sees no GPU"):
         run_rl(config, run_dir)
     monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", "29500")
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(ValueError, match=r"processes: 2, but the launcher started 3 \(WORLD_SIZE\)"):
         as_launched(config)

@@ -23,18 +23,21 @@ from torch import Tensor
 from torch import distributed as dist
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from torch.distributed.distributed_c10d import Store
+from torch.distributed.rendezvous import rendezvous
 
 from srpo.config.load import to_yaml
 from srpo.policy.precision import pick_device
 from srpo.runs.directory import RunDir
 from srpo.runs.followed import FollowedRun
-from srpo.runs.processes import HOST, Followers, PeerLostError, RunProcess, launched_as, started_with
+from srpo.runs.processes import HOST, UNSET, Followers, PeerLostError, RunProcess, launched_as, started_with
 
 _T = TypeVar("_T")
 _C = TypeVar("_C", bound="TeamConfig")
 
 _PATIENCE = timedelta(days=7)
 """Who waits for another may wait for a long evaluation; that somebody died is noticed otherwise."""
+MEETING = timedelta(minutes=10)
+"""How long processes of a launcher wait for all to be there."""
 _SMALL, _SIZE = 4096, 8
 """Bytes of a value that are sent at once, behind those of its size."""
 _MOST_AT_ONCE = 2**22
@@ -204,16 +207,30 @@ def _joined(place: RunProcess, device: str, meeting: "Store | int | None") -> It
     if isinstance(meeting, int):
         meeting = TCPStore(HOST, meeting, place.size, is_master=False, timeout=_PATIENCE)
         meeting.set(_here(place.rank), "yes")
+    elif meeting is None:
+        meeting = _met(place)
     if device.startswith("cuda"):
         torch.cuda.set_device(device)
     backend = "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo"
-    where: dict[str, Any] = {} if meeting is None else {"store": meeting, "rank": place.rank, "world_size": place.size}
     with _or_lost():
-        dist.init_process_group(backend, timeout=_PATIENCE, **where)
+        dist.init_process_group(backend, timeout=_PATIENCE, store=meeting, rank=place.rank, world_size=place.size)
     try:
         yield Team(place.rank, place.size, device)
     finally:
         dist.destroy_process_group()
+
+
+def _met(place: RunProcess) -> "Store":
+    """The store of a launcher, when all are there: variables that a job left behind must not be waited for for days."""
+    try:
+        store, _, _ = next(rendezvous("env://", place.rank, place.size, timeout=MEETING))
+    except (RuntimeError, OSError) as error:
+        raise ValueError(
+            f"process {place.rank} did not meet all {place.size} of WORLD_SIZE within {MEETING.total_seconds():.0f} "
+            f"seconds; {UNSET}"
+        ) from error
+    store.set_timeout(_PATIENCE)
+    return store  # type: ignore[no-any-return]
 
 
 def _begin(team: Team, run_dir: RunDir) -> None:

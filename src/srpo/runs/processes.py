@@ -27,6 +27,7 @@ PROCESSES = "processes"
 """Directory of a run with the configuration and the logs of its other processes; field of configurations."""
 _PORT = "SRPO_TEAM_PORT"
 """Variable with the port at which processes of ours meet."""
+UNSET = "start all with torchrun, or unset RANK and WORLD_SIZE for a process by itself"
 _POLL_S = 0.05
 _GRACE_S = 20.0
 """How long others may take to end by themselves when the work is done, and to be found dead when a connection broke."""
@@ -54,11 +55,20 @@ class RunProcess(NamedTuple):
 
 
 def launched_as() -> RunProcess | None:
-    """What a launcher's variables say; None where there is none."""
+    """What a launcher's variables say; None where there is none.
+
+    Raises:
+        ValueError: they are of no process that could meet others, as what a cluster's job left behind.
+    """
     try:
         rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     except (KeyError, ValueError):
         return None
+    if not 0 <= rank < size:
+        raise ValueError(f"RANK={rank} is no process of WORLD_SIZE={size}; {UNSET}")
+    missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
+    if size > 1 and missing and _PORT not in os.environ:
+        raise ValueError(f"WORLD_SIZE={size}, but no {' and no '.join(missing)} says where they meet; {UNSET}")
     return RunProcess(rank, size, int(os.environ.get("LOCAL_RANK", rank)))
 
 

@@ -1,0 +1,42 @@
+"""What a cluster's job left in the environment is told, and not waited for."""
+
+import pytest
+
+from srpo.runs.processes import RunProcess, launched_as
+
+NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "SRPO_TEAM_PORT")
+
+
+def _launched(patch: pytest.MonkeyPatch, **values: str) -> RunProcess | None:
+    for name in NAMES:
+        patch.delenv(name, raising=False)
+    for name, value in values.items():
+        patch.setenv(name, value)
+    return launched_as()
+
+
+def test_no_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _launched(monkeypatch) is None
+    assert _launched(monkeypatch, RANK="0", WORLD_SIZE="many") is None
+    assert _launched(monkeypatch, RANK="0", WORLD_SIZE="1") == RunProcess(0, 1, 0)
+
+
+def test_a_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+    assert _launched(monkeypatch, RANK="3", WORLD_SIZE="4", LOCAL_RANK="1", **where) == RunProcess(3, 4, 1)
+    assert _launched(monkeypatch, RANK="1", WORLD_SIZE="2", SRPO_TEAM_PORT="29500") == RunProcess(1, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        ({"RANK": "5", "WORLD_SIZE": "2"}, "RANK=5 is no process of WORLD_SIZE=2"),
+        ({"RANK": "-1", "WORLD_SIZE": "2"}, "RANK=-1 is no process"),
+        ({"RANK": "0", "WORLD_SIZE": "4"}, "no MASTER_ADDR and no MASTER_PORT says where"),
+        ({"RANK": "0", "WORLD_SIZE": "4", "MASTER_ADDR": "127.0.0.1"}, "but no MASTER_PORT says"),
+    ],
+)
+def test_what_was_left_behind(monkeypatch: pytest.MonkeyPatch, values: dict[str, str], found: str) -> None:
+    with pytest.raises(ValueError, match=found) as error:
+        _launched(monkeypatch, **values)
+    assert "unset RANK and WORLD_SIZE" in str(error.value)
