@@ -4,7 +4,8 @@
     python scripts/pictures.py demo                  # writes docs/images/{card,report}-{light,dark}.png
     python scripts/pictures.py --view runs/reflect runs/sampled runs/greedy      # the runs of docs/looking.md
 
-The card is the first one in the report's gallery (drawn at random, by a fixed seed) whose answer was repaired in RL.
+The card is the first one of the report (drawn at random, by a fixed seed) whose answer was repaired in RL by a
+reflection that called the first one wrong, to a question of how many, which needs no explanation of its picture.
 """
 
 import argparse
@@ -27,12 +28,18 @@ _PATIENCE_S = 180
 _MARGIN = 16
 _COLOURS = 128
 _ALONE = """<script>addEventListener("load", () => {
-  const card = document.querySelector("SELECTOR");
+  document.querySelectorAll("template").forEach((one) => one.replaceWith(one.content));
+  const card = [...document.querySelectorAll("SELECTOR")].find((one) =>
+    ["so wrong", "How many"].every((words) => one.textContent.includes(words)));
   if (!card) throw new Error("no such card");
+  const waiting = JSON.parse(document.getElementById("waiting")?.textContent ?? "[]");
   const main = document.createElement("main");
   main.append(card);
   document.body.replaceChildren(main);
-  document.querySelectorAll("img").forEach((image) => image.loading = "eager");
+  document.querySelectorAll("img").forEach((image) => {
+    image.loading = "eager";
+    if (image.dataset.picture) image.src = waiting[image.dataset.picture];
+  });
   main.style.minHeight = "0";
 });</script></body>"""
 

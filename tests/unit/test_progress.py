@@ -82,8 +82,15 @@ def test_nothing_done_prints_nothing_and_no_total_has_no_estimate(capsys: pytest
     with progress(0, "empty"):
         pass
     with progress(None, "open") as bar:
+        time.sleep(0.01)
         bar.advance(3)
     assert re.fullmatch(r"open 3  [\d.]+s  [\d.,]+/s\n", capsys.readouterr().err)
+
+
+def test_what_was_done_elsewhere_has_no_rate(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress(600_000, "grpo") as bar:
+        bar.advance(600_000)
+    assert re.fullmatch(r"grpo 600000/600000 \(100%\)  [\d.]+s\n", capsys.readouterr().err)
 
 
 SHOW = """

@@ -34,6 +34,8 @@ LINE_EVERY_SHARE = 0.1
 """Off a terminal, a line is also printed whenever another such share is done."""
 LINE_APART_S = 1.0
 """Off a terminal, the shortest time between two lines."""
+SHORTEST_S = 0.001
+"""Seconds from which on a rate is told."""
 WINDOW = 30
 """The time left follows the mean rate over this many latest advances."""
 
@@ -62,7 +64,8 @@ class ProgressRate:
     def each_s(self) -> float | None:
         """Seconds per item; None before there is anything to go by."""
         (first_s, first), (last_s, last) = self._marks[0], self._marks[-1]
-        return (last_s - first_s) / (last - first) if last > first else None
+        # What is counted all at once was done elsewhere: no time went by from which a rate could be told.
+        return (last_s - first_s) / (last - first) if last > first and last_s - first_s > SHORTEST_S else None
 
     def left_s(self, num_items: int) -> float | None:
         """Seconds that `num_items` more will take; None before there is anything to go by."""
