@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -130,6 +131,32 @@ def test_a_killed_process_ends_all_and_is_named(command: list[str], tmp_path: Pa
     assert "srpo: error: process 1 of 2 ended by signal SIGKILL" in said
     assert str(run / "processes" / "rank-1.log") in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_waits_for_others_at_the_start_can_be_stopped(warm: Path, tmp_path: Path, number: signal.Signals) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = tmp_path / "rl.yaml"
+    config.write_text(to_yaml(rl_config(warm)), encoding="utf-8")
+    place = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    command = [sys.executable, "-m", "srpo", "rl", str(config), "--out", str(tmp_path / "run")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | place) as waiting:
+        deadline = time.monotonic() + 120
+        while not _listens(port):
+            assert waiting.poll() is None, waiting.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        waiting.send_signal(number)
+        _, said = waiting.communicate(timeout=20)
+    assert waiting.returncode == 130, said
+    assert "Traceback" not in said
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as asking:
+        return asking.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_ctrl_c_stops_all_and_nobody_outlives_who_leads(command: list[str], tmp_path: Path) -> None:

@@ -13,9 +13,11 @@ Objects and gradients of a CPU go by gloo, those of GPUs by nccl (never run: doc
 
 import pickle
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import timedelta
 from io import BytesIO
+from threading import Thread
 from typing import Any, Protocol, Self, TypeVar
 
 import torch
@@ -205,7 +207,8 @@ def _joined(place: RunProcess, device: str, meeting: "Store | int | None") -> It
     """Meet at a store, at the port of one on this machine, or where the launcher's variables say."""
     device = _device_of(device, place)
     if isinstance(meeting, int):
-        meeting = TCPStore(HOST, meeting, place.size, is_master=False, timeout=_PATIENCE)
+        meeting = TCPStore(HOST, meeting, place.size, is_master=False, timeout=MEETING)
+        meeting.set_timeout(_PATIENCE)
         meeting.set(_here(place.rank), "yes")
     elif meeting is None:
         meeting = _met(place)
@@ -213,7 +216,11 @@ def _joined(place: RunProcess, device: str, meeting: "Store | int | None") -> It
         torch.cuda.set_device(device)
     backend = "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo"
     with _or_lost():
-        dist.init_process_group(backend, timeout=_PATIENCE, store=meeting, rank=place.rank, world_size=place.size)
+        _interruptible(
+            lambda: dist.init_process_group(
+                backend, timeout=_PATIENCE, store=meeting, rank=place.rank, world_size=place.size
+            )
+        )
     try:
         yield Team(place.rank, place.size, device)
     finally:
@@ -223,7 +230,7 @@ def _joined(place: RunProcess, device: str, meeting: "Store | int | None") -> It
 def _met(place: RunProcess) -> "Store":
     """The store of a launcher, when all are there: variables that a job left behind must not be waited for for days."""
     try:
-        store, _, _ = next(rendezvous("env://", place.rank, place.size, timeout=MEETING))
+        store, _, _ = _interruptible(lambda: next(rendezvous("env://", place.rank, place.size, timeout=MEETING)))
     except (RuntimeError, OSError) as error:
         raise ValueError(
             f"process {place.rank} did not meet all {place.size} of WORLD_SIZE within {MEETING.total_seconds():.0f} "
@@ -295,6 +302,21 @@ def _digest(weight: Tensor) -> int:
     """A sum of the bits, which no order of adding changes."""
     whole = {2: torch.int16, 4: torch.int32, 8: torch.int64}.get(weight.element_size(), torch.uint8)
     return int(weight.detach().contiguous().view(-1).view(whole).sum(dtype=torch.int64))
+
+
+def _interruptible(wait: Callable[[], _T]) -> _T:
+    """What a wait inside torch comes to; a signal ends ours, which torch's own never hears of."""
+    done: Future[_T] = Future()
+
+    def work() -> None:
+        try:
+            done.set_result(wait())
+        except BaseException as error:  # whoever waits gets it
+            done.set_exception(error)
+
+    # A daemon: the process does not wait for it at its end.
+    Thread(target=work, daemon=True).start()
+    return done.result()
 
 
 def _here(rank: int) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from srpo.runs.directory import RunDir
 
@@ -26,7 +26,7 @@ HOST = "127.0.0.1"
 PROCESSES = "processes"
 """Directory of a run with the configuration and the logs of its other processes; field of configurations."""
 _PORT = "SRPO_TEAM_PORT"
-"""Variable with the port at which processes of ours meet."""
+"""Variable with the port at which processes of ours meet, and the one that started them: `29500 of 4711`."""
 UNSET = "start all with torchrun, or unset RANK and WORLD_SIZE for a process by itself"
 _POLL_S = 0.05
 _GRACE_S = 20.0
@@ -67,15 +67,20 @@ def launched_as() -> RunProcess | None:
     if not 0 <= rank < size:
         raise ValueError(f"RANK={rank} is no process of WORLD_SIZE={size}; {UNSET}")
     missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
-    if size > 1 and missing and _PORT not in os.environ:
+    if size > 1 and missing and _port() is None:
         raise ValueError(f"WORLD_SIZE={size}, but no {' and no '.join(missing)} says where they meet; {UNSET}")
     return RunProcess(rank, size, int(os.environ.get("LOCAL_RANK", rank)))
 
 
 def started_with(_place: RunProcess) -> int | None:
     """The port at which processes that we started meet; None under another launcher, whose variables say where."""
-    port = os.environ.get(_PORT)
-    return None if port is None else int(port)
+    return _port()
+
+
+def _port() -> int | None:
+    """What the process that started this one wrote; what another one's left behind counts for nothing."""
+    port, _, parent = os.environ.get(_PORT, "").partition(" of ")
+    return int(port) if port.isdecimal() and parent == str(os.getppid()) else None
 
 
 def as_launched(config: _C) -> _C:
@@ -89,11 +94,19 @@ def as_launched(config: _C) -> _C:
     if place is None or PROCESSES not in type(config).model_fields or named == place.size:
         return config
     if named is None:
-        return config if place.size == 1 else type(config).model_validate(dict(config) | {PROCESSES: place.size})
+        return config if place.size == 1 else _carried_out_by(config, place.size)
     raise ValueError(
         f"processes: {named}, but the launcher started {place.size} (WORLD_SIZE); leave one of them out, or make them "
         "equal"
     )
+
+
+def _carried_out_by(config: _C, size: int) -> _C:
+    try:
+        return type(config).model_validate(dict(config) | {PROCESSES: size})
+    except ValidationError as error:
+        why = "; ".join(detail["msg"].removeprefix("Value error, ") for detail in error.errors(include_url=False))
+        raise ValueError(f"WORLD_SIZE={size} says that a launcher started so many: {why}; {UNSET}") from None
 
 
 class Followers:
@@ -116,9 +129,16 @@ class Followers:
         ]
         # One machine: no name server, and no other interface, has a say.
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
+        meeting = f"{port} of {os.getpid()}"
         self._children: dict[int, subprocess.Popen[bytes]] = {}
         for rank, log in self._logs.items():
-            place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, _PORT: port, "OMP_NUM_THREADS": threads}
+            place = {
+                "RANK": rank,
+                "LOCAL_RANK": rank,
+                "WORLD_SIZE": size,
+                _PORT: meeting,
+                "OMP_NUM_THREADS": threads,
+            }
             with log.open("wb") as out:
                 # A session of its own: a Ctrl-C must reach us alone, who tell the others at the end of the step.
                 self._children[rank] = subprocess.Popen(  # noqa: S603
