@@ -104,6 +104,22 @@ def test_the_symbolic_verifier_is_asked_last(answer: bool | None, verdict: str) 
     assert verifier.questions == [(r"\sum_{k=1}^{n} k^2", r"\sum_{j=1}^{n} j^2")]
 
 
+@pytest.mark.parametrize(
+    ("answer", "asked"),
+    [
+        (r"\frac{n(n+1)}{2}, 5, x", True),
+        (r"5, \frac{n(n+1)}{2}, x", True),
+        (r"x, 5, \frac{n(n+1)}{2}", True),
+        (r"x, 6, \frac{n(n+1)}{2}", False),
+        (r"\sum_{j=1}^{n} j, 6, y", False),
+    ],
+)
+def test_an_item_that_cannot_be_told_takes_no_place_of_one_that_can(answer: str, asked: bool) -> None:
+    verifier = Verifier(answer=True)
+    found = Grader(symbolic=verifier).grade(problem(r"\sum_{k=1}^{n} k, 5, x"), f"${answer}$")
+    assert (bool(verifier.questions), found.is_correct) == (asked, asked)
+
+
 class Slow:
     """A verifier that never comes to an end."""
 

@@ -260,18 +260,35 @@ def _unordered(left: Sequence[Reading], right: Sequence[Reading], hint: str) -> 
         left, right = _distinct(left, hint), _distinct(right, hint)
     if len(left) != len(right):
         return False
-    free = list(right)
-    unknown = False
+    free = dict(enumerate(right))
+    undecided: list[list[int]] = []
     for item in left:
-        decisions = [(same(item, candidate, hint=hint), index) for index, candidate in enumerate(free)]
-        found = next((index for decision, index in decisions if decision), None)
+        decisions = {place: same(item, candidate, hint=hint) for place, candidate in free.items()}
+        found = next((place for place, decision in decisions.items() if decision), None)
         if found is None:
-            found = next((index for decision, index in decisions if decision is None), None)
-            unknown = True
-        if found is None:
-            return False
-        free.pop(found)
-    return None if unknown else True
+            undecided.append([place for place, decision in decisions.items() if decision is None])
+        else:
+            del free[found]
+    if not undecided:
+        return True
+    # Only what no item is sure of is left for those that cannot be told.
+    return None if _each_has_one([[place for place in places if place in free] for places in undecided]) else False
+
+
+def _each_has_one(choices: Sequence[Sequence[int]]) -> bool:
+    """Whether each can have one of its choices to itself."""
+    owners: dict[int, int] = {}
+
+    def finds(who: int, tried: set[int]) -> bool:
+        for place in choices[who]:
+            if place not in tried:
+                tried.add(place)
+                if place not in owners or finds(owners[place], tried):
+                    owners[place] = who
+                    return True
+        return False
+
+    return all(finds(who, set()) for who in range(len(choices)))
 
 
 def _distinct(items: Sequence[Reading], hint: str) -> list[Reading]:
