@@ -9,7 +9,7 @@ from srpo.core.records import Grade, Origin, Problem, Reward, Term, TokenCounts,
 from srpo.core.rewards import Preset
 from srpo.grading import RULES_ONLY
 from srpo.report.regrade import Pricing, Tally, regraded
-from tests.support.report_runs import write_run
+from tests.support.report_runs import traces, write_run
 
 
 def _trace(first: str, final: str) -> Trace:
@@ -85,3 +85,37 @@ def test_a_wrong_term_is_told_before_anything_is_written(tmp_path: Path, capsys:
     assert main(["regrade", str(tmp_path), "--weights.form", "1"]) == 2
     assert "no term 'form'" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["traces.jsonl", "summary.json", "config.json", "../run/metrics.jsonl"])
+@pytest.mark.parametrize("command", ["regrade", "report"])
+def test_what_a_run_wrote_is_not_written_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, name: str
+) -> None:
+    run = tmp_path / "run"
+    write_run(run, "rl", traces(2, 0.5, 0.5, 0.1, 1, stage="rl"), steps=1)
+    before = (run / name).read_bytes()
+    assert main([command, str(run), "--out", str(run / name)]) == 2
+    assert "is a file of a run, which would be lost" in capsys.readouterr().err
+    assert (run / name).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("{", "was not written by srpo, or is damaged"),
+        ("", "was not written by srpo, or is damaged"),
+        ("[1]", "holds no JSON object"),
+        ('{"probe": "swap"}', "probe: Input should be a valid dictionary"),
+        ('{"probe": {"probe": "swap"}}', "probe.temperature: Field required"),
+    ],
+)
+def test_a_damaged_summary_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, found: str) -> None:
+    write_run(tmp_path / "run", "eval", traces(2, 0.5, 0.5, 0.1, 1))
+    summary = tmp_path / "run" / "summary.json"
+    summary.write_text(text, encoding="utf-8")
+    assert main(["report", str(tmp_path / "run")]) == 2
+    said = capsys.readouterr().err
+    assert str(summary) in said
+    assert found in said
+    assert "validation error" not in said

@@ -10,6 +10,7 @@ from pydantic import model_validator
 from srpo.config.command import Command
 from srpo.config.fields import Positional, Spelling
 from srpo.core.records import Record
+from srpo.runs.reader import check_spared
 
 
 class PublishedOptions(Record):
@@ -77,6 +78,7 @@ def page_path(out: Path | None, runs: Sequence[Path], name: str) -> Path:
     path = out or Path(runs[0] if runs else ".") / name
     if path.is_dir():
         raise ValueError(f"--out {str(path)!r} is a directory; name the file, e.g. {str(path / name)!r}")
+    check_spared(path)
     return path
 
 

@@ -48,6 +48,7 @@ def regrade_run(options: RegradeOptions) -> int:
     from srpo.report.open import read_run
     from srpo.report.regrade import Pricing, Tally, regraded
     from srpo.runs.files import atomic_file
+    from srpo.runs.reader import check_spared
 
     weights_of(options.preset, options.weights)  # a wrong name is told before the work
     run = read_run(options.run)
@@ -58,6 +59,7 @@ def regrade_run(options: RegradeOptions) -> int:
         )
     pricing = Pricing(options.preset, options.weights, options.length_floor)
     out = options.out or options.run / f"regraded-{options.preset}.jsonl"
+    check_spared(out)
     if next(run.traces(), None) is None:
         raise ValueError(f"{str(options.run)!r} has no traces to grade again; reflect, rl and eval write some")
     tally = Tally()

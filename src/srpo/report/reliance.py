@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from pydantic import ValidationError
+
 from srpo.core.records import Record
 from srpo.eval.result import ProbeResult
 from srpo.report.signs import Level, by_window, levels_of
 from srpo.report.text import percent, signed
-from srpo.runs.reader import RunReader
+from srpo.runs.reader import SUMMARY, RunReader
 
 PROBE_WORDS: Final[dict[str, str]] = {
     "blank": "a grey picture",
@@ -57,9 +59,20 @@ class LookTrend(Record):
 
 
 def probed_of(label: str, run: RunReader) -> Probed | None:
-    """The probe of an evaluation that had one."""
+    """The probe of an evaluation that had one.
+
+    Raises:
+        ValueError: there is one, and it cannot be read; names the file and the field.
+    """
     found = (run.summary() or {}).get("probe") if run.stage == "eval" else None
-    return Probed(run=label, result=ProbeResult.model_validate(found)) if found else None
+    if not found:
+        return None
+    try:
+        return Probed(run=label, result=ProbeResult.model_validate(found))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, ("probe", *first["loc"])))
+        raise ValueError(f"{str(run.path / SUMMARY)!r}: {place}: {first['msg']}; evaluate again") from error
 
 
 def look_trend(label: str, rows: Sequence[Mapping[str, float]]) -> LookTrend | None:

@@ -20,6 +20,8 @@ RUN_SCHEMA_VERSION = 1
 TORN = "the last line is cut off"
 """Why a trace is left out of which only the beginning is there."""
 TRACES, METRICS, CONFIG, STATE, SUMMARY = "traces.jsonl", "metrics.jsonl", "config.json", "state.json", "summary.json"
+_WRITTEN = frozenset({TRACES, METRICS, CONFIG, STATE, SUMMARY, "rejected.jsonl", "probe.jsonl", "rows.jsonl"})
+"""What a run leaves that no other command may write over."""
 
 
 class RunConfig(Record):
@@ -70,7 +72,15 @@ class RunReader:
     def summary(self) -> dict[str, Any] | None:
         """The result; None as long as the run has not finished."""
         path = self.path / SUMMARY
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            found = json.loads(path.read_bytes())
+        except ValueError as error:
+            raise ValueError(f"{str(path)!r} was not written by srpo, or is damaged") from error
+        if not isinstance(found, dict):
+            raise ValueError(f"{str(path)!r} was not written by srpo: it holds no JSON object")
+        return found
 
     def traces(self) -> Iterator[Trace]:
         """The traces so far, in the order in which they were written."""
@@ -175,3 +185,10 @@ def read_run_config(path: Path) -> RunConfig:
         f"{str(path)!r} is a run directory of version {version!r}; this srpo reads version {RUN_SCHEMA_VERSION}. Use "
         "the srpo that wrote it, or a newer one"
     )
+
+
+def check_spared(out: Path) -> None:
+    """Raise ValueError where a command would write over what a run left, which cannot be had again."""
+    path = out.resolve()
+    if path.name in _WRITTEN and (path.parent / CONFIG).exists():
+        raise ValueError(f"--out {str(out)!r} is a file of a run, which would be lost; name another one")
