@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from srpo.rl.config import RL_MAY_CHANGE
+from srpo.runs.directory import RunDir
 from srpo.runs.processes import RunProcess, as_launched, launched_as, started_with
 from tests.support.training import rl_config
 
@@ -65,3 +67,12 @@ def test_so_many_processes_as_a_run_cannot_have(monkeypatch: pytest.MonkeyPatch)
     assert "processes 4 is more than num_prompts 2 of a step; start all with torchrun, or unset" in str(error.value)
     assert "validation error" not in str(error.value)
     assert as_launched(rl_config(Path("model"), num_prompts=4)).processes == 4
+
+
+@pytest.mark.parametrize("now", [None, 1, 3])
+def test_a_run_goes_on_with_the_number_of_processes_that_it_began_with(tmp_path: Path, now: int | None) -> None:
+    with RunDir.open(tmp_path, rl_config(Path("model"), processes=2), "rl") as run:
+        run.log(1, {"rl/loss": 1.0})
+        run.checkpoint(1, lambda folder: (folder / "weights").write_text("w"))
+    with pytest.raises(ValueError, match=f"processes is 2 there and {now} now"):
+        RunDir.open(tmp_path, rl_config(Path("model"), processes=now), "rl", may_change=RL_MAY_CHANGE)
