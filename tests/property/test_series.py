@@ -71,6 +71,25 @@ def test_formulas_are_those_of_math_verify(gold: str, answer: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        r"\sum_{k=1}^{3} k = 6",
+        r"\sum_{k=1}^{3} k = 1+2+3 = 6",
+        r"1+\sum_{k=1}^{2} k+2 = 6",
+        r"\prod_{k=1}^{3} k = 6",
+        r"S = \sum_{k=1}^{3} k = 6",
+    ],
+)
+def test_a_series_that_was_calculated_is_its_result(text: str) -> None:
+    assert _slow("6", text)
+    assert _rules("6", text)
+    assert _rules(text, "6")
+    for wrong in ("7", "-6", r"\frac{1}{6}"):
+        assert not _rules(wrong, text)
+        assert not _rules(text, wrong)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         r"\sum_{k=3}^{1} k",  # math-verify says -2, people say 0
         r"\sum_{k=1}^{n} k",
         r"\sum_{k=1}^{\infty} k",

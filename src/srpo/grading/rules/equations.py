@@ -12,6 +12,7 @@ from srpo.grading.rules.evaluate import has_function, magnitude, variables
 from srpo.grading.rules.labels import is_label
 from srpo.grading.rules.nodes import Op
 from srpo.grading.rules.quantities import read_quantity, same_amount
+from srpo.grading.rules.series import has_series
 from srpo.grading.rules.splitting import SIGNS, split_top, top_signs
 from srpo.grading.rules.syntax import parse_formula
 from srpo.grading.rules.values import Expression, Number, Reading, Relation
@@ -77,6 +78,9 @@ def _equation(sides: list[str], read: Reader) -> Reading | None:
         return read(right)
     nodes = [parse_formula(side) for side in sides]
     found = tuple(node for node in nodes if node is not None)
+    calculated = len(found) == len(nodes) and any(map(has_series, sides)) and not any(map(variables, found))
+    if calculated and read_quantity(right) is not None:
+        return read(right)  # as 1+2+3 = 6 is
     value = read(right).value if read_quantity(right) is not None else None
     asked = (value,) if nodes[0] is not None and isinstance(value, Number) and _is_asked(nodes[0]) else ()
     if len(found) != len(nodes):
