@@ -89,7 +89,7 @@ def test_the_whole_method_end_to_end(tmp_path: Path) -> None:
     assert "One problem, before and after" in html
     assert "Where the problems went" in html
     assert "When it looks, and what that does" in html
-    assert "careless in half of its lessons" in html
+    assert "In half of them the teacher is careless" in html
     assert html.count("data:image/png;base64,") >= 30
     again = run_demo(out, "--minutes", "1", "--seed", "5")
     assert again.returncode == 0
