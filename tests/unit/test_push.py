@@ -121,3 +121,22 @@ def test_a_card_of_a_model_that_nobody_evaluated_claims_nothing(runs: Path) -> N
 def test_what_cannot_be_pushed_is_said(runs: Path, words: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         COMMAND.run("srpo push", [str(runs / words[0]), *words[1:]])
+
+
+def test_only_what_an_earlier_push_left_is_replaced(runs: Path, tmp_path: Path) -> None:
+    def push(folder: Path) -> Path:
+        return write_model_folder(runs / "rl", folder, name="me/rl", prompt=None)
+
+    thesis = tmp_path / "papers" / "thesis.txt"
+    thesis.parent.mkdir()
+    thesis.write_text("years")
+    with pytest.raises(ValueError, match=r"holds 'thesis.txt', which would be lost; name a new folder"):
+        push(thesis.parent)
+    with pytest.raises(ValueError, match="is a file"):
+        push(thesis)
+    with pytest.raises(ValueError, match="is the model itself"):
+        push(runs / "rl" / "model")
+    assert thesis.read_text() == "years"
+    assert (runs / "rl" / "model" / "model.safetensors").read_bytes() == b"weights"
+    again = push(push(tmp_path / "new"))
+    assert (again / "model.safetensors").read_bytes() == b"weights"

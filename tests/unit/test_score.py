@@ -134,6 +134,20 @@ def test_wrong_rows_are_named_and_nothing_is_written(
     assert not written.exists()
 
 
+def test_what_is_read_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    responses, source = write(tmp_path / "r.jsonl", answers(a="7")), data(tmp_path)
+    traces = tmp_path / "run" / "traces.jsonl"
+    traces.parent.mkdir()
+    (traces.parent / "config.json").write_text("{}")
+    write(traces, answers(a="7"))
+    for path, message in ((responses, "is what is read"), (source, "is what is read"), (traces, "is a file of a run")):
+        before = Path(path).read_bytes()
+        code, out, err = run(capsys, "--data", source, "--responses", responses, "--rows", str(path))
+        assert (code, out) == (2, "")
+        assert f"--rows {str(path)!r} {message}" in err
+        assert Path(path).read_bytes() == before
+
+
 def test_files_that_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = data(tmp_path)
     whole = Path(write(tmp_path / "cut.jsonl.gz", answers(a="7" * 10_000)))

@@ -62,9 +62,12 @@ def _score(config: ScoreConfig, rows: Path | None, out: Path | None) -> "Benchma
     from srpo.eval.score import score
     from srpo.runs.directory import RunDir
     from srpo.runs.progress import note
+    from srpo.runs.reader import check_spared
 
-    if rows is not None and not rows.resolve().parent.is_dir():
-        raise ValueError(f"--rows {str(rows)!r}: there is no folder {str(rows.resolve().parent)!r}")
+    if rows is not None:
+        check_spared(rows, config.responses, config.data.path, flag="rows")
+        if not rows.resolve().parent.is_dir():
+            raise ValueError(f"--rows {str(rows)!r}: there is no folder {str(rows.resolve().parent)!r}")
     if out is None:
         return score(config, rows=rows)
     with RunDir.open(out, config, "eval", may_change=SCORE_MAY_CHANGE) as run_dir:

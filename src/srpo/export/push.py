@@ -20,12 +20,13 @@ def write_model_folder(
     """Put the model of a finished run and its card into `folder`, which is made anew; weights are linked, not copied.
 
     Raises:
-        ValueError: the run has no such model, or is no training run.
+        ValueError: the run has no such model, or is no training run; the folder holds something else.
     """
     runs = training_runs(run)
     if not runs:
         raise ValueError(f"{str(run)!r} is no run of `srpo sft` or `srpo rl`; these have a model")
     model = model_in(run, best=best)
+    _check_ours(folder, model)
     named = [*evaluations, *evaluations_of(model, run.absolute().parent)]
     card = model_card(name, runs, list(dict.fromkeys(path.resolve() for path in named)), prompt)
 
@@ -37,6 +38,20 @@ def write_model_folder(
 
     make_directory_atomic(folder, fill)
     return folder
+
+
+def _check_ours(folder: Path, model: Path) -> None:
+    """Only what an earlier push of this model left may be replaced."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise ValueError(f"--out {str(folder)!r} is a file; name a folder")
+    ours = {README, *(path.name for path in model.iterdir())}
+    others = sorted(path.name for path in folder.iterdir() if path.name not in ours)
+    # A model's own folder has no other files either, and its weights would be replaced by links to themselves.
+    if others or folder.resolve() == model.resolve():
+        held = f"holds {others[0]!r}" if others else "is the model itself"
+        raise ValueError(f"--out {str(folder)!r} {held}, which would be lost; name a new folder")
 
 
 def model_in(run: Path, *, best: bool) -> Path:

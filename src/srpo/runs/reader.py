@@ -187,8 +187,10 @@ def read_run_config(path: Path) -> RunConfig:
     )
 
 
-def check_spared(out: Path) -> None:
-    """Raise ValueError where a command would write over what a run left, which cannot be had again."""
+def check_spared(out: Path, *inputs: str, flag: str = "out") -> None:
+    """Raise ValueError where a command would write over what a run left, or over what it reads: neither comes again."""
     path = out.resolve()
     if path.name in _WRITTEN and (path.parent / CONFIG).exists():
-        raise ValueError(f"--out {str(out)!r} is a file of a run, which would be lost; name another one")
+        raise ValueError(f"--{flag} {str(out)!r} is a file of a run, which would be lost; name another one")
+    if any(given and Path(given).resolve() == path for given in inputs):
+        raise ValueError(f"--{flag} {str(out)!r} is what is read, and would be lost; name another one")
