@@ -21,6 +21,7 @@ from threading import Thread
 from typing import Any, Protocol, Self, TypeVar
 
 import torch
+from pydantic import BaseModel
 from torch import Tensor
 from torch import distributed as dist
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
@@ -35,6 +36,7 @@ from srpo.runs.processes import HOST, UNSET, Followers, PeerLostError, RunProces
 
 _T = TypeVar("_T")
 _C = TypeVar("_C", bound="TeamConfig")
+_S = TypeVar("_S", bound=BaseModel)
 
 _PATIENCE = timedelta(days=7)
 """Who waits for another may wait for a long evaluation; that somebody died is noticed otherwise."""
@@ -181,6 +183,20 @@ def working_together(config: TeamConfig, run_dir: RunDir) -> Iterator[Team]:
         with _joined(launched, config.device, started_with(launched)) as team:
             _begin(team, run_dir)
             yield team
+
+
+def carried_out(config: _C, run_dir: RunDir, work: Callable[[_C, RunDir, Team], _S | None], summary: type[_S]) -> _S:
+    """What a run came to: that of the process that leads, told to all, or the stored one of a finished run.
+
+    Raises:
+        ValueError: too few GPUs, or another process ended.
+    """
+    with working_together(config, run_dir) as team:
+        if run_dir.finished:
+            return summary.model_validate(run_dir.summary())
+        found = team.told(work(team.placed(config), run_dir, team))
+    assert found is not None, "whoever leads has it"
+    return found
 
 
 @contextmanager

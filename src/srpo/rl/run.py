@@ -21,7 +21,7 @@ from srpo.policy.load import load_policy
 from srpo.policy.optim import Optimizer, describe_longer
 from srpo.policy.policy import Policy
 from srpo.policy.prompts import PromptEncoder, identity_of, read_prompt, save_model
-from srpo.policy.team import ALONE, Team, working_together
+from srpo.policy.team import ALONE, Team, carried_out
 from srpo.policy.threads import usable_cpus
 from srpo.policy.trained import load_trained
 from srpo.rl.alarms import find_alarms
@@ -81,12 +81,7 @@ def run(config: RlConfig, run_dir: RunDir) -> RlSummary:
         ValueError: model or data cannot be used, the first format rate is too low, or pictures have no effect.
         Stopped: the user asked to stop; the state is saved.
     """
-    with working_together(config, run_dir) as team:
-        if run_dir.finished:
-            return RlSummary.model_validate(run_dir.summary())
-        summary = team.told(_run(team.placed(config), run_dir, team))
-    assert summary is not None, "whoever leads has it"
-    return summary
+    return carried_out(config, run_dir, _run, RlSummary)
 
 
 def _run(config: RlConfig, run_dir: RunDir, team: Team) -> RlSummary | None:

@@ -14,7 +14,7 @@ from srpo.core.records import Record
 from srpo.core.statistics import mean
 from srpo.policy.optim import Optimizer, describe_longer
 from srpo.policy.prompts import PromptEncoder, save_model
-from srpo.policy.team import Team, working_together
+from srpo.policy.team import Team, carried_out
 from srpo.policy.trained import load_trained
 from srpo.runs.best import BestModel
 from srpo.runs.checkpoint import Checkpoint
@@ -72,12 +72,7 @@ def run(config: SftConfig, run_dir: RunDir) -> SftSummary:
         ValueError: the model or the traces cannot be read, or no trace can be learned from.
         Stopped: the user asked to stop; the state is saved.
     """
-    with working_together(config, run_dir) as team:
-        if run_dir.finished:
-            return SftSummary.model_validate(run_dir.summary())
-        summary = team.told(_run(team.placed(config), run_dir, team))
-    assert summary is not None, "whoever leads has it"
-    return summary
+    return carried_out(config, run_dir, _run, SftSummary)
 
 
 def _run(config: SftConfig, run_dir: RunDir, team: Team) -> SftSummary | None:
