@@ -61,6 +61,21 @@ def reported(out: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return found["runs"][0], found["spent"][0]
 
 
+def stopped_after_two_steps(command: list[str], out: Path) -> str:
+    """What a run said that Ctrl-C reached behind its second step."""
+    slow = {**os.environ, "TOY_STEP_S": "1.5", "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, env=slow, stderr=subprocess.PIPE, text=True) as running:
+        deadline = time.monotonic() + 200
+        while not (out / "checkpoints/step-000002").is_dir():
+            assert time.monotonic() < deadline
+            assert running.poll() is None, running.communicate()[1]
+            time.sleep(0.2)
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=100)
+    assert running.returncode == 130, said
+    return said
+
+
 def test_a_run_ends_as_a_local_one_does(toy: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     done = srpo(toy, out, "--json")
@@ -90,16 +105,7 @@ def test_a_run_ends_as_a_local_one_does(toy: Path, tmp_path: Path) -> None:
 
 def test_ctrl_c_ends_it_and_the_same_command_goes_on(toy: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    slow = {**os.environ, "TOY_STEP_S": "1.5", "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command(toy, out), env=slow, stderr=subprocess.PIPE, text=True) as running:
-        deadline = time.monotonic() + 200
-        while not (out / "checkpoints/step-000002").is_dir():
-            assert time.monotonic() < deadline
-            assert running.poll() is None, running.communicate()[1]
-            time.sleep(0.2)
-        running.send_signal(signal.SIGINT)
-        _, said = running.communicate(timeout=100)
-    assert running.returncode == 130, said
+    said = stopped_after_two_steps(command(toy, out), out)
     assert "verl goes on from step 2; this goes on from there" in said.replace("\n", " ")
     log = next(out.glob("engine/launch-001/metrics.jsonl"))
     written = log.read_text()
@@ -209,17 +215,8 @@ def test_a_cold_start_fails_and_goes_on_and_ends_as_a_local_one_does(toy: Path, 
 
 def test_ctrl_c_ends_a_cold_start_and_the_same_command_goes_on(toy: Path, tmp_path: Path) -> None:
     out, traces = tmp_path / "run", write_traces(tmp_path)
-    slow = {**os.environ, "TOY_STEP_S": "1.5", "OMP_NUM_THREADS": "1"}
     command = sft_command(toy, out, traces)
-    with subprocess.Popen(command, env=slow, stderr=subprocess.PIPE, text=True) as running:
-        deadline = time.monotonic() + 200
-        while not (out / "checkpoints/step-000002").is_dir():
-            assert time.monotonic() < deadline
-            assert running.poll() is None, running.communicate()[1]
-            time.sleep(0.2)
-        running.send_signal(signal.SIGINT)
-        _, said = running.communicate(timeout=100)
-    assert running.returncode == 130, said
+    stopped_after_two_steps(command, out)
     variables = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
